@@ -1,0 +1,26 @@
+"""What a CRM adapter must do. Contract tests in tests/contract/test_crm.py hold every adapter to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from throughline.domain.visits import Case
+
+
+class Crm(Protocol):
+    """The company's customer records. Every write carries an idempotency key: the same key has one effect."""
+
+    async def upsert_customer(self, contact_id: str, fields: Mapping[str, Any]) -> None:
+        """Create or update the customer. Raises Unavailable or Rejected."""
+
+    async def open_case(
+        self, contact_id: str, subject: str, details: Mapping[str, Any], *, idempotency_key: str
+    ) -> Case:
+        """Open a case, or return the one this key has already opened. Raises Unavailable or Rejected."""
+
+    async def add_note(self, case_id: str, text: str, *, idempotency_key: str) -> None:
+        """Append a note to a case. Raises Unavailable, or Rejected("unknown_case")."""
+
+    async def cases_of(self, contact_id: str) -> list[Case]:
+        """Every case of the contact and of its aliases, newest first. Raises Unavailable."""

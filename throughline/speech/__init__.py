@@ -1,0 +1,1 @@
+"""Speech engines behind two small protocols: ``stt`` listens, ``tts`` speaks. One file per engine."""

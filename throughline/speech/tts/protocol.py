@@ -1,0 +1,21 @@
+"""What a speaking engine must do. Contract tests in tests/contract/test_tts.py hold every engine to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from throughline.domain.transcripts import AudioFormat
+
+
+class TextToSpeech(Protocol):
+    """A speaking engine. ``name`` is shown to operators."""
+
+    name: str
+
+    def speak(self, text: str, audio: AudioFormat) -> AsyncIterator[bytes]:
+        """The speech for ``text`` as it is made, in chunks of any length in format ``audio``. Closing the iterator stops the engine.
+        Raises Unavailable. ``text`` is spoken as it stands: markup in it is read as words, never obeyed."""
+
+    async def warm_up(self) -> None:
+        """Load what has to be loaded. Raises Unavailable or ConfigurationError."""
