@@ -1,0 +1,163 @@
+"""The operator's settings: the key ``throughline:`` of endpoints.yml.
+
+A setting is a plain value, or, where its name ends in ``_env``, the name of an environment variable that holds it: Rasa expands
+``${...}`` in this file by itself, and one unset variable would break every command. A variable that is set wins over the plain
+value beside it. Secrets have no plain form.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from throughline.errors import ConfigurationError, Problem
+from throughline.settings.checked_yaml import load_mapping, pour, setting
+
+FILE = Path("endpoints.yml")
+KEY = "throughline"
+
+
+@dataclass(frozen=True)
+class DatabaseSettings:
+    """Where the record is kept."""
+
+    url: str = setting("sqlite:///var/throughline.db", doc="SQLAlchemy address of the record.")
+    url_env: str = setting("DATABASE_URL", doc="Environment variable that overrides `url`.")
+    secret_env: str = setting(
+        "THROUGHLINE_SECRET",
+        doc="Environment variable with the key under which one-time codes are stored. Unset: a random key is kept in `var/secret`.",
+    )
+    window_user_turns: int = setting(
+        12, minimum=6, maximum=100, doc="How many of the customer's latest turns Rasa is given. Above the policies' max_history."
+    )
+    lock_wait_s: int = setting(30, minimum=1, maximum=300, doc="How long a turn waits for the turn ahead of it.")
+
+
+@dataclass(frozen=True)
+class SiteSettings:
+    """What may reach this server."""
+
+    public_url: str = setting("http://localhost:5005", doc="The address customers' browsers see.")
+    public_url_env: str = setting("THROUGHLINE_PUBLIC_URL", doc="Environment variable that overrides `public_url`.")
+    allowed_origins: tuple[str, ...] = setting(
+        (), doc="Further origins whose pages may embed the chat, each `scheme://host[:port]`."
+    )
+    trusted_proxies: int = setting(
+        0, minimum=0, maximum=5, doc="How many proxies of yours stand in front, each adding to X-Forwarded-For."
+    )
+
+
+@dataclass(frozen=True)
+class ChatSettings:
+    """Bounds of the web chat."""
+
+    message_chars: int = setting(1000, minimum=50, maximum=10000, doc="Longest message taken, in characters.")
+    messages_per_minute: int = setting(30, minimum=1, maximum=600, doc="Messages a chat session may send in a minute.")
+    sessions_per_minute: int = setting(20, minimum=1, maximum=6000, doc="New chat sessions one network address may open in a minute.")
+    session_days: int = setting(30, minimum=1, maximum=365, doc="How long a browser's chat session can be taken up again.")
+    history_messages: int = setting(50, minimum=1, maximum=500, doc="How many earlier messages a reloaded page is shown.")
+
+
+@dataclass(frozen=True)
+class CodeSettings:
+    """One-time codes that lead a call to its chat, and tokens that let a call in."""
+
+    code_ttl_s: int = setting(300, minimum=30, maximum=3600, doc="How long a one-time code is good.")
+    tries_per_call: int = setting(3, minimum=1, maximum=10, doc="Wrong codes a call may give.")
+    call_token_ttl_s: int = setting(60, minimum=5, maximum=600, doc="How long a page has to open the call it asked for.")
+
+
+@dataclass(frozen=True)
+class PhoneSettings:
+    """Bounds and timing of the phone line."""
+
+    max_calls: int = setting(8, minimum=1, maximum=200, doc="Calls held at once. One more hears the busy message.")
+    calls_per_minute: int = setting(10, minimum=1, maximum=600, doc="Page calls one network address may start in a minute.")
+    end_of_turn_ms: int = setting(700, minimum=200, maximum=3000, doc="Silence after which the caller is taken to be done.")
+    end_of_turn_short_ms: int = setting(
+        350, minimum=100, maximum=3000, doc="The same where a short answer is expected (yes, a date, digits)."
+    )
+    barge_in_words: int = setting(2, minimum=1, maximum=10, doc="Words heard before a caller interrupts the assistant.")
+    silence_ms: int = setting(8000, minimum=2000, maximum=60000, doc="Silence before the next silence prompt.")
+    keypad_pause_ms: int = setting(2500, minimum=500, maximum=10000, doc="Pause that ends a number typed on the keypad.")
+    max_call_minutes: int = setting(30, minimum=1, maximum=240, doc="Longest call.")
+    turn_timeout_ms: int = setting(10000, minimum=1000, maximum=60000, doc="How long a turn may take before the caller hears an apology.")
+
+
+@dataclass(frozen=True)
+class EspeakSettings:
+    """The embedded voice."""
+
+    voice: str = setting("en-us", doc="espeak-ng voice.")
+    rate_wpm: int = setting(165, minimum=80, maximum=400, doc="Words a minute.")
+    pitch: int = setting(45, minimum=0, maximum=99, doc="Pitch.")
+
+
+@dataclass(frozen=True)
+class SpeechSettings:
+    """Which engines listen and speak."""
+
+    stt: str = setting(
+        "auto", choices=("auto", "whisper", "pocketsphinx"), doc="Listening engine; auto takes Whisper where a model is, else pocketsphinx."
+    )
+    tts: str = setting("auto", choices=("auto", "espeak"), doc="Speaking engine.")
+    whisper_dir: str = setting("var/whisper", doc="Directory of a faster-whisper model.")
+    whisper_dir_env: str = setting("THROUGHLINE_WHISPER_DIR", doc="Environment variable that overrides `whisper_dir`.")
+    espeak: EspeakSettings = setting(factory=EspeakSettings, doc="The embedded voice.")
+
+
+@dataclass(frozen=True)
+class ActionSettings:
+    """Bounds of the action server's work."""
+
+    connector_timeout_ms: int = setting(3000, minimum=100, maximum=30000, doc="How long the CRM or the calendar may take to answer.")
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """What is logged."""
+
+    level: str = setting("INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"), doc="Least level logged.")
+    personal_data: bool = setting(False, doc="Keep personal data in the log. For development only.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything under ``throughline:``."""
+
+    business_dir: str = setting("data/business", doc="Folder of the company's own facts.")
+    database: DatabaseSettings = setting(factory=DatabaseSettings, doc="The record.")
+    site: SiteSettings = setting(factory=SiteSettings, doc="The public site.")
+    chat: ChatSettings = setting(factory=ChatSettings, doc="The web chat.")
+    codes: CodeSettings = setting(factory=CodeSettings, doc="One-time codes and tokens.")
+    phone: PhoneSettings = setting(factory=PhoneSettings, doc="The phone line.")
+    speech: SpeechSettings = setting(factory=SpeechSettings, doc="Speech engines.")
+    actions: ActionSettings = setting(factory=ActionSettings, doc="The action server.")
+    log: LogSettings = setting(factory=LogSettings, doc="The log.")
+
+    def database_url(self, environ: Mapping[str, str] = os.environ) -> str:
+        """The record's address, the environment's first."""
+        return environ.get(self.database.url_env) or self.database.url
+
+    def public_url(self, environ: Mapping[str, str] = os.environ) -> str:
+        """The public address without a closing slash, the environment's first."""
+        return (environ.get(self.site.public_url_env) or self.site.public_url).rstrip("/")
+
+    def whisper_dir(self, environ: Mapping[str, str] = os.environ) -> Path:
+        """The Whisper model's directory, the environment's first. It need not exist."""
+        return Path(environ.get(self.speech.whisper_dir_env) or self.speech.whisper_dir)
+
+
+def load_settings(file: Path = FILE) -> Settings:
+    """Read and check the operator's settings. Raises ConfigurationError with every problem found."""
+    problems: list[Problem] = []
+    mapping = load_mapping(file, problems).get(KEY) or {}
+    if not isinstance(mapping, Mapping):
+        problems.append(Problem(f"{file} {KEY}", "must be a mapping.", "Write its settings indented below it."))
+        mapping = {}
+    settings = pour(Settings, mapping, file=file, path=KEY, problems=problems)
+    if problems or settings is None:
+        raise ConfigurationError(problems)
+    return settings
