@@ -1,0 +1,97 @@
+"""The only place where adapters are chosen and wired.
+
+Everything above (actions, channels, the command line) asks here for what it needs; everything below knows only protocols.
+Nothing here imports Rasa: the action server starts in a second because of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from throughline import log
+from throughline import record as record_room
+from throughline.connectors.calendar.embedded import EmbeddedCalendar
+from throughline.connectors.calendar.protocol import Calendar
+from throughline.connectors.crm.embedded import EmbeddedCrm
+from throughline.connectors.crm.protocol import Crm
+from throughline.record import Record
+from throughline.settings.business import Business, load_business
+from throughline.settings.server import Settings, load_settings
+from throughline.speech.stt.protocol import SpeechToText
+from throughline.speech.tts.protocol import TextToSpeech
+
+SECRET_FILE = Path("var/secret")
+
+
+@dataclass(frozen=True)
+class Application:
+    """What a process works with."""
+
+    settings: Settings
+    business: Business
+    record: Record
+    crm: Crm
+    calendar: Calendar
+
+
+@functools.lru_cache(maxsize=1)
+def application() -> Application:
+    """This process's application. Raises ConfigurationError with every fault of the settings, or Unavailable for the record."""
+    settings = load_settings()
+    log.configure(personal_data=settings.log.personal_data, level=settings.log.level)
+    business = load_business(Path(settings.business_dir))
+    record = open_record(settings)
+    return Application(
+        settings=settings,
+        business=business,
+        record=record,
+        crm=EmbeddedCrm(record),
+        calendar=EmbeddedCalendar(record),
+    )
+
+
+def open_record(settings: Settings) -> Record:
+    """The record at the settings' address, migrated. Memoised per address by the record itself."""
+    record = record_room.open(settings.database_url(), secret=code_secret(settings))
+    record.migrate()
+    return record
+
+
+def code_secret(settings: Settings) -> bytes:
+    """The key under which one-time codes are stored: from the environment, else a random one kept for this machine."""
+    from_environment = os.environ.get(settings.database.secret_env)
+    if from_environment:
+        return from_environment.encode()
+    try:
+        return SECRET_FILE.read_bytes()
+    except FileNotFoundError:
+        SECRET_FILE.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(SECRET_FILE, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:  # noqa: PTH123 - needs an opener
+            file.write(secrets.token_bytes(32))
+    except FileExistsError:  # another process of ours was faster
+        pass
+    return SECRET_FILE.read_bytes()
+
+
+def listening(settings: Settings) -> SpeechToText:
+    """The engine that listens. Raises ConfigurationError or Unavailable when it is opened, not here."""
+    from throughline.speech.stt.pocketsphinx import PocketsphinxStt
+    from throughline.speech.stt.whisper import WhisperStt, is_whisper_model
+
+    directory = settings.whisper_dir()
+    if settings.speech.stt == "whisper" or (settings.speech.stt == "auto" and is_whisper_model(directory)):
+        return WhisperStt(directory)
+    return PocketsphinxStt.from_training_data(Path("data/nlu"))
+
+
+def speaking(settings: Settings) -> TextToSpeech:
+    """The engine that speaks."""
+    from throughline.speech.tts.espeak import EspeakTts
+
+    espeak = settings.speech.espeak
+    return EspeakTts(voice=espeak.voice, rate_wpm=espeak.rate_wpm, pitch=espeak.pitch)
