@@ -14,8 +14,8 @@ class TextToSpeech(Protocol):
     name: str
 
     def speak(self, text: str, audio: AudioFormat) -> AsyncIterator[bytes]:
-        """The speech for ``text`` as it is made, in chunks of any length in format ``audio``. Closing the iterator stops the engine.
-        Raises Unavailable. ``text`` is spoken as it stands: markup in it is read as words, never obeyed."""
+        """The speech for ``text`` as it is made, in chunks of any length in format ``audio``. Closing the iterator stops the
+        engine. Raises Unavailable. ``text`` is spoken as it stands: markup in it is read as words, never obeyed."""
 
     async def warm_up(self) -> None:
         """Load what has to be loaded. Raises Unavailable or ConfigurationError."""

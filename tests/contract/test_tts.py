@@ -1,0 +1,117 @@
+"""What every speaking engine keeps to (throughline/speech/tts/protocol.py)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat
+from throughline.speech.audio import mulaw_to_l16
+from throughline.speech.tts.espeak import EspeakTts
+from throughline.speech.tts.protocol import TextToSpeech
+
+pytestmark = pytest.mark.contract
+
+SENTENCE = "Thanks. When would you like us to come?"
+
+
+@pytest.fixture(params=[EspeakTts], ids=lambda engine: engine.name)
+def tts(request: pytest.FixtureRequest) -> TextToSpeech:
+    make: Callable[[], TextToSpeech] = request.param
+    return make()
+
+
+async def said(tts: TextToSpeech, text: str, audio: AudioFormat = WIDEBAND) -> bytes:
+    return b"".join([chunk async for chunk in tts.speak(text, audio)])
+
+
+def seconds(speech: bytes, audio: AudioFormat) -> float:
+    return len(speech) / audio.frame_bytes / 50
+
+
+async def test_has_a_name_and_warms_up_as_often_as_asked(tts: TextToSpeech) -> None:
+    await tts.warm_up()
+    await tts.warm_up()
+    assert tts.name
+
+
+@pytest.mark.parametrize("audio", [TELEPHONE, WIDEBAND], ids=lambda audio: f"{audio.encoding}-{audio.sample_rate_hz}")
+async def test_speaks_in_the_format_asked_for_loud_enough_and_unclipped(tts: TextToSpeech, audio: AudioFormat) -> None:
+    speech = await said(tts, SENTENCE, audio)
+    assert 1.5 < seconds(speech, audio) < 5
+    linear = mulaw_to_l16(speech) if audio.encoding == "mulaw" else speech
+    samples = np.frombuffer(linear, dtype="<i2").astype(float)
+    assert 1000 < samples.std() < 8000
+    assert np.mean(np.abs(samples) >= 32124) < 0.001  # mu-law's largest value
+
+
+async def test_speech_comes_in_chunks_as_it_is_made(tts: TextToSpeech) -> None:
+    chunks = [chunk async for chunk in tts.speak(SENTENCE, WIDEBAND)]
+    assert len(chunks) > 5
+    assert all(chunks)
+
+
+async def test_longer_text_is_longer_speech(tts: TextToSpeech) -> None:
+    assert len(await said(tts, SENTENCE * 3)) > 2.5 * len(await said(tts, SENTENCE))
+
+
+async def test_a_very_long_text_is_said_to_its_end(tts: TextToSpeech) -> None:
+    whole = await said(tts, SENTENCE + " " + "word " * 400, TELEPHONE)
+    assert seconds(whole, TELEPHONE) > 60
+
+
+async def test_closing_the_speech_leaves_the_engine_usable(tts: TextToSpeech) -> None:
+    speech = tts.speak("word " * 500, WIDEBAND)
+    assert await speech.__anext__()
+    await speech.aclose()  # type: ignore[attr-defined]
+    assert seconds(await said(tts, "Yes."), WIDEBAND) < 1.5
+
+
+async def test_a_cancelled_listener_leaves_the_engine_usable(tts: TextToSpeech) -> None:
+    listening = asyncio.create_task(said(tts, "word " * 2000))
+    await asyncio.sleep(0.01)
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening
+    assert seconds(await said(tts, "Yes."), WIDEBAND) < 1.5
+
+
+async def test_several_calls_speak_at_once_each_with_its_own_words(tts: TextToSpeech) -> None:
+    texts = ["Yes.", SENTENCE, SENTENCE * 3]
+    alone = [len(await said(tts, text)) for text in texts]
+    together = [len(speech) for speech in await asyncio.gather(*(said(tts, text) for text in texts))]
+    assert together == pytest.approx(alone, rel=0.02)
+
+
+async def test_the_loop_goes_on_while_the_engine_works(tts: TextToSpeech) -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    chunks = len([chunk async for chunk in tts.speak("word " * 300, WIDEBAND)])
+    ticking.cancel()
+    assert ticks > chunks / 2
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\n", "\x00"])
+async def test_nothing_to_say_is_hardly_any_audio(tts: TextToSpeech, text: str) -> None:
+    assert seconds(await said(tts, text), WIDEBAND) < 0.1
+
+
+@pytest.mark.parametrize("text", ["<b>bold</b>", "a & b < c", "José, 50 % — “ok”…", "🙂 fine", "7 4 1 2", "x" * 700])
+async def test_any_text_can_be_said(tts: TextToSpeech, text: str) -> None:
+    assert seconds(await said(tts, text), WIDEBAND) > 0.2
+
+
+async def test_markup_is_words(tts: TextToSpeech) -> None:
+    plain = await said(tts, "Hello.")
+    assert len(await said(tts, "<break time='10s'/>Hello.")) > len(plain) * 2  # read out
+    assert seconds(await said(tts, "<break time='10s'/>Hello."), WIDEBAND) < 9  # not obeyed
