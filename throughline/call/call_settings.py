@@ -1,0 +1,59 @@
+"""How a call behaves: every threshold of listening, speaking and waiting, with its unit in its name.
+
+Values come from ``endpoints.yml`` (throughline/settings/server.py checks their ranges); the defaults are for a telephone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CallSettings:
+    """Thresholds of one call."""
+
+    end_of_turn_ms: int = 700
+    """Pause after a final transcript that ends the caller's turn."""
+    end_of_turn_short_ms: int = 350
+    """The same where the dialogue expects a short answer, such as yes, a date or digits."""
+    lost_final_ms: int = 3000
+    """An interim transcript not followed by another for so long makes the engine say what it has."""
+    barge_in_words: int = 2
+    """Words of a transcript that interrupt the assistant."""
+    barge_in_speech_ms: int = 500
+    """Loud speech that interrupts the assistant with a transcript of any length."""
+    speech_level_dbfs: float = -40.0
+    """Level above which a frame counts as speech for ``barge_in_speech_ms``; 0 is full scale."""
+
+    silence_ms: int = 8000
+    """Silence before each step of utter_silence_1, utter_silence_2, utter_silence_goodbye."""
+    keypad_pause_ms: int = 2500
+    """Pause that ends a number typed on the keypad."""
+    keypad_max_digits: int = 8
+    """Digits that end a number at once."""
+    typed_max_chars: int = 500
+    """Longest text the page may send as a turn; a longer one is answered by utter_too_long."""
+    waiting_max: int = 16
+    """Typed and keyed turns that may wait for the one under way; a page that sends more breaks the protocol."""
+
+    lead_ms: int = 200
+    """How far ahead of real time audio is sent. What is ahead must be cleared when the caller interrupts."""
+    speech_ahead_ms: int = 4000
+    """How much speech is made before it is sent."""
+    speech_timeout_ms: int = 5000
+    """How long the speaking engine may take for its next piece of audio."""
+    mark_grace_ms: int = 2000
+    """How long a mark may be late before its audio is taken to have played."""
+
+    max_call_ms: int = 30 * 60_000
+    """Longest call. It ends with utter_call_over."""
+    ending_grace_ms: int = 30_000
+    """How long a call may take to end once it has been decided that it ends."""
+    turn_timeout_ms: int = 10_000
+    """How long a turn may take before the caller hears an apology."""
+    handshake_timeout_ms: int = 10_000
+    """How long the other side has to send ``start``, and how long admitting the call may take."""
+    send_timeout_ms: int = 5000
+    """How long the socket may refuse a message before the call is given up."""
+    close_timeout_ms: int = 5000
+    """How long each part may take to stop when the call is over."""

@@ -1,0 +1,102 @@
+"""What the call's machine wants done: plain data that ``session.py`` carries out in order.
+
+Messages to the other side (``media_streams.Message``) are effects too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from throughline.call.media_streams import Message
+from throughline.domain.turns import Expectation
+
+REASONS = (
+    "completed",  # the dialogue ended the call
+    "hung_up",  # the caller did, or the socket closed
+    "silence",  # nobody answered
+    "too_long",  # the longest call's length
+    "refused",  # never admitted
+    "protocol_error",  # the other side broke the protocol
+    "listening_lost",  # the recogniser failed twice
+    "speaking_lost",  # no voice on a telephone
+    "too_slow",  # the socket took nothing more
+    "failed",  # the dialogue or this program failed
+    "cancelled",  # the server is stopping
+)
+"""Why calls end: what ``CallPort.ended`` and the page are told."""
+
+
+@dataclass(frozen=True)
+class AskBegin:
+    """Await ``port.begin()``; its outcome goes to ``machine.result`` or ``machine.failed``."""
+
+
+@dataclass(frozen=True)
+class AskTurn:
+    """Await ``port.turn(...)``, likewise."""
+
+    text: str
+    source: str
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class AskPrompt:
+    """Await ``port.prompt(name)``, likewise."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Speak:
+    """Make the speech for ``text``, after what was asked for before. It goes to ``machine.audio`` under ``speech_id``."""
+
+    speech_id: int
+    text: str
+
+
+@dataclass(frozen=True)
+class StopSpeaking:
+    """Make no more of any speech asked for."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Tell ``port.heard``."""
+
+    event_id: str
+    text_heard: str
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Expect:
+    """Tell the recogniser what comes next."""
+
+    expectation: Expectation
+
+
+@dataclass(frozen=True)
+class FlushListening:
+    """Make the recogniser say what it has."""
+
+
+@dataclass(frozen=True)
+class TurnTimed:
+    """The stages of one turn, from the caller's last transcript to the first audio of the reply."""
+
+    source: str
+    endpoint_ms: float
+    turn_ms: float
+    first_audio_ms: float
+
+
+@dataclass(frozen=True)
+class HangUp:
+    """The call is over: send what is queued and close."""
+
+    reason: str
+
+
+Ask = AskBegin | AskTurn | AskPrompt
+Effect = Message | Ask | Speak | StopSpeaking | Heard | Expect | FlushListening | TurnTimed | HangUp
