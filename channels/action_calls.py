@@ -1,0 +1,113 @@
+"""Calls to the action server: one lasting connection, a deadline, and failures that the runner hears of.
+
+Stands between Rasa's processor and the action server. Stock Rasa 3.6 opens a new connection for every call, waits for up to
+five minutes,
+compiles the answer's JSON schema anew each time (20 ms of CPU), and swallows a failed action, so that the customer gets no
+answer at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from contextvars import ContextVar
+from typing import Any
+
+import aiohttp
+import jsonschema
+from rasa.core.actions.action import RemoteAction
+from rasa.utils.endpoints import ClientResponseError, EndpointConfig
+
+from throughline import log
+from throughline.errors import Unavailable
+
+_log = log.get_logger("channels")
+
+failures: ContextVar[list[str]] = ContextVar("failed_action_calls")
+"""What went wrong with the action calls of the turn at hand. The runner sets a fresh list for each turn."""
+
+_REJECTED_BY_ACTION = 400  # rasa-sdk's answer for ActionExecutionRejection: a decision, not a failure
+
+
+class ActionCalls(EndpointConfig):
+    """Rasa's action endpoint, with a lasting session for the turn loop and a deadline. To be used from one event loop."""
+
+    def __init__(self, endpoint: EndpointConfig, *, timeout_s: float) -> None:
+        super().__init__(
+            endpoint.url,
+            endpoint.params,
+            endpoint.headers,
+            endpoint.basic_auth,
+            endpoint.token,
+            endpoint.token_name,
+            endpoint.cafile,
+            **endpoint.kwargs,
+        )
+        self._timeout_s = timeout_s
+        self._lasting: aiohttp.ClientSession | None = None
+
+    def session(self) -> Any:
+        """The lasting session, in a wrapper whose ``async with`` leaves it open."""
+        if self._lasting is None or self._lasting.closed:
+            auth = aiohttp.BasicAuth(**self.basic_auth) if self.basic_auth else None
+            self._lasting = aiohttp.ClientSession(headers=self.headers, auth=auth)
+        return _LeftOpen(self._lasting)
+
+    async def request(self, *args: Any, **kwargs: Any) -> Any:
+        """As EndpointConfig.request, within the deadline. A failure is noted in ``failures`` before it is raised."""
+        kwargs["timeout"] = aiohttp.ClientTimeout(total=self._timeout_s)
+        action = str((kwargs.get("json") or {}).get("next_action"))
+        try:
+            return await super().request(*args, **kwargs)
+        except ClientResponseError as error:
+            if error.status != _REJECTED_BY_ACTION:
+                self._note(action, f"status {error.status}")
+            raise
+        except asyncio.TimeoutError as error:
+            self._note(action, f"no answer within {self._timeout_s:g} s")
+            raise Unavailable(f"action {action}: no answer") from error
+        except aiohttp.ClientError as error:
+            self._note(action, type(error).__name__)
+            raise
+
+    async def close(self) -> None:
+        """Close the lasting session."""
+        if self._lasting is not None:
+            await self._lasting.close()
+
+    @staticmethod
+    def _note(action: str, what: str) -> None:
+        _log.error("action.failed", action=action, what=what, mend="Is the action server running? `throughline check` tells.")
+        failures.get([]).append(f"{action}: {what}")
+
+
+class _LeftOpen:
+    """An ``async with`` that doesn't close the session at its end."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def __aenter__(self) -> aiohttp.ClientSession:
+        return self._session
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+
+@functools.lru_cache(maxsize=1)
+def _answer_validator() -> Any:
+    schema = RemoteAction.action_response_format_spec()
+    return jsonschema.validators.validator_for(schema)(schema)
+
+
+def _validate_action_result(_action: RemoteAction, result: Any) -> bool:
+    """Stands in for RemoteAction._validate_action_result: the same check with the schema compiled once."""
+    error = jsonschema.exceptions.best_match(_answer_validator().iter_errors(result))
+    if error is not None:
+        raise error
+    return True
+
+
+def compile_answer_schema_once() -> None:
+    """Make Rasa check the action server's answers against a schema that is compiled once per process."""
+    RemoteAction._validate_action_result = _validate_action_result

@@ -1,0 +1,129 @@
+"""What all channels of one Rasa server share: the application, the runner, readiness, and who may talk to us.
+
+Rasa builds each channel by itself, before there is an agent; the first channel that is mounted starts the shared parts and
+the last
+listener checks that Rasa really runs on our record. Until then every entry answers "not ready".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from sanic import Blueprint, Sanic
+from sanic.request import Request
+from sanic.response import HTTPResponse, json
+from throughline.record.tracker_store import RecordTrackerStore
+
+from channels.turns import TurnRunner
+from throughline import bootstrap, log
+from throughline.bootstrap import Application
+from throughline.errors import ConfigurationError, Problem
+
+_log = log.get_logger("channels")
+
+_NEEDS_TURNS = ("/socket.io", "/webhooks")
+
+
+class Server:
+    """The shared parts of this process. ``ready`` turns true once turns can be taken."""
+
+    def __init__(self, sanic: Sanic) -> None:
+        self.app: Application = bootstrap.application()
+        self.sanic = sanic
+        self.ready = False
+        self.runner = TurnRunner(self.app, lambda: sanic.ctx.agent)
+        self.origins = _origins(self.app)
+
+    @classmethod
+    def of(cls, sanic: Sanic) -> Server:
+        """The server of this Sanic application, made and mounted at the first call."""
+        server = getattr(sanic.ctx, "throughline", None)
+        if server is None:
+            server = sanic.ctx.throughline = cls(sanic)
+            # Rasa would let 100 MB through; nothing a customer sends by HTTP needs more than a few KB.
+            sanic.config.REQUEST_MAX_SIZE = 64 * 1024
+            sanic.config.WEBSOCKET_MAX_SIZE = 64 * 1024
+            sanic.register_listener(server._start, "after_server_start")
+            sanic.register_listener(server._stop, "before_server_stop")
+            sanic.add_route(server._health, "/health", methods=["GET"], name="throughline_health")
+            sanic.register_middleware(server._only_when_ready, "request")
+        return server
+
+    @property
+    def domain(self) -> Any:
+        """The loaded model's domain."""
+        return self.runner.domain
+
+    def origin_allowed(self, request: Request) -> bool:
+        """True if the page that sends this request may: a browser always names the origin of a POST or a websocket."""
+        return request.headers.get("origin", "").rstrip("/") in self.origins
+
+    def network_address(self, request: Request) -> str:
+        """The address to count requests by: the peer's, or what the last of our own proxies saw."""
+        trusted = self.app.settings.site.trusted_proxies
+        forwarded = [part.strip() for part in request.headers.get("x-forwarded-for", "").split(",") if part.strip()]
+        if trusted and len(forwarded) >= trusted:
+            return forwarded[-trusted]
+        return str(request.ip)
+
+    async def _start(self, sanic: Sanic, _loop: Any) -> None:
+        agent = getattr(sanic.ctx, "agent", None)
+        problems = []
+        if agent is None or not agent.is_ready():
+            problems.append(Problem("models/", "no model could be loaded; see the log above.", "Run `make train`."))
+        elif not isinstance(agent.tracker_store, RecordTrackerStore):
+            found = type(agent.tracker_store).__name__
+            mend = "Set `type: throughline.record.tracker_store.RecordTrackerStore`; an error while loading it stands in the log above."
+            problems.append(Problem("endpoints.yml tracker_store", f"Rasa runs on {found}, which loses turns.", mend))
+        if problems:
+            raise ConfigurationError(problems)
+        began = time.perf_counter()
+        warm_up_ms = await self.runner.start()
+        left_over = await self.runner.finish_left_over()
+        self.ready = True
+        _log.info(
+            "server.ready",
+            warm_up_ms=round(warm_up_ms),
+            left_over=left_over,
+            start_ms=round((time.perf_counter() - began) * 1000),
+        )
+
+    async def _stop(self, _sanic: Sanic, _loop: Any) -> None:
+        self.ready = False
+        await self.runner.stop()
+
+    async def _only_when_ready(self, request: Request) -> HTTPResponse | None:
+        """Answer 503 while turns can't be taken: widgets and callers then try again, and no message is dropped."""
+        if self.ready or not request.path.startswith(_NEEDS_TURNS):
+            return None
+        return json({"error": "not_ready"}, status=503, headers={"Retry-After": "2"})
+
+    async def _health(self, _request: Request) -> HTTPResponse:
+        """200 once turns can be taken, 503 until then."""
+        return json({"ready": self.ready}, status=200 if self.ready else 503)
+
+
+def _origins(app: Application) -> frozenset[str]:
+    """The origins whose pages may talk to us: the public address, the settings' list, and for a local address its twin name."""
+    public = urlsplit(app.settings.public_url())
+    origins = {f"{public.scheme}://{public.netloc}", *(origin.rstrip("/") for origin in app.settings.site.allowed_origins)}
+    if public.hostname == "localhost":
+        origins.add(f"{public.scheme}://127.0.0.1" + (f":{public.port}" if public.port else ""))
+    return frozenset(origins)
+
+
+class Mounted(Blueprint):
+    """A blueprint that hands the Sanic application to its channel: socket.io and the site's pages live outside
+    ``/webhooks``."""
+
+    def __init__(self, name: str, mount: Callable[[Sanic], None]) -> None:
+        super().__init__(name)
+        self._mount = mount
+
+    def register(self, app: Sanic, options: dict[str, Any]) -> None:
+        """Called by Rasa when it registers the channel."""
+        super().register(app, options)
+        self._mount(app)

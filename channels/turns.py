@@ -1,0 +1,308 @@
+"""The runner: it owns a turn, from the customer's words to the committed reply.
+
+For each turn: take the lock of the contact, resolve the alias again, store the message, let Rasa process it with an output
+channel that
+collects nothing of its own, commit, and only then hand back what was said. What always holds:
+
+- The message is stored before it is processed; a repeated message id has no second effect.
+- What comes back is what the record holds: utterances are read from the events that were committed, so a turn whose save
+  failed says nothing.
+- A turn whose action failed is not half kept: the customer's words are recorded with an apology, nothing else of it.
+- Requests that actions leave in their events' metadata are carried out after the turn, two locks in the order of their ids.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from rasa.core.agent import Agent
+from rasa.core.channels.channel import OutputChannel, UserMessage
+from rasa.core.policies.policy import PolicyPrediction
+from rasa.core.processor import MessageProcessor
+from rasa.shared.core.events import ActionExecuted, ActiveLoop, SlotSet
+from rasa.shared.core.trackers import DialogueStateTracker
+
+from channels.action_calls import ActionCalls, compile_answer_schema_once, failures
+from channels.turn_loop import TurnLoop
+from throughline import log
+from throughline.bootstrap import Application
+from throughline.domain.turns import Button, Expectation, Turn, TurnResult, Utterance
+from throughline.errors import ThroughlineError, Unavailable
+from throughline.record import turn_context
+
+_log = log.get_logger("channels")
+
+RESUME = "action_resume"
+APOLOGY = "utter_apology"
+_LISTEN = "action_listen"
+_BY_RUNNER = "runner"  # stands as policy name beside actions that no policy predicted
+_INTERNAL_SLOT_PREFIXES = ("ui_", "request", "session_started_metadata")
+_WARM_UP_TURNS = 6
+
+
+class Quiet(OutputChannel):
+    """Chooses the channel's response variants and sends nothing: what was said is read from the committed events."""
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+
+    def name(self) -> str:  # type: ignore[override] # a class method in Rasa, but only ever called on the instance
+        """The channel's name, as in the domain's ``channel:`` keys."""
+        return self._channel
+
+    async def send_response(self, recipient_id: str, message: dict[str, Any]) -> None:
+        """Nothing: replies are released after the commit."""
+
+
+class TurnRunner:
+    """Takes turns for every channel of this server. Its public methods are awaited on the server's loop."""
+
+    def __init__(self, app: Application, agent_of: Callable[[], Agent]) -> None:
+        self._app = app
+        self._record = app.record
+        self._agent_of = agent_of
+        self._loop = TurnLoop()
+        self._actions: ActionCalls | None = None
+
+    @property
+    def domain(self) -> Any:
+        """The loaded model's domain."""
+        return self._agent_of().domain
+
+    async def start(self) -> float:
+        """Start the turn loop and warm the model up. Returns the milliseconds that the warm-up took."""
+        compile_answer_schema_once()
+        self._loop.start()
+        agent = self._agent_of()
+        if agent.action_endpoint is not None:
+            timeout_s = self._app.settings.phone.turn_timeout_ms / 1000
+            self._actions = ActionCalls(agent.action_endpoint, timeout_s=timeout_s)
+            agent.action_endpoint = self._actions
+            self._processor.action_endpoint = self._actions
+        return await self._loop.run(self._warm_up())
+
+    async def stop(self) -> None:
+        """Let turns under way finish, then stop."""
+        if self._actions is not None:
+            await self._loop.run(self._actions.close())
+        await self._loop.stop()
+
+    async def take(self, turn: Turn) -> TurnResult:
+        """Take one turn of a customer. Raises Unavailable when nothing could be stored: then nothing was acknowledged."""
+        return await self._loop.run(self._take(turn))
+
+    async def resume(self, contact_id: str, session_id: str, channel: str) -> TurnResult:
+        """Greet on ``channel`` with what is known and ask the next open question. No message of the customer's is made up."""
+        return await self._loop.run(self._say_alone(contact_id, session_id, channel, RESUME))
+
+    async def prompt(self, contact_id: str, session_id: str, channel: str, response: str) -> TurnResult:
+        """Say one response of the domain, in the record too."""
+        return await self._loop.run(self._say_alone(contact_id, session_id, channel, response))
+
+    async def finish_left_over(self) -> int:
+        """Finish the turns that a crash cut short; returns how many. Their replies reach the chat through the record."""
+        turns = await self._record.call(self._record.unfinished_messages)
+        for turn in turns:
+            await self._loop.run(self._process(turn))
+        return len(turns)
+
+    @property
+    def _processor(self) -> MessageProcessor:
+        processor = self._agent_of().processor
+        if processor is None:
+            raise Unavailable("no model is loaded")
+        return processor
+
+    async def _warm_up(self) -> float:
+        """Parse and predict a few times: the first turns after loading are many times slower than the rest."""
+        began = time.perf_counter()
+        texts = [variant["text"] for variants in self.domain.responses.values() for variant in variants if variant.get("text")]
+        tracker = DialogueStateTracker.from_events("warm-up", [], slots=self.domain.slots)
+        for text in texts[:_WARM_UP_TURNS]:
+            await self._processor.parse_message(UserMessage(text), tracker)
+            self._processor._predict_next_with_tracker(tracker)
+        return (time.perf_counter() - began) * 1000
+
+    async def _take(self, turn: Turn) -> TurnResult:
+        if not await self._record.call(self._record.store_message, turn):
+            _log.info("turn.duplicate", message_id=turn.message_id)
+            return TurnResult(turn.contact_id, ())
+        return await self._process(turn)
+
+    async def _process(self, turn: Turn) -> TurnResult:
+        """Process a stored turn under its contact's lock, then carry out what its actions asked for."""
+        began = time.perf_counter()
+        async with self._living(turn.contact_id) as living:
+            waited = time.perf_counter()
+            context = turn_context.TurnContext(turn.session_id, turn.channel, turn.message_id, [])
+            token = turn_context.current.set(context)
+            try:
+                tracker = await self._through_rasa(turn, living)
+            finally:
+                turn_context.current.reset(token)
+            await self._record.call(self._record.finish_message, turn.message_id)
+        result = self._result(living, tracker, context.saved)
+        _log.info(
+            "turn.taken",
+            channel=turn.channel,
+            session=turn.session_id,
+            wait_ms=round((waited - began) * 1000, 1),
+            turn_ms=round((time.perf_counter() - waited) * 1000, 1),
+        )
+        return await self._carry_out(turn, result, context.saved)
+
+    async def _through_rasa(self, turn: Turn, living: str) -> DialogueStateTracker:
+        """What MessageProcessor.handle_message does, but a turn whose actions failed, or that says nothing, is not saved."""
+        quiet = Quiet(turn.channel)
+        message = UserMessage(
+            turn.text,
+            quiet,
+            living,
+            input_channel=turn.channel,
+            message_id=turn.message_id,
+            metadata={"session_id": turn.session_id, "source": turn.source, "message_id": turn.message_id},
+        )
+        failed: list[str] = []
+        token = failures.set(failed)
+        try:
+            tracker = await self._processor.log_message(message, should_save_tracker=False)
+            said_before = sum(event.type_name == "bot" for event in tracker.events)
+            tracker = await self._processor.run_action_extract_slots(quiet, tracker)
+            await self._processor._run_prediction_loop(quiet, tracker)
+            if sum(event.type_name == "bot" for event in tracker.events) == said_before:
+                failed.append("no reply")
+        except ThroughlineError as error:
+            if isinstance(error, Unavailable) and not failed:
+                raise  # the record itself: there is nothing to fall back on
+            _log.warning("turn.failed", error=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever Rasa or a component raises, the customer gets an answer
+            _log.exception("turn.failed", error_type=type(error).__name__)
+            failed.append(type(error).__name__)
+        finally:
+            failures.reset(token)
+        if failed:
+            _log.error("turn.apology", session=turn.session_id, because=failed)
+            tracker = await self._processor.log_message(message, should_save_tracker=False)
+            await self._say(tracker, APOLOGY, quiet)
+        await self._processor.save_tracker(tracker)
+        return tracker
+
+    async def _say_alone(self, contact_id: str, session_id: str, channel: str, action: str) -> TurnResult:
+        async with self._living(contact_id) as living:
+            return await self._say_locked(living, session_id, channel, action, ())
+
+    async def _say_locked(self, living: str, session_id: str, channel: str, action: str, first: tuple[Any, ...]) -> TurnResult:
+        """Apply the events ``first``, run ``action``, commit. The contact's lock is held by the caller."""
+        context = turn_context.TurnContext(session_id, channel, None, [])
+        token = turn_context.current.set(context)
+        try:
+            quiet = Quiet(channel)
+            tracker = await self._processor.fetch_tracker_and_update_session(living, quiet)
+            tracker.update_with_events(list(first), self.domain)
+            await self._say(tracker, action, quiet)
+            await self._processor.save_tracker(tracker)
+        finally:
+            turn_context.current.reset(token)
+        return self._result(living, tracker, context.saved)
+
+    async def _say(self, tracker: DialogueStateTracker, action: str, quiet: Quiet) -> None:
+        """Run ``action`` and leave the tracker listening: without that, the next message would be answered twice."""
+        prediction = PolicyPrediction.for_action_name(self.domain, action, _BY_RUNNER, 1.0)
+        processor = self._processor
+        await processor._run_action(processor._get_action(action), tracker, quiet, processor.nlg, prediction)
+        if tracker.latest_action_name != _LISTEN:
+            tracker.update(ActionExecuted(_LISTEN), self.domain)
+
+    @asynccontextmanager
+    async def _living(self, contact_id: str) -> AsyncIterator[str]:
+        """Hold the lock of the living contact behind ``contact_id``, also if it is merged while we wait."""
+        locks = self._agent_of().lock_store
+        while True:
+            living = await self._record.call(self._record.resolve, contact_id)
+            async with locks.lock(living):
+                if await self._record.call(self._record.resolve, living) == living:
+                    yield living
+                    return
+
+    @asynccontextmanager
+    async def _both_living(self, one: str, other: str) -> AsyncIterator[tuple[str, str]]:
+        """Hold the locks of two contacts, taken in the order of their ids so that two merges can't wait for each other."""
+        resolve, call, locks = self._record.resolve, self._record.call, self._agent_of().lock_store
+        while True:
+            pair = await call(resolve, one), await call(resolve, other)
+            if pair[0] == pair[1]:
+                async with locks.lock(pair[0]):
+                    yield pair
+                    return
+            first, second = sorted(pair)
+            async with locks.lock(first), locks.lock(second):
+                if (await call(resolve, one), await call(resolve, other)) == pair:
+                    yield pair
+                    return
+
+    async def _carry_out(self, turn: Turn, result: TurnResult, saved: list[Mapping[str, Any]]) -> TurnResult:
+        """Do what the turn's actions asked the runner for in their events' metadata."""
+        requests = [event["metadata"]["request"] for event in saved if "request" in (event.get("metadata") or {})]
+        for request in requests:
+            kind = request.get("kind")
+            if kind == "merge":
+                greeted = await self._merge(turn, result.contact_id, str(request["into"]))
+                result = TurnResult(
+                    greeted.contact_id, result.utterances + greeted.utterances, greeted.expects, result.end_session
+                )
+            elif kind == "end_call":
+                result = TurnResult(result.contact_id, result.utterances, result.expects, end_session=True)
+            else:
+                _log.error("turn.unknown_request", kind=kind, mend="An action asked for something the runner does not do.")
+        return result
+
+    async def _merge(self, turn: Turn, contact_id: str, into: str) -> TurnResult:
+        """Make ``contact_id`` part of ``into`` and go on there: what it told and ``into`` had not is carried over."""
+        async with self._both_living(contact_id, into) as (source, target):
+            if source == target:
+                return await self._say_locked(target, turn.session_id, turn.channel, RESUME, ())
+            store = self._agent_of().tracker_store
+            old, known = await store.retrieve(source), await store.retrieve(target)
+            carried = _carried(old, known)
+            await self._record.call(self._record.merge, source, target, reason="code", session_id=turn.session_id)
+            return await self._say_locked(target, turn.session_id, turn.channel, RESUME, carried)
+
+    def _result(self, contact_id: str, tracker: DialogueStateTracker, saved: list[Mapping[str, Any]]) -> TurnResult:
+        slot = tracker.get_slot("requested_slot") if tracker.active_loop_name else None
+        kind = self._app.business.phone.expects.get(slot, "free") if slot else "free"
+        return TurnResult(
+            contact_id=contact_id,
+            utterances=tuple(_utterance(event) for event in saved if event.get("event") == "bot"),
+            expects=Expectation(kind, slot),
+        )
+
+
+def _utterance(event: Mapping[str, Any]) -> Utterance:
+    """A committed bot event (Rasa's event dict) as an utterance."""
+    data, metadata = event.get("data") or {}, event.get("metadata") or {}
+    choices = data.get("quick_replies") or data.get("buttons") or ()
+    return Utterance(
+        event_id=str(metadata["event_id"]),
+        text=str(event.get("text") or ""),
+        buttons=tuple(Button(str(choice.get("title", "")), str(choice.get("payload", ""))) for choice in choices),
+        image=data.get("image"),
+    )
+
+
+def _carried(old: DialogueStateTracker | None, known: DialogueStateTracker | None) -> tuple[Any, ...]:
+    """What a merged contact brings along: its slots that the known contact has not; its form only where the known one has
+    none."""
+    if old is None:
+        return ()
+    has = known.current_slot_values() if known is not None else {}
+    events: list[Any] = [
+        SlotSet(name, value)
+        for name, value in old.current_slot_values().items()
+        if value is not None and has.get(name) is None and not name.startswith(_INTERNAL_SLOT_PREFIXES)
+    ]
+    if old.active_loop_name and not (known is not None and known.active_loop_name):
+        events.append(ActiveLoop(old.active_loop_name))
+    return tuple(events)

@@ -1,0 +1,33 @@
+"""Sentences of the domain that a channel says by itself, outside any turn (a notice, an apology, the label of a live line)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from throughline.errors import ConfigurationError, Problem
+
+
+def sentence(domain: Any, name: str, channel: str, **values: str) -> str:
+    """The text of response ``name`` for ``channel``: the channel's own variant first, else the one for every channel.
+
+    ``{key}`` in it becomes ``values[key]``, once: a value is never read as a template. Raises ConfigurationError if the
+    domain has no such text.
+    """
+    variants = [variant for variant in domain.responses.get(name, ()) if variant.get("text")]
+    chosen = [variant for variant in variants if variant.get("channel") == channel] or [
+        variant for variant in variants if not variant.get("channel")
+    ]
+    if not chosen:
+        mend = f"Add `{name}` with a text under `responses:`."
+        raise ConfigurationError([Problem(f"domain.yml responses.{name}", "is missing or has no text.", mend)])
+    text = str(chosen[0]["text"])
+    parts = []
+    while text:
+        before, brace, rest = text.partition("{")
+        key, closing, after = rest.partition("}")
+        parts.append(before)
+        if not brace:
+            break
+        parts.append(values[key] if closing and key in values else "{" + (key + "}" if closing else rest))
+        text = after if closing else ""
+    return "".join(parts)

@@ -1,0 +1,1 @@
+"""The ``throughline`` command: run everything, check it, look into a conversation."""
