@@ -1,0 +1,92 @@
+"""The embedded calendar: the technicians' visits in the record's database, for a company that has no calendar system yet.
+
+It stands behind connectors/calendar/embedded.py. What always holds: no technician has two visits at the same time, whoever books at
+the same moment; the same idempotency key books once.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from throughline.domain.visits import Visit, VisitSlot
+from throughline.errors import Rejected
+from throughline.record.database import Database
+from throughline.record.identity import aliases_or_self, utc_now
+from throughline.record.limits import check_ids, check_json
+from throughline.record.references import free_reference
+from throughline.record.schema import calendar_technicians, calendar_visits
+
+
+class CalendarTables:
+    """Visits."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def busy(self, technicians: Sequence[str], start: datetime, end: datetime) -> list[VisitSlot]:
+        """What of the time from ``start`` to ``end`` is taken, soonest first."""
+        with self._database.reading() as connection:
+            theirs = calendar_visits.c.technician.in_(list(technicians))
+            query = sa.select(calendar_visits).where(theirs, _overlaps(start, end))
+            rows = connection.execute(query.order_by(calendar_visits.c.starts_at, calendar_visits.c.id)).all()
+        return [_slot(row) for row in rows]
+
+    def book(self, slot: VisitSlot, contact_id: str, details: Mapping[str, Any], *, idempotency_key: str) -> Visit:
+        """Book the slot if it is free; the same key gives the same visit. Raises Rejected("slot_taken"|"too_long")."""
+        check_ids(technician=slot.technician, contact_id=contact_id, idempotency_key=idempotency_key)
+        check_json(details=dict(details))
+        with self._database.writing() as connection:
+            self._lock_technician(connection, slot.technician)
+            mine = calendar_visits.c.idempotency_key == idempotency_key
+            booked = connection.execute(sa.select(calendar_visits).where(mine)).first()
+            if booked is not None:
+                return _visit(booked)
+            theirs = calendar_visits.c.technician == slot.technician
+            taken = sa.select(calendar_visits.c.id).where(theirs, _overlaps(slot.start, slot.end))
+            if connection.execute(taken).first() is not None:
+                raise Rejected("slot_taken")
+            connection.execute(
+                calendar_visits.insert().values(
+                    visit_id="v_" + secrets.token_urlsafe(16),
+                    reference=free_reference(connection, calendar_visits.c.reference),
+                    technician=slot.technician,
+                    starts_at=slot.start,
+                    ends_at=slot.end,
+                    contact_id=contact_id,
+                    details=dict(details),
+                    idempotency_key=idempotency_key,
+                    booked_at=utc_now(),
+                )
+            )
+            return _visit(connection.execute(sa.select(calendar_visits).where(mine)).one())
+
+    def visits_of(self, contact_id: str) -> list[Visit]:
+        """Every visit of the contact and its aliases, soonest first."""
+        with self._database.reading() as connection:
+            mine = calendar_visits.c.contact_id.in_(aliases_or_self(connection, contact_id))
+            query = sa.select(calendar_visits).where(mine).order_by(calendar_visits.c.starts_at, calendar_visits.c.id)
+            rows = connection.execute(query).all()
+        return [_visit(row) for row in rows]
+
+    def _lock_technician(self, connection: Any, technician: str) -> None:
+        """Where writers run side by side (not on SQLite), two bookings of one technician must come one after the other."""
+        self._database.insert_unless_there(connection, calendar_technicians, {"technician": technician})
+        this = calendar_technicians.c.technician == technician
+        connection.execute(sa.select(calendar_technicians).where(this).with_for_update()).one()
+
+
+def _overlaps(start: datetime, end: datetime) -> Any:
+    return (calendar_visits.c.starts_at < end) & (calendar_visits.c.ends_at > start)
+
+
+def _slot(row: Any) -> VisitSlot:
+    return VisitSlot(row.starts_at, row.ends_at, row.technician)
+
+
+def _visit(row: Any) -> Visit:
+    return Visit(row.visit_id, row.reference, _slot(row), row.contact_id, row.details)

@@ -1,0 +1,113 @@
+"""Who the record knows: contacts, their addresses, and what happens when two of them turn out to be one person.
+
+Contacts form trees through ``merged_into``; the root of a tree is the *living* contact. What always holds: every id ever given
+out keeps leading to a living contact; a merge has no cycles; events stay under the id they were said under.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import sqlalchemy as sa
+
+from throughline.errors import Rejected
+from throughline.record.database import OnDatabase
+from throughline.record.events import carry_facts
+from throughline.record.identity import aliases_of, living, utc_now
+from throughline.record.limits import check_ids, check_words
+from throughline.record.schema import addresses, audit_log, contacts, merges, sessions
+
+
+class Contacts(OnDatabase):
+    """Contacts, addresses, merges."""
+
+    def create_contact(self) -> str:
+        """A new contact; its opaque id."""
+        contact_id = "c_" + secrets.token_urlsafe(16)
+        with self._database.writing() as connection:
+            connection.execute(contacts.insert().values(contact_id=contact_id, created_at=utc_now()))
+        return contact_id
+
+    def resolve(self, contact_id: str) -> str:
+        """The living contact this id stands for. Raises Rejected("unknown_contact")."""
+        with self._database.reading() as connection:
+            return living(connection, contact_id)
+
+    def aliases(self, contact_id: str) -> list[str]:
+        """The living id first, then every id merged into it. Raises Rejected("unknown_contact")."""
+        with self._database.reading() as connection:
+            return aliases_of(connection, contact_id)
+
+    def add_address(self, contact_id: str, kind: str, value: str, *, proof: str) -> None:
+        """Note that the contact is reached at ``value``. ``kind`` is phone (E.164), email, account or browser; ``proof`` says how we
+        know. Adding it again renews the proof. Raises Rejected("unknown_contact")."""
+        check_words(kind=kind, proof=proof)
+        check_ids(value=value)
+        with self._database.writing() as connection:
+            owner = living(connection, contact_id)
+            added = self._database.insert_unless_there(
+                connection,
+                addresses,
+                {"contact_id": owner, "kind": kind, "value": value, "proof": proof, "created_at": utc_now()},
+            )
+            if not added:
+                where = (addresses.c.contact_id == owner) & (addresses.c.kind == kind) & (addresses.c.value == value)
+                connection.execute(addresses.update().where(where).values(proof=proof))
+
+    def find_by_address(self, kind: str, value: str) -> list[str]:
+        """The living contacts reached at ``value``, each once. A shared telephone has several."""
+        with self._database.reading() as connection:
+            query = (
+                sa.select(addresses.c.contact_id)
+                .where(addresses.c.kind == kind, addresses.c.value == value)
+                .order_by(addresses.c.id)
+            )
+            return list(dict.fromkeys(living(connection, found) for found in connection.execute(query).scalars()))
+
+    def merge(self, contact_id: str, into: str, *, reason: str, session_id: str | None) -> None:
+        """Make ``contact_id`` an alias of ``into``: they are one person. Both are resolved first.
+
+        Open sessions move along. Facts that ``into`` has no value for are carried over, as SlotSet events in its tracker, so that
+        nothing known is asked again; where both know something, ``into`` is right. What was changed is kept in ``merges``.
+        Raises Rejected("unknown_contact"), or Rejected("same_contact") when they already are one.
+        """
+        check_ids(reason=reason)
+        with self._database.writing() as connection:
+            self._lock_rows(connection, contact_id, into)
+            source, target = living(connection, contact_id), living(connection, into)
+            if source == target:
+                raise Rejected("same_contact")
+            open_sessions = (sessions.c.contact_id == source) & sessions.c.ended_at.is_(None)
+            moved = list(connection.execute(sa.select(sessions.c.session_id).where(open_sessions)).scalars())
+            connection.execute(sessions.update().where(open_sessions).values(contact_id=target))
+            connection.execute(contacts.update().where(contacts.c.contact_id == source).values(merged_into=target))
+            carried, last_seq = carry_facts(connection, source, target)
+            detail = {"sessions": moved, "events": carried}
+            connection.execute(
+                merges.insert().values(
+                    contact_id=source,
+                    into_contact_id=target,
+                    reason=reason,
+                    session_id=session_id,
+                    moved=detail,
+                    merged_at=utc_now(),
+                )
+            )
+            connection.execute(
+                audit_log.insert().values(
+                    action="merge",
+                    contact_id=target,
+                    session_id=session_id,
+                    detail={"contact_id": source, "reason": reason, **detail},
+                    at=utc_now(),
+                )
+            )
+        if carried:
+            self._committed(target, last_seq)
+
+    @staticmethod
+    def _lock_rows(connection: Any, *contact_ids: str) -> None:
+        """Where writers run side by side (not on SQLite), two merges of the same contacts must come one after the other."""
+        query = sa.select(contacts.c.contact_id).where(contacts.c.contact_id.in_(contact_ids)).order_by(contacts.c.contact_id)
+        connection.execute(query.with_for_update()).all()

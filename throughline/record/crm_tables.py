@@ -1,0 +1,95 @@
+"""The embedded CRM: customers, cases and notes in the record's database, for a company that has no CRM yet.
+
+It stands behind connectors/crm/embedded.py. What always holds: the same idempotency key has one effect; a case's reference is
+short enough to be said on the phone.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from throughline.domain.visits import Case
+from throughline.errors import Rejected
+from throughline.record.database import Database
+from throughline.record.identity import aliases_or_self, utc_now
+from throughline.record.limits import check_ids, check_json, check_texts
+from throughline.record.references import free_reference
+from throughline.record.schema import crm_cases, crm_customers, crm_notes
+
+
+class CrmTables:
+    """Customers, cases, notes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def upsert_customer(self, contact_id: str, fields: Mapping[str, Any]) -> None:
+        """Create the customer, or change the named fields and keep the others. Raises Rejected("too_long")."""
+        check_ids(contact_id=contact_id)
+        with self._database.writing() as connection:
+            query = sa.select(crm_customers.c.fields).where(crm_customers.c.contact_id == contact_id)
+            known = connection.execute(query.with_for_update()).scalar() or {}
+            merged = {**known, **fields}
+            check_json(fields=merged)
+            row = {"contact_id": contact_id, "fields": merged, "updated_at": utc_now()}
+            self._database.insert_or_update(connection, crm_customers, row, key="contact_id")
+
+    def customer(self, contact_id: str) -> dict[str, Any] | None:
+        """The customer's fields, None where there is no such customer."""
+        with self._database.reading() as connection:
+            query = sa.select(crm_customers.c.fields).where(crm_customers.c.contact_id == contact_id)
+            found = connection.execute(query).scalar()
+        return None if found is None else dict(found)
+
+    def open_case(self, contact_id: str, subject: str, details: Mapping[str, Any], *, idempotency_key: str) -> Case:
+        """Open a case, or give the one this key has already opened. Raises Rejected("too_long")."""
+        check_ids(contact_id=contact_id, idempotency_key=idempotency_key)
+        check_texts(subject=subject)
+        check_json(details=dict(details))
+        with self._database.writing() as connection:
+            self._database.insert_unless_there(
+                connection,
+                crm_cases,
+                {
+                    "case_id": "case_" + secrets.token_urlsafe(16),
+                    "reference": free_reference(connection, crm_cases.c.reference),
+                    "contact_id": contact_id,
+                    "subject": subject,
+                    "details": dict(details),
+                    "idempotency_key": idempotency_key,
+                    "opened_at": utc_now(),
+                },
+            )
+            query = sa.select(crm_cases).where(crm_cases.c.idempotency_key == idempotency_key)
+            return _case(connection.execute(query).one())
+
+    def add_note(self, case_id: str, text: str, *, idempotency_key: str) -> None:
+        """Append a note. Raises Rejected("unknown_case"|"too_long")."""
+        check_ids(idempotency_key=idempotency_key)
+        check_texts(text=text)
+        with self._database.writing() as connection:
+            if connection.execute(sa.select(crm_cases.c.id).where(crm_cases.c.case_id == case_id)).first() is None:
+                raise Rejected("unknown_case")
+            row = {"case_id": case_id, "text": text, "idempotency_key": idempotency_key, "written_at": utc_now()}
+            self._database.insert_unless_there(connection, crm_notes, row)
+
+    def notes_of(self, case_id: str) -> list[str]:
+        """The notes of a case, oldest first."""
+        with self._database.reading() as connection:
+            query = sa.select(crm_notes.c.text).where(crm_notes.c.case_id == case_id).order_by(crm_notes.c.id)
+            return list(connection.execute(query).scalars())
+
+    def cases_of(self, contact_id: str) -> list[Case]:
+        """Every case of the contact and its aliases, newest first."""
+        with self._database.reading() as connection:
+            mine = crm_cases.c.contact_id.in_(aliases_or_self(connection, contact_id))
+            rows = connection.execute(sa.select(crm_cases).where(mine).order_by(crm_cases.c.id.desc())).all()
+        return [_case(row) for row in rows]
+
+
+def _case(row: Any) -> Case:
+    return Case(row.case_id, row.reference, row.contact_id, row.subject, row.details)

@@ -1,0 +1,120 @@
+"""What the record gives back, as plain data. Times are UTC-aware."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from throughline.domain.assurance import Assurance
+
+
+@dataclass(frozen=True)
+class Session:
+    """One chat visit or one call. ``contact_id`` is the living contact, also after a merge. ``shown_seq`` is the last event that the
+    visit's page has been shown."""
+
+    session_id: str
+    contact_id: str
+    channel: str
+    assurance: Assurance
+    started_at: datetime
+    ended_at: datetime | None
+    detail: Mapping[str, Any]
+    shown_seq: int = 0
+
+
+@dataclass(frozen=True)
+class CallToken:
+    """What a call token let in: whose call it is (living contact; None: nobody known), the chat it came from, and how."""
+
+    contact_id: str | None
+    chat_session_id: str | None
+    origin: str
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """One event of a conversation. ``seq`` orders all events; ``contact_id`` is the contact it was said under (an alias, after a
+    merge); ``data`` is Rasa's event dict. ``session_id`` is None for events of Rasa's own tools."""
+
+    seq: int
+    event_id: str
+    contact_id: str
+    session_id: str | None
+    channel: str | None
+    type_name: str
+    data: Mapping[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Heard:
+    """How much of an utterance the customer really heard. ``complete`` is False after a barge-in."""
+
+    event_id: str
+    session_id: str
+    text_heard: str
+    complete: bool
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Handoff:
+    """A conversation passed on, with what was passed."""
+
+    handoff_id: str
+    contact_id: str
+    session_id: str | None
+    kind: str
+    reason: str
+    packet: Mapping[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a conversation led to."""
+
+    outcome_id: str
+    contact_id: str
+    session_id: str | None
+    kind: str
+    data: Mapping[str, Any]
+    at: datetime
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """An event to append: Rasa's event dict with ``metadata.event_id``, and where it came from."""
+
+    event_id: str
+    data: Mapping[str, Any]
+    session_id: str | None
+    channel: str | None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a live window begins: at the event ``event_id``, with ``header`` the tracker's state just before it (window.py)."""
+
+    event_id: str
+    header: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Head:
+    """The state of a contact's tracker in the record: ``version`` counts saves (0: never saved)."""
+
+    contact_id: str
+    version: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a tracker is rebuilt from: the header (see Checkpoint; None from the beginning) and Rasa's event dicts after it."""
+
+    head: Head
+    header: Mapping[str, Any] | None
+    events: tuple[Mapping[str, Any], ...]

@@ -1,0 +1,284 @@
+"""Rasa's events, the tracker heads over them, and the facts that are made from them.
+
+What always holds: events are only ever appended; an append names the version of the head it was built on, so that of two writers
+who started from the same state one fails and has changed nothing; ``seq`` orders all events; a fact is a SlotSet event's value.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import sqlalchemy as sa
+
+from throughline.domain.visits import Fact
+from throughline.errors import Unavailable
+from throughline.record.database import OnDatabase
+from throughline.record.entries import Checkpoint, Head, NewEvent, StoredEvent, Window
+from throughline.record.identity import aliases_of, ensure_contact, living, utc_now
+from throughline.record.limits import check_json
+from throughline.record.schema import contacts, events, facts, messages, tracker_heads
+
+_SLOT_EVENT = "slot"
+_INTERNAL_SLOTS = frozenset({"session_started_metadata", "requested_slot"})
+_INTERNAL_PREFIXES = ("ui_", "request")
+_CHUNK = 500  # SQLite bounds the number of parameters of one statement
+
+
+def new_event_id() -> str:
+    """An id for an event."""
+    return "e_" + secrets.token_urlsafe(16)
+
+
+class Events(OnDatabase):
+    """Reading and appending events, and the facts in them."""
+
+    def conversation(
+        self, contact_id: str, *, after_seq: int = 0, limit: int | None = None, newest: bool = False
+    ) -> list[StoredEvent]:
+        """Everything with this person: all aliases, all sessions, in order of ``seq``, from the one after ``after_seq``.
+        ``limit`` keeps the first so many, with ``newest`` the last. Raises Rejected("unknown_contact")."""
+        order = events.c.id.desc() if newest else events.c.id
+        with self._database.reading() as connection:
+            mine = events.c.sender_id.in_(aliases_of(connection, contact_id)) & (events.c.id > after_seq)
+            rows = connection.execute(sa.select(events).where(mine).order_by(order).limit(limit)).all()
+        return [_stored(row) for row in (reversed(rows) if newest else rows)]
+
+    def facts(self, contact_id: str) -> list[Fact]:
+        """What this person has told us: the newest value of every slot that has one, in the order of telling.
+        Raises Rejected("unknown_contact")."""
+        with self._database.reading() as connection:
+            newest = (
+                sa.select(sa.func.max(facts.c.id).label("id"))
+                .where(facts.c.contact_id == living(connection, contact_id))
+                .group_by(facts.c.slot)
+            )
+            rows = connection.execute(sa.select(facts).where(facts.c.id.in_(newest)).order_by(facts.c.id)).all()
+        return [
+            Fact(row.slot, row.value, row.session_id or "", row.channel or "", row.said_at, row.confidence)
+            for row in rows
+            if row.value is not None
+        ]
+
+    def window(self, contact_id: str) -> Window:
+        """What the contact's tracker is rebuilt from. For an id nobody has seen yet: version 0 and no events."""
+        with self._database.reading() as connection:
+            if not _is_known(connection, contact_id):
+                return Window(Head(contact_id, 0), None, ())
+            owner = living(connection, contact_id)
+            head = _head(connection, owner)
+            if head is None:
+                return Window(Head(owner, 0), None, ())
+            rows = _events_from(connection, owner, head.window_seq)
+            return Window(Head(owner, head.version), head.window_header, rows)
+
+    def whole_tracker(self, contact_id: str) -> Window:
+        """As ``window``, from the first event on."""
+        with self._database.reading() as connection:
+            if not _is_known(connection, contact_id):
+                return Window(Head(contact_id, 0), None, ())
+            owner = living(connection, contact_id)
+            head = _head(connection, owner)
+            version = 0 if head is None else head.version
+            return Window(Head(owner, version), None, _events_from(connection, owner, 0))
+
+    def known_event_ids(self, contact_id: str, event_ids: Iterable[str]) -> set[str]:
+        """Which of these ids are events of the contact."""
+        wanted, found = list(event_ids), set()
+        with self._database.reading() as connection:
+            if not _is_known(connection, contact_id):
+                return set()
+            owner = living(connection, contact_id)
+            for start in range(0, len(wanted), _CHUNK):
+                these = events.c.event_id.in_(wanted[start : start + _CHUNK])
+                query = sa.select(events.c.event_id).where(events.c.sender_id == owner, these)
+                found.update(connection.execute(query).scalars())
+        return found
+
+    def tracker_ids(self) -> list[str]:
+        """Every contact that has a tracker."""
+        with self._database.reading() as connection:
+            query = sa.select(tracker_heads.c.contact_id).order_by(tracker_heads.c.contact_id)
+            return list(connection.execute(query).scalars())
+
+    def append_events(
+        self,
+        contact_id: str,
+        new: Sequence[NewEvent],
+        *,
+        expected: Head | None,
+        checkpoint: Checkpoint | None = None,
+        message_id: str | None = None,
+    ) -> Head:
+        """Append events to the tracker of a contact, which is created if nobody has seen it yet; the head after it.
+
+        ``expected`` is the head the writer started from; None for one who brings events from elsewhere and started from none.
+        ``message_id`` names the message that led to them: its recogniser's confidence goes into the facts.
+        Raises Unavailable, with nothing written, when another writer was faster; Rejected("too_long").
+        """
+        for event in new:
+            check_json(event=event.data)
+        with self._database.writing() as connection:
+            owner = ensure_contact(connection, contact_id)
+            head = _head(connection, owner)
+            version = 0 if head is None else head.version
+            if expected is not None and expected != Head(owner, version):
+                raise Unavailable(f"conversation {contact_id} was changed by another writer since it was read")
+            seq_of = _insert_events(connection, owner, new)
+            last_seq = max(seq_of.values(), default=0 if head is None else head.last_seq)
+            _insert_facts(connection, owner, new, message_id)
+            moved = {} if checkpoint is None else _window_columns(connection, checkpoint)
+            _write_head(connection, owner, head, {"last_seq": last_seq, **moved})
+        if new:
+            self._committed(owner, last_seq)
+        return Head(owner, version + 1)
+
+
+def carry_facts(connection: Any, source: str, target: str) -> tuple[list[str], int]:
+    """For a merge: give ``target`` every fact of ``source`` that it has no value for, as SlotSet events in its tracker. The facts keep
+    their source. The event ids, and the tracker's last ``seq``."""
+    known = {row.slot for row in _newest_facts(connection, target) if row.value is not None}
+    missing = [row for row in _newest_facts(connection, source) if row.value is not None and row.slot not in known]
+    head = _head(connection, target)
+    if not missing:
+        return [], 0 if head is None else head.last_seq
+    carried = [_carried(row) for row in missing]
+    seq_of = _insert_events(connection, target, carried)
+    for row, event in zip(missing, carried, strict=True):
+        connection.execute(
+            facts.insert().values(
+                contact_id=target,
+                slot=row.slot,
+                value=row.value,
+                event_id=event.event_id,
+                session_id=row.session_id,
+                channel=row.channel,
+                said_at=row.said_at,
+                confidence=row.confidence,
+            )
+        )
+    last_seq = max(seq_of.values())
+    _write_head(connection, target, head, {"last_seq": last_seq})
+    return [event.event_id for event in carried], last_seq
+
+
+def _carried(row: Any) -> NewEvent:
+    event_id = new_event_id()
+    data = {
+        "event": _SLOT_EVENT,
+        "timestamp": time.time(),
+        "name": row.slot,
+        "value": row.value,
+        "metadata": {
+            "event_id": event_id,
+            "session_id": row.session_id,
+            "channel": row.channel,
+            "carried_from": row.contact_id,
+        },
+    }
+    return NewEvent(event_id, data, row.session_id, row.channel)
+
+
+def _newest_facts(connection: Any, contact_id: str) -> list[Any]:
+    newest = sa.select(sa.func.max(facts.c.id)).where(facts.c.contact_id == contact_id).group_by(facts.c.slot)
+    return list(connection.execute(sa.select(facts).where(facts.c.id.in_(newest)).order_by(facts.c.id)).all())
+
+
+def _is_known(connection: Any, contact_id: str) -> bool:
+    return connection.execute(sa.select(contacts.c.contact_id).where(contacts.c.contact_id == contact_id)).first() is not None
+
+
+def _head(connection: Any, owner: str) -> Any:
+    query = sa.select(tracker_heads).where(tracker_heads.c.contact_id == owner)
+    return connection.execute(query.with_for_update()).first()
+
+
+def _events_from(connection: Any, owner: str, seq: int) -> tuple[Mapping[str, Any], ...]:
+    # The column as text: one json.loads over all rows is faster than one for each.
+    text = sa.type_coerce(events.c.data, sa.Text)
+    query = sa.select(text).where(events.c.sender_id == owner, events.c.id >= seq).order_by(events.c.id)
+    return tuple(json.loads("[" + ",".join(connection.execute(query).scalars()) + "]"))
+
+
+def _insert_events(connection: Any, owner: str, new: Sequence[NewEvent]) -> dict[str, int]:
+    """The new rows' ``seq`` by event id."""
+    created = utc_now()
+    rows = [
+        {
+            "sender_id": owner,
+            "type_name": event.data["event"],
+            "timestamp": event.data.get("timestamp"),
+            "intent_name": ((event.data.get("parse_data") or {}).get("intent") or {}).get("name"),
+            "action_name": event.data.get("name"),
+            "data": event.data,
+            "event_id": event.event_id,
+            "session_id": event.session_id,
+            "channel": event.channel,
+            "created_at": created,
+        }
+        for event in new
+    ]
+    seq_of: dict[str, int] = {}
+    for start in range(0, len(rows), _CHUNK):
+        part = rows[start : start + _CHUNK]
+        connection.execute(events.insert(), part)
+        these = events.c.event_id.in_([row["event_id"] for row in part])
+        seq_of.update(
+            (row.event_id, row.id) for row in connection.execute(sa.select(events.c.event_id, events.c.id).where(these))
+        )
+    return seq_of
+
+
+def _insert_facts(connection: Any, owner: str, new: Sequence[NewEvent], message_id: str | None) -> None:
+    told = [event for event in new if event.data["event"] == _SLOT_EVENT and _is_fact(event.data["name"])]
+    if not told:
+        return
+    confidence = None
+    if message_id is not None:
+        query = sa.select(messages.c.confidence).where(messages.c.message_id == message_id)
+        confidence = connection.execute(query).scalar()
+    connection.execute(
+        facts.insert(),
+        [
+            {
+                "contact_id": owner,
+                "slot": event.data["name"],
+                "value": event.data.get("value"),
+                "event_id": event.event_id,
+                "session_id": event.session_id,
+                "channel": event.channel,
+                "said_at": datetime.fromtimestamp(event.data["timestamp"], timezone.utc),
+                "confidence": confidence,
+            }
+            for event in told
+        ],
+    )
+
+
+def _is_fact(slot: str) -> bool:
+    return slot not in _INTERNAL_SLOTS and not slot.startswith(_INTERNAL_PREFIXES)
+
+
+def _window_columns(connection: Any, checkpoint: Checkpoint) -> dict[str, Any]:
+    query = sa.select(events.c.id).where(events.c.event_id == checkpoint.event_id)
+    return {"window_seq": connection.execute(query).scalar_one(), "window_header": dict(checkpoint.header)}
+
+
+def _write_head(connection: Any, owner: str, head: Any, values: Mapping[str, Any]) -> None:
+    if head is None:
+        first = {"contact_id": owner, "version": 1, "window_seq": 0, "window_header": None}
+        connection.execute(tracker_heads.insert().values(**{**first, **values}))
+        return
+    this = (tracker_heads.c.contact_id == owner) & (tracker_heads.c.version == head.version)
+    changed = connection.execute(tracker_heads.update().where(this).values(version=head.version + 1, **values))
+    if changed.rowcount != 1:
+        raise Unavailable(f"conversation {owner} was changed by another writer")
+
+
+def _stored(row: Any) -> StoredEvent:
+    at = row.created_at if row.timestamp is None else datetime.fromtimestamp(row.timestamp, timezone.utc)
+    return StoredEvent(row.id, row.event_id, row.sender_id, row.session_id, row.channel, row.type_name, row.data, at)

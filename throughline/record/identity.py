@@ -1,0 +1,59 @@
+"""From any contact id to the living contact it stands for. Every topic of the record goes through here.
+
+What always holds: these functions only read, but for ``ensure_contact``, and run inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import sqlalchemy as sa
+
+from throughline.errors import Rejected
+from throughline.record.limits import check_ids
+from throughline.record.schema import contacts
+
+
+def utc_now() -> datetime:
+    """The present moment, with its zone."""
+    return datetime.now(timezone.utc)
+
+
+def living(connection: Any, contact_id: str) -> str:
+    """The contact that ``contact_id`` has become. Raises Rejected("unknown_contact")."""
+    seen = contact_id
+    while True:
+        row = connection.execute(sa.select(contacts.c.merged_into).where(contacts.c.contact_id == seen)).first()
+        if row is None:
+            raise Rejected("unknown_contact")
+        if row.merged_into is None:
+            return seen
+        seen = row.merged_into
+
+
+def aliases_of(connection: Any, contact_id: str) -> list[str]:
+    """The living contact's id, then every id merged into it, directly or through others."""
+    root = living(connection, contact_id)
+    found, level = [root], [root]
+    while level:
+        query = sa.select(contacts.c.contact_id).where(contacts.c.merged_into.in_(level)).order_by(contacts.c.created_at)
+        level = list(connection.execute(query).scalars())
+        found += level
+    return found
+
+
+def ensure_contact(connection: Any, contact_id: str) -> str:
+    """The living contact for an id that Rasa's own tools may have made up: one that is unknown becomes a contact."""
+    check_ids(contact_id=contact_id)
+    known = connection.execute(sa.select(contacts.c.contact_id).where(contacts.c.contact_id == contact_id)).first()
+    if known is None:
+        connection.execute(contacts.insert().values(contact_id=contact_id, created_at=utc_now()))
+        return contact_id
+    return living(connection, contact_id)
+
+
+def aliases_or_self(connection: Any, contact_id: str) -> list[str]:
+    """As ``aliases_of``; for a system that also knows people who never were contacts: such an id stands for itself."""
+    known = connection.execute(sa.select(contacts.c.contact_id).where(contacts.c.contact_id == contact_id)).first()
+    return [contact_id] if known is None else aliases_of(connection, contact_id)

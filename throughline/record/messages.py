@@ -1,0 +1,107 @@
+"""What customers have said and what became of it, before and beside Rasa's events.
+
+What always holds: a customer's message is on disk before anything is done with it; the same message id has one effect; a
+message that was never finished (the process died) is found again; what was heard of an utterance is a row of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from throughline.domain.turns import Turn
+from throughline.errors import Rejected
+from throughline.record.database import OnDatabase
+from throughline.record.entries import Heard
+from throughline.record.identity import living, utc_now
+from throughline.record.limits import check_ids, check_texts, check_words
+from throughline.record.schema import events, heard, messages
+from throughline.record.sessions import read_session
+
+_UNFINISHED_LIMIT = 10_000
+
+
+class Messages(OnDatabase):
+    """Messages and what was heard."""
+
+    def store_message(self, turn: Turn) -> bool:
+        """Store a message before it is processed. False: its id was stored before, it is a duplicate.
+        Raises Rejected("too_long"|"unknown_contact"|"unknown_session")."""
+        check_ids(message_id=turn.message_id)
+        check_words(channel=turn.channel, source=turn.source)
+        check_texts(text=turn.text)
+        with self._database.writing() as connection:
+            read_session(connection, turn.session_id)
+            return self._database.insert_unless_there(
+                connection,
+                messages,
+                {
+                    "message_id": turn.message_id,
+                    "contact_id": living(connection, turn.contact_id),
+                    "session_id": turn.session_id,
+                    "channel": turn.channel,
+                    "text": turn.text,
+                    "source": turn.source,
+                    "confidence": turn.confidence,
+                    "received_at": utc_now(),
+                },
+            )
+
+    def finish_message(self, message_id: str) -> None:
+        """The message's turn is committed. Raises Rejected("unknown_message")."""
+        with self._database.writing() as connection:
+            this = messages.c.message_id == message_id
+            if connection.execute(sa.select(messages.c.id).where(this)).first() is None:
+                raise Rejected("unknown_message")
+            unfinished = this & messages.c.finished_at.is_(None)
+            connection.execute(messages.update().where(unfinished).values(finished_at=utc_now()))
+
+    def unfinished_messages(self, limit: int = _UNFINISHED_LIMIT) -> list[Turn]:
+        """Messages stored but not finished, oldest first, under their living contacts."""
+        query = sa.select(messages).where(messages.c.finished_at.is_(None)).order_by(messages.c.id).limit(limit)
+        with self._database.reading() as connection:
+            return [
+                Turn(
+                    contact_id=living(connection, row.contact_id),
+                    session_id=row.session_id,
+                    channel=row.channel,
+                    text=row.text,
+                    message_id=row.message_id,
+                    source=row.source,
+                    confidence=row.confidence,
+                )
+                for row in connection.execute(query).all()
+            ]
+
+    def record_heard(self, event_id: str, *, session_id: str, text_heard: str, complete: bool) -> None:
+        """Note how much of an utterance the customer heard; saying it again replaces it.
+        Raises Rejected("unknown_event"|"unknown_session"|"too_long")."""
+        check_texts(text_heard=text_heard)
+        with self._database.writing() as connection:
+            read_session(connection, session_id)
+            if connection.execute(sa.select(events.c.id).where(events.c.event_id == event_id)).first() is None:
+                raise Rejected("unknown_event")
+            self._database.insert_or_update(
+                connection,
+                heard,
+                {
+                    "event_id": event_id,
+                    "session_id": session_id,
+                    "text_heard": text_heard,
+                    "complete": complete,
+                    "heard_at": utc_now(),
+                },
+                key="event_id",
+            )
+
+    def heard(self, event_ids: Iterable[str]) -> dict[str, Heard]:
+        """What was heard of these utterances, by event id. One that nobody reported on is not in it."""
+        wanted = list(event_ids)
+        found: dict[str, Heard] = {}
+        with self._database.reading() as connection:
+            for start in range(0, len(wanted), 500):  # SQLite bounds the number of parameters of one statement
+                query = sa.select(heard).where(heard.c.event_id.in_(wanted[start : start + 500]))
+                for row in connection.execute(query).all():
+                    found[row.event_id] = Heard(row.event_id, row.session_id, row.text_heard, row.complete, row.heard_at)
+        return found

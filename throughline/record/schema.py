@@ -1,0 +1,312 @@
+"""Every table of the record, and the column types they share.
+
+The migrations bring a database to exactly this shape (tests/unit/record/test_migrations.py compares the two). What always
+holds: order comes from the database's own numbers (``id``, ``seq``), never from clocks; times are stored as UTC; free-form
+data is JSON in a text column; secrets (tokens, codes) are stored as digests only.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Any
+
+import sqlalchemy as sa
+
+SCHEMA_VERSION = "0001"  # the newest migration; a database that says so needs no look at the migrations
+
+ID_CHARS = 255  # as wide as Rasa's own sender_id
+WORD_CHARS = 64
+
+
+class UtcTime(sa.types.TypeDecorator):
+    """A moment. Takes and gives timezone-aware datetimes; SQLite keeps no zone, so it is put back on the way out."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """To UTC. A time without a zone is a fault of the caller."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("the record takes times with a zone only")
+        utc = value.astimezone(timezone.utc)
+        return utc if dialect.name == "postgresql" else utc.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """From UTC."""
+        return None if value is None else value.replace(tzinfo=timezone.utc)
+
+
+class JsonText(sa.types.TypeDecorator):
+    """JSON in a text column."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> str:
+        """To JSON text."""
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+    def process_result_value(self, value: str | None, dialect: Any) -> Any:
+        """From JSON text."""
+        return None if value is None else json.loads(value)
+
+
+def _contact(*, nullable: bool = False, name: str = "contact_id", **options: Any) -> Any:
+    return sa.Column(name, sa.String(ID_CHARS), sa.ForeignKey("contacts.contact_id"), nullable=nullable, **options)
+
+
+def _session(*, nullable: bool = True, name: str = "session_id") -> Any:
+    return sa.Column(name, sa.String(ID_CHARS), sa.ForeignKey("sessions.session_id"), nullable=nullable)
+
+
+metadata = sa.MetaData()
+
+contacts = sa.Table(
+    "contacts",
+    metadata,
+    sa.Column("contact_id", sa.String(ID_CHARS), primary_key=True),
+    _contact(nullable=True, name="merged_into", index=True),
+    sa.Column("created_at", UtcTime, nullable=False),
+)
+
+addresses = sa.Table(
+    "addresses",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _contact(),
+    sa.Column("kind", sa.String(WORD_CHARS), nullable=False),
+    sa.Column("value", sa.String(ID_CHARS), nullable=False),
+    sa.Column("proof", sa.String(WORD_CHARS), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.UniqueConstraint("kind", "value", "contact_id", name="uq_addresses_kind_value_contact"),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("session_id", sa.String(ID_CHARS), primary_key=True),
+    _contact(index=True),
+    sa.Column("channel", sa.String(WORD_CHARS), nullable=False),
+    sa.Column("assurance", sa.String(WORD_CHARS), nullable=False),
+    sa.Column("detail", JsonText, nullable=False),
+    sa.Column("started_at", UtcTime, nullable=False),
+    sa.Column("ended_at", UtcTime),
+    sa.Column("end_reason", sa.String(WORD_CHARS)),
+    sa.Column("shown_seq", sa.Integer, nullable=False, default=0, server_default="0"),  # last event its page has been shown
+)
+
+chat_tokens = sa.Table(
+    "chat_tokens",
+    metadata,
+    sa.Column("token_sha256", sa.String(64), primary_key=True),
+    _session(nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("expires_at", UtcTime),
+)
+
+codes = sa.Table(
+    "codes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _contact(),
+    _session(nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False, index=True),
+    sa.Column("open_digest", sa.String(64), unique=True),  # the digest while the code can be redeemed, else NULL
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("expires_at", UtcTime, nullable=False),
+    sa.Column("used_at", UtcTime),
+    _session(name="used_by_session"),
+    sa.Index("ix_codes_session_id", "session_id"),
+)
+
+code_tries = sa.Table(
+    "code_tries",
+    metadata,
+    sa.Column("session_id", sa.String(ID_CHARS), sa.ForeignKey("sessions.session_id"), primary_key=True),
+    sa.Column("failed", sa.Integer, nullable=False),
+)
+
+call_tokens = sa.Table(
+    "call_tokens",
+    metadata,
+    sa.Column("token_sha256", sa.String(64), primary_key=True),
+    _contact(nullable=True),
+    _session(name="chat_session_id"),
+    sa.Column("origin", sa.String(WORD_CHARS), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("expires_at", UtcTime, nullable=False),
+    sa.Column("used_at", UtcTime),
+)
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("message_id", sa.String(ID_CHARS), nullable=False, unique=True),
+    _contact(),
+    _session(nullable=False),
+    sa.Column("channel", sa.String(WORD_CHARS), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("source", sa.String(WORD_CHARS), nullable=False),
+    sa.Column("confidence", sa.Float),
+    sa.Column("received_at", UtcTime, nullable=False),
+    sa.Column("finished_at", UtcTime, index=True),
+)
+
+# The first seven columns are those of Rasa's SQLTrackerStore, so that stock tools can read this table.
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _contact(name="sender_id"),
+    sa.Column("type_name", sa.String(ID_CHARS), nullable=False),
+    sa.Column("timestamp", sa.Float),
+    sa.Column("intent_name", sa.String(ID_CHARS)),
+    sa.Column("action_name", sa.String(ID_CHARS)),
+    sa.Column("data", JsonText, nullable=False),
+    sa.Column("event_id", sa.String(ID_CHARS), nullable=False, unique=True),
+    sa.Column("session_id", sa.String(ID_CHARS)),
+    sa.Column("channel", sa.String(WORD_CHARS)),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Index("ix_events_sender_id_id", "sender_id", "id"),
+    sqlite_autoincrement=True,  # a number is never given twice, also after a conversation was erased
+)
+
+tracker_heads = sa.Table(
+    "tracker_heads",
+    metadata,
+    sa.Column("contact_id", sa.String(ID_CHARS), sa.ForeignKey("contacts.contact_id"), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("last_seq", sa.Integer, nullable=False),
+    sa.Column("window_seq", sa.Integer, nullable=False),  # the live window begins with this event; 0 = with the first
+    sa.Column("window_header", JsonText, nullable=False),  # the tracker's state just before it, see window.py
+)
+
+facts = sa.Table(
+    "facts",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _contact(),
+    sa.Column("slot", sa.String(ID_CHARS), nullable=False),
+    sa.Column("value", JsonText, nullable=False),
+    sa.Column("event_id", sa.String(ID_CHARS), nullable=False),
+    sa.Column("session_id", sa.String(ID_CHARS)),
+    sa.Column("channel", sa.String(WORD_CHARS)),
+    sa.Column("said_at", UtcTime, nullable=False),
+    sa.Column("confidence", sa.Float),
+    sa.Index("ix_facts_contact_id_slot_id", "contact_id", "slot", "id"),
+)
+
+heard = sa.Table(
+    "heard",
+    metadata,
+    sa.Column("event_id", sa.String(ID_CHARS), sa.ForeignKey("events.event_id"), primary_key=True),
+    _session(nullable=False),
+    sa.Column("text_heard", sa.Text, nullable=False),
+    sa.Column("complete", sa.Boolean, nullable=False),
+    sa.Column("heard_at", UtcTime, nullable=False),
+)
+
+handoffs = sa.Table(
+    "handoffs",
+    metadata,
+    sa.Column("handoff_id", sa.String(ID_CHARS), primary_key=True),
+    _contact(index=True),
+    _session(),
+    sa.Column("kind", sa.String(WORD_CHARS), nullable=False),
+    sa.Column("reason", sa.String(ID_CHARS), nullable=False),
+    sa.Column("packet", JsonText, nullable=False),
+    sa.Column("idempotency_key", sa.String(ID_CHARS), nullable=False, unique=True),
+    sa.Column("created_at", UtcTime, nullable=False),
+)
+
+outcomes = sa.Table(
+    "outcomes",
+    metadata,
+    sa.Column("outcome_id", sa.String(ID_CHARS), primary_key=True),
+    _contact(index=True),
+    _session(),
+    sa.Column("kind", sa.String(WORD_CHARS), nullable=False),
+    sa.Column("data", JsonText, nullable=False),
+    sa.Column("idempotency_key", sa.String(ID_CHARS), nullable=False, unique=True),
+    sa.Column("created_at", UtcTime, nullable=False),
+)
+
+merges = sa.Table(
+    "merges",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _contact(index=True),
+    _contact(name="into_contact_id"),
+    sa.Column("reason", sa.String(ID_CHARS), nullable=False),
+    _session(),
+    sa.Column("moved", JsonText, nullable=False),  # what the merge changed, enough to take it back
+    sa.Column("merged_at", UtcTime, nullable=False),
+)
+
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("action", sa.String(WORD_CHARS), nullable=False),
+    _contact(nullable=True, index=True),
+    _session(),
+    sa.Column("detail", JsonText, nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+)
+
+# The embedded CRM and calendar stand for other companies' systems: they know a contact's id, and nothing ties them to it.
+crm_customers = sa.Table(
+    "crm_customers",
+    metadata,
+    sa.Column("contact_id", sa.String(ID_CHARS), primary_key=True),
+    sa.Column("fields", JsonText, nullable=False),
+    sa.Column("updated_at", UtcTime, nullable=False),
+)
+
+crm_cases = sa.Table(
+    "crm_cases",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("case_id", sa.String(ID_CHARS), nullable=False, unique=True),
+    sa.Column("reference", sa.String(WORD_CHARS), nullable=False, unique=True),
+    sa.Column("contact_id", sa.String(ID_CHARS), nullable=False, index=True),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("details", JsonText, nullable=False),
+    sa.Column("idempotency_key", sa.String(ID_CHARS), nullable=False, unique=True),
+    sa.Column("opened_at", UtcTime, nullable=False),
+)
+
+crm_notes = sa.Table(
+    "crm_notes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("case_id", sa.String(ID_CHARS), sa.ForeignKey("crm_cases.case_id"), nullable=False, index=True),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("idempotency_key", sa.String(ID_CHARS), nullable=False, unique=True),
+    sa.Column("written_at", UtcTime, nullable=False),
+)
+
+calendar_technicians = sa.Table(
+    "calendar_technicians",
+    metadata,
+    sa.Column("technician", sa.String(ID_CHARS), primary_key=True),
+)
+
+calendar_visits = sa.Table(
+    "calendar_visits",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("visit_id", sa.String(ID_CHARS), nullable=False, unique=True),
+    sa.Column("reference", sa.String(WORD_CHARS), nullable=False, unique=True),
+    sa.Column("technician", sa.String(ID_CHARS), sa.ForeignKey("calendar_technicians.technician"), nullable=False, index=True),
+    sa.Column("starts_at", UtcTime, nullable=False),
+    sa.Column("ends_at", UtcTime, nullable=False),
+    sa.Column("contact_id", sa.String(ID_CHARS), nullable=False, index=True),
+    sa.Column("details", JsonText, nullable=False),
+    sa.Column("idempotency_key", sa.String(ID_CHARS), nullable=False, unique=True),
+    sa.Column("booked_at", UtcTime, nullable=False),
+)

@@ -1,0 +1,131 @@
+"""The shared record: one object, opened by URL, that channels, actions and Rasa's own stores all work on.
+
+``open(url)`` gives every caller in a process the same Record for the same database: Rasa builds its stores from endpoints.yml by
+itself, and bootstrap opens the record for everybody else. What always holds: every method is its own transaction, synchronous and
+safe from any thread; asynchronous callers use ``await record.call(record.method, ...)``, which never blocks their loop.
+
+This module never imports Rasa: the action server and the review would load TensorFlow with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import hmac
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+import sqlalchemy as sa
+
+from throughline import log
+from throughline.errors import ConfigurationError, Problem, Unavailable
+from throughline.record.calendar_tables import CalendarTables
+from throughline.record.contacts import Contacts
+from throughline.record.crm_tables import CrmTables
+from throughline.record.database import Database, sqlite_file
+from throughline.record.events import Events
+from throughline.record.messages import Messages
+from throughline.record.migrations import upgrade
+from throughline.record.outcomes import Outcomes
+from throughline.record.passes import Passes
+from throughline.record.sessions import Sessions
+from throughline.record.views import Views
+
+_logger = log.get_logger("record")
+_THREADS = 6
+
+P = ParamSpec("P")
+R = TypeVar("R")
+CommitCallback = Callable[[str, int], None]
+
+
+class Record(Contacts, Sessions, Passes, Messages, Events, Outcomes, Views):
+    """The record of one database. Each parent class is one topic of it."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(Database(url), self._tell)
+        self.url = url
+        self.crm = CrmTables(self._database)
+        self.calendar = CalendarTables(self._database)
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="record")
+        self._listeners: list[CommitCallback] = []
+        self._listeners_guard = threading.Lock()
+
+    async def call(self, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run one of this record's methods in its own threads. If the caller is cancelled, what was begun is still finished.
+        Raises what the method raises, and Unavailable once the record is closed."""
+        work = functools.partial(contextvars.copy_context().run, functools.partial(method, *args, **kwargs))
+        try:
+            waiting = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        except RuntimeError as error:  # what ThreadPoolExecutor says after shutdown
+            raise Unavailable("the record is closed") from error
+        return await waiting
+
+    def migrate(self) -> None:
+        """Bring the database to the current schema. Does nothing where it is; safe when several processes do it at once."""
+        upgrade(self._database)
+
+    def ping(self) -> None:
+        """Raises Unavailable when the database does not answer."""
+        with self._database.reading() as connection:
+            connection.execute(sa.select(sa.literal(1)))
+
+    def on_commit(self, callback: CommitCallback) -> Callable[[], None]:
+        """Have ``callback(contact_id, last_seq)`` called after every commit of this process that appended events, in the thread that
+        committed: it must be quick. What it raises is logged and goes no further. Calling what is returned ends it."""
+        with self._listeners_guard:
+            self._listeners.append(callback)
+
+        def unsubscribe() -> None:
+            with self._listeners_guard:
+                if callback in self._listeners:
+                    self._listeners.remove(callback)
+
+        return unsubscribe
+
+    def use_secret(self, secret: bytes | str) -> None:
+        """The key for one-time codes. Raises ConfigurationError for a second, different one."""
+        key = secret.encode() if isinstance(secret, str) else secret
+        if self._secret is not None and not hmac.compare_digest(self._secret, key):
+            raise ConfigurationError([Problem("record secret", "it was opened with another one before.", "Use one secret.")])
+        self._secret = key
+
+    def close(self) -> None:
+        """Finish what was begun and close. The next ``open`` of this URL starts afresh."""
+        with _opened_guard:
+            for key, record in list(_opened.items()):
+                if record is self:
+                    del _opened[key]
+        self._pool.shutdown(wait=True)
+        self._database.close()
+
+    def _tell(self, contact_id: str, last_seq: int) -> None:
+        with self._listeners_guard:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            try:
+                listener(contact_id, last_seq)
+            except Exception:  # the events are committed; a listener's fault must not make them look lost
+                _logger.exception("record.listener_failed")
+
+
+_opened: dict[tuple[int, str], Record] = {}
+_opened_guard = threading.Lock()
+
+
+def open(url: str, *, secret: bytes | str | None = None) -> Record:
+    """The record at ``url`` (``sqlite:///var/throughline.db``; relative paths are relative to the working directory): the same object
+    for every caller in this process. ``secret`` is the key for one-time codes; whoever knows it passes it. Doesn't migrate.
+    Raises ConfigurationError."""
+    key = (os.getpid(), str(sqlite_file(url)))
+    with _opened_guard:
+        record = _opened.get(key)
+        if record is None:
+            record = _opened[key] = Record(url)
+    if secret is not None:
+        record.use_secret(secret)
+    return record
