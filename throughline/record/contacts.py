@@ -103,8 +103,8 @@ class Contacts(OnDatabase):
                     at=utc_now(),
                 )
             )
-        if carried:
-            self._committed(target, last_seq)
+        for contact in (source, target):  # whoever watches the old contact learns here what it has become
+            self._committed(contact, last_seq)
 
     @staticmethod
     def _lock_rows(connection: Any, *contact_ids: str) -> None:

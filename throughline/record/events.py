@@ -117,7 +117,7 @@ class Events(OnDatabase):
         """Append events to the tracker of a contact, which is created if nobody has seen it yet; the head after it.
 
         ``expected`` is the head the writer started from; None for one who brings events from elsewhere and started from none.
-        ``message_id`` names the message that led to them: its recogniser's confidence goes into the facts.
+        ``message_id`` names the message that led to them: it is finished by this, and its recogniser's confidence goes into the facts.
         Raises Unavailable, with nothing written, when another writer was faster; Rejected("too_long").
         """
         for event in new:
@@ -131,6 +131,9 @@ class Events(OnDatabase):
             seq_of = _insert_events(connection, owner, new)
             last_seq = max(seq_of.values(), default=0 if head is None else head.last_seq)
             _insert_facts(connection, owner, new, message_id)
+            if message_id is not None:  # in this transaction: a crash right after the commit must not have the turn taken again
+                finished = messages.update().where(messages.c.message_id == message_id, messages.c.finished_at.is_(None))
+                connection.execute(finished.values(finished_at=utc_now()))
             moved = {} if checkpoint is None else _window_columns(connection, checkpoint)
             _write_head(connection, owner, head, {"last_seq": last_seq, **moved})
         if new:
