@@ -8,7 +8,7 @@ whatever was finished while nobody looked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from throughline import log
 from throughline.errors import ThroughlineError
@@ -18,11 +18,11 @@ _log = log.get_logger("channels")
 _BATCH = 200
 _RETRY_S = 1.0
 
-Show = Callable[[StoredEvent], Awaitable[None]]
+Show = Callable[[Sequence[StoredEvent]], Awaitable[None]]
 
 
 class View:
-    """One watcher of one conversation: ``show`` is called for every event after ``after_seq``, in order, one at a time."""
+    """One watcher of one conversation: ``show`` gets every event after ``after_seq``, in order, in batches."""
 
     def __init__(self, feed: LiveFeed, contact_id: str, after_seq: int, show: Show) -> None:
         self.contact_id = contact_id
@@ -56,9 +56,9 @@ class View:
                 await asyncio.sleep(_RETRY_S)
                 self._woken.set()
                 continue
-            for event in events:
-                await self._show(event)
-                self.after_seq = event.seq
+            if events:
+                await self._show(events)
+                self.after_seq = events[-1].seq
             if len(events) == _BATCH:
                 self._woken.set()
 

@@ -7,8 +7,10 @@ listener checks that Rasa really runs on our record. Until then every entry answ
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +26,7 @@ from throughline.errors import ConfigurationError, Problem
 
 _log = log.get_logger("channels")
 
+_IMPORTED_AT = time.time()
 _NEEDS_TURNS = ("/socket.io", "/webhooks")
 
 
@@ -36,6 +39,9 @@ class Server:
         self.ready = False
         self.runner = TurnRunner(self.app, lambda: sanic.ctx.agent)
         self.origins = _origins(self.app)
+        self.start_up: dict[str, int] = {}
+        self._mounted_at = time.time()
+        self._warm_ups: list[Callable[[], Awaitable[None]]] = []
 
     @classmethod
     def of(cls, sanic: Sanic) -> Server:
@@ -51,6 +57,10 @@ class Server:
             sanic.add_route(server._health, "/health", methods=["GET"], name="throughline_health")
             sanic.register_middleware(server._only_when_ready, "request")
         return server
+
+    def before_ready(self, warm_up: Callable[[], Awaitable[None]]) -> None:
+        """Have ``warm_up`` awaited at start, beside the model's, before the first turn is taken."""
+        self._warm_ups.append(warm_up)
 
     @property
     def domain(self) -> Any:
@@ -76,7 +86,7 @@ class Server:
             problems.append(Problem("models/", "no model could be loaded; see the log above.", "Run `make train`."))
         elif not isinstance(agent.tracker_store, RecordTrackerStore):
             found = type(agent.tracker_store).__name__
-            mend = "Set `type: throughline.record.tracker_store.RecordTrackerStore`; an error while loading it stands in the log above."
+            mend = "Set `type: throughline.record.tracker_store.RecordTrackerStore`; what went wrong is in the log above."
             problems.append(Problem("endpoints.yml tracker_store", f"Rasa runs on {found}, which loses turns.", mend))
         if problems:
             raise ConfigurationError(problems)
@@ -103,7 +113,17 @@ class Server:
 
     async def _health(self, _request: Request) -> HTTPResponse:
         """200 once turns can be taken, 503 until then."""
-        return json({"ready": self.ready}, status=200 if self.ready else 503)
+        return json({"ready": self.ready, "start_up": self.start_up}, status=200 if self.ready else 503)
+
+
+def _process_started_at() -> float:
+    """When this process was started, as a Unix time: from Linux's process table, else the moment this module was imported."""
+    try:
+        fields = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        uptime_s = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    except OSError:
+        return _IMPORTED_AT
+    return time.time() - uptime_s + int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def _origins(app: Application) -> frozenset[str]:

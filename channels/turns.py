@@ -39,7 +39,6 @@ RESUME = "action_resume"
 APOLOGY = "utter_apology"
 _LISTEN = "action_listen"
 _BY_RUNNER = "runner"  # stands as policy name beside actions that no policy predicted
-_INTERNAL_SLOT_PREFIXES = ("ui_", "request", "session_started_metadata")
 _WARM_UP_TURNS = 6
 
 
@@ -143,7 +142,6 @@ class TurnRunner:
                 tracker = await self._through_rasa(turn, living)
             finally:
                 turn_context.current.reset(token)
-            await self._record.call(self._record.finish_message, turn.message_id)
         result = self._result(living, tracker, context.saved)
         _log.info(
             "turn.taken",
@@ -266,9 +264,9 @@ class TurnRunner:
                 return await self._say_locked(target, turn.session_id, turn.channel, RESUME, ())
             store = self._agent_of().tracker_store
             old, known = await store.retrieve(source), await store.retrieve(target)
-            carried = _carried(old, known)
+            form = _brought_along(old, known)
             await self._record.call(self._record.merge, source, target, reason="code", session_id=turn.session_id)
-            return await self._say_locked(target, turn.session_id, turn.channel, RESUME, carried)
+            return await self._say_locked(target, turn.session_id, turn.channel, RESUME, form)
 
     def _result(self, contact_id: str, tracker: DialogueStateTracker, saved: list[Mapping[str, Any]]) -> TurnResult:
         slot = tracker.get_slot("requested_slot") if tracker.active_loop_name else None
@@ -292,17 +290,9 @@ def _utterance(event: Mapping[str, Any]) -> Utterance:
     )
 
 
-def _carried(old: DialogueStateTracker | None, known: DialogueStateTracker | None) -> tuple[Any, ...]:
-    """What a merged contact brings along: its slots that the known contact has not; its form only where the known one has
-    none."""
-    if old is None:
+def _brought_along(old: DialogueStateTracker | None, known: DialogueStateTracker | None) -> tuple[Any, ...]:
+    """What a merged contact's tracker brings along beside its facts, which the record carries over: its form, and what that was
+    about to ask, but only where the known contact is in no form of its own."""
+    if old is None or not old.active_loop_name or (known is not None and known.active_loop_name):
         return ()
-    has = known.current_slot_values() if known is not None else {}
-    events: list[Any] = [
-        SlotSet(name, value)
-        for name, value in old.current_slot_values().items()
-        if value is not None and has.get(name) is None and not name.startswith(_INTERNAL_SLOT_PREFIXES)
-    ]
-    if old.active_loop_name and not (known is not None and known.active_loop_name):
-        events.append(ActiveLoop(old.active_loop_name))
-    return tuple(events)
+    return ActiveLoop(old.active_loop_name), SlotSet("requested_slot", old.get_slot("requested_slot"))

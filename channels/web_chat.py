@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,12 +23,14 @@ from rasa.core.channels.channel import InputChannel, UserMessage
 from sanic import Blueprint, Sanic
 from sanic.request import Request
 
+from channels import web_messages
 from channels.limits import RateLimit
 from channels.live import LiveFeed, View
 from channels.server import Mounted, Server
 from channels.site_pages import mount_site
+from channels.wording import sentence
 from throughline import log
-from throughline.domain.turns import WEB_CHAT
+from throughline.domain.turns import PHONE, WEB_CHAT, Turn
 from throughline.errors import Rejected, ThroughlineError
 from throughline.record import Session, StoredEvent
 
@@ -36,6 +39,7 @@ _log = log.get_logger("channels")
 PATH = "/socket.io"
 _MAX_PACKET_BYTES = 32 * 1024
 _MAX_TOKEN_CHARS = 128
+_MAX_MESSAGE_ID_CHARS = 64
 _MAX_WAITING = 10
 
 
@@ -113,7 +117,7 @@ class WebChat(InputChannel):
             try:
                 if await self._bind(sid, socket, data):
                     await self._sio.emit("session_confirm", socket.token, to=sid)
-                    self._watch(sid, socket)
+                    await self._watch(sid, socket)
             except ThroughlineError as error:
                 _log.error("chat.session_failed", error=str(error))
                 await self._notice(sid, "utter_apology")
@@ -140,19 +144,92 @@ class WebChat(InputChannel):
         )
         return True
 
-    def _watch(self, sid: str, socket: ChatSocket) -> None:
-        if socket.view is not None or socket.session is None:
-            return
+    async def _watch(self, sid: str, socket: ChatSocket) -> None:
+        """Show the page what it missed, then everything as it is committed."""
         session = socket.session
-        replaying_until = 0 if socket.keeps_history else session.shown_seq
-
-        async def show(event: StoredEvent) -> None:
-            for message in self._widget_messages(event, session, earlier=event.seq <= replaying_until):
-                await self._sio.emit("bot_uttered", message, to=sid)
-            if event.seq > session.shown_seq:
-                await self._record.call(self._record.note_shown, session.session_id, event.seq)
-
-        after = session.shown_seq
+        if socket.view is not None or session is None:
+            return
+        after, shown = session.shown_seq, session.shown_seq
         if not socket.keeps_history:
-            after = session.first_seq
+            most = self._settings.history_messages
+            after = await self._record.call(self._record.history_start, session.contact_id, messages=most)
+
+        async def show(events: Sequence[StoredEvent]) -> None:
+            for event in events:
+                for message in self._messages_for(event, session, replayed=event.seq <= shown):
+                    await self._sio.emit("bot_uttered", message, to=sid)
+            if events[-1].seq > shown:
+                await self._record.call(self._record.note_shown, session.session_id, events[-1].seq)
+
         socket.view = self._feed.watch(session.contact_id, after, show)
+
+    def _messages_for(self, event: StoredEvent, session: Session, *, replayed: bool) -> list[dict[str, Any]]:
+        """The widget messages that show ``event`` on the page of ``session``. ``replayed``: the page showed it before a
+        reload."""
+        text = str(event.data.get("text") or "")
+        own = event.session_id == session.session_id
+        if event.type_name == "bot":
+            if event.channel != PHONE:
+                return web_messages.widget_messages(event.data)
+            label, shown = "utter_live_assistant", web_messages.safe_text(text)
+        elif event.type_name == "user" and text and (replayed or not own):
+            label = "utter_live_customer" if event.channel == PHONE else "utter_history_customer"
+            shown = web_messages.literal(text)
+        else:
+            return []
+        return [{"text": sentence(self._server.domain, label, WEB_CHAT, text=shown)}] if shown else []
+
+    async def _user_uttered(self, sid: str, data: Any = None) -> None:
+        socket = self._sockets.get(sid)
+        if socket is None:
+            return
+        if socket.waiting >= _MAX_WAITING:
+            await self._notice(sid, "utter_too_fast")
+            return
+        socket.waiting += 1
+        try:
+            async with socket.turn:  # fair: messages of one page are taken in the order in which they came
+                await self._take(sid, socket, data)
+        except ThroughlineError as error:
+            _log.error("chat.turn_failed", error=str(error))
+            await self._notice(sid, "utter_apology")
+        finally:
+            socket.waiting -= 1
+
+    async def _take(self, sid: str, socket: ChatSocket, data: Any) -> None:
+        if not await self._bind(sid, socket, data):
+            return
+        await self._watch(sid, socket)
+        session = socket.session
+        assert session is not None  # noqa: S101 - _bind has just set it
+        try:
+            text = web_messages.words_of(data, most_chars=self._settings.message_chars)
+        except Rejected:
+            await self._notice(sid, "utter_too_long")
+            return
+        if text is None:
+            return
+        if not self._messages.allow(session.session_id, time.monotonic()):
+            await self._notice(sid, "utter_too_fast")
+            return
+        await self._server.runner.take(
+            Turn(
+                contact_id=session.contact_id,
+                session_id=session.session_id,
+                channel=WEB_CHAT,
+                text=text,
+                message_id=_message_id(session, data),
+            )
+        )
+
+    async def _notice(self, sid: str, name: str) -> None:
+        """Tell one page something that is not part of the conversation."""
+        text = sentence(self._server.domain, name, WEB_CHAT)
+        await self._sio.emit("bot_uttered", {"text": text}, to=sid)
+
+
+def _message_id(session: Session, data: Any) -> str:
+    """The client's own id of the message, if it has one, so that a retried send has one effect; else a new one."""
+    own = data.get("message_id") if isinstance(data, Mapping) else None
+    known = own if isinstance(own, str) and 0 < len(own) <= _MAX_MESSAGE_ID_CHARS else uuid.uuid4().hex
+    return f"{session.session_id}:{known}"
