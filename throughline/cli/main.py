@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     up = commands.add_parser("up", help="train if needed and start everything", description=_UP)
+    up.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every network (default 127.0.0.1)")
     up.add_argument("--port", type=int, default=5005, help="port of the site, the chat and the phone line (default 5005)")
     up.add_argument("--actions-port", type=int, default=5055, help="port of the action server, loopback only (default 5055)")
     up.set_defaults(run=_up)
@@ -74,7 +75,7 @@ _FETCH = "Download a faster-whisper model, so that the phone line understands fr
 def _up(options: argparse.Namespace) -> int:
     from throughline.cli.up import up
 
-    return up(port=options.port, actions_port=options.actions_port)
+    return up(host=options.host, port=options.port, actions_port=options.actions_port)
 
 
 def _check(_options: argparse.Namespace) -> int:

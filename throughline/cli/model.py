@@ -51,7 +51,8 @@ def train(console: Console | None = None) -> Path:
     log_file = Path("var/train.log")
     log_file.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    command = [sys.executable, "-m", "rasa", "train", "--fixed-model-name", model.stem.removesuffix(".tar"), "--out", str(MODELS)]
+    name = model.name.removesuffix(".tar.gz")
+    command = [sys.executable, "-m", "rasa", "train", "--fixed-model-name", name, "--out", str(MODELS)]
     with log_file.open("w") as log, console.status("training the model (about a minute) ...") as status:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=quiet_environment())  # noqa: S603 - our own command
         while process.poll() is None:
@@ -59,8 +60,8 @@ def train(console: Console | None = None) -> Path:
             time.sleep(0.5)
     if process.returncode != 0 or not model.exists():
         tail = "\n".join(log_file.read_text(errors="replace").splitlines()[-15:])
-        raise ConfigurationError([Problem("rasa train", f"failed:\n{tail}\n", f"Mend what is named there; the whole log is
-        {log_file}.")])
+        mend = f"Mend what is named there; the whole log is {log_file}."
+        raise ConfigurationError([Problem("rasa train", f"failed:\n{tail}\n", mend)])
     console.print(f"[green]✓[/] model {model.name} trained in {time.monotonic() - began:.0f} s")
     for old in sorted(MODELS.glob("*.tar.gz"), key=lambda path: path.stat().st_mtime, reverse=True)[_KEPT:]:
         old.unlink()

@@ -14,9 +14,10 @@ from pathlib import Path
 import requests
 from rich.console import Console
 
-from throughline import bootstrap
 from throughline.cli.model import quiet_environment, train
 from throughline.errors import ConfigurationError, Problem, Unavailable
+from throughline.settings.business import load_business
+from throughline.settings.server import load_settings
 
 _LOGS = Path("var/log")
 _READY_WITHIN_S = 300
@@ -33,24 +34,24 @@ class Started:
     log_file: Path
 
 
-def up(*, port: int, actions_port: int) -> int:
+def up(*, host: str, port: int, actions_port: int) -> int:
     """Run until interrupted or until a process dies. Returns the exit status. Raises ConfigurationError or Unavailable."""
     began = time.monotonic()
     console = Console()
-    app = bootstrap.application()  # every fault of the settings shows here, before anything is started
+    settings = load_settings()
+    load_business(Path(settings.business_dir))  # every fault a person can mend shows here, before anything is started
     _ports_are_free(port, actions_port)
     model = train(console)
-    environment = quiet_environment(
-        THROUGHLINE_PUBLIC_URL=os.environ.get(app.settings.site.public_url_env) or f"http://localhost:{port}",
-        THROUGHLINE_STARTED_AT=str(time.time()),
-    )
+    variable = settings.site.public_url_env
+    environment = quiet_environment(**{variable: os.environ.get(variable) or f"http://localhost:{port}"})
     started: list[Started] = []
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     try:
+        rasa = [sys.executable, "-m", "rasa", "run", "-i", host, "-p", str(port), "-m", str(model)]
         actions = [sys.executable, "-m", "rasa_sdk", "--actions", "actions", "-p", str(actions_port)]
-        rasa = [sys.executable, "-m", "rasa", "run", "-p", str(port), "-m", str(model), "--endpoints", _endpoints(actions_port)]
-        started.append(_start("rasa", rasa, environment))
-        started.append(_start("actions", actions, environment))
+        started.append(_start("rasa", [*rasa, "--endpoints", _endpoints(actions_port)], environment))
+        # Whoever reaches the action server can read and book without being asked who they are: this machine only.
+        started.append(_start("actions", actions, {**environment, "SANIC_HOST": "127.0.0.1"}))
         _wait_until_ready(console, started, "actions", f"http://127.0.0.1:{actions_port}/health")
         times = _wait_until_ready(console, started, "rasa", f"http://127.0.0.1:{port}/health")
         parts = ", ".join(f"{name.removesuffix('_ms').replace('_', ' ')} {ms / 1000:.1f} s" for name, ms in times.items())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
+
 import sqlalchemy as sa
 
 from throughline.record.database import OnDatabase
@@ -9,6 +12,16 @@ from throughline.record.identity import aliases_of
 from throughline.record.schema import events, sessions
 
 _SAID = ("user", "bot")
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A line of the list of conversations. ``messages`` counts both parties'."""
+
+    contact_id: str
+    messages: int
+    channels: tuple[str, ...]
+    last_at: datetime
 
 
 class Views(OnDatabase):
@@ -21,7 +34,7 @@ class Views(OnDatabase):
             connection.execute(sessions.update().where(behind).values(shown_seq=seq))
 
     def history_start(self, contact_id: str, *, messages: int) -> int:
-        """The ``seq`` after which the contact's latest ``messages`` messages stand (of customer and assistant, over all aliases).
+        """The ``seq`` after which the contact's latest ``messages`` messages stand, over all aliases.
         Raises Rejected("unknown_contact")."""
         with self._database.reading() as connection:
             query = (
@@ -32,3 +45,26 @@ class Views(OnDatabase):
             )
             latest = connection.execute(query).scalars().all()
         return int(latest[-1]) - 1 if latest else 0
+
+    def latest_conversations(self, *, limit: int) -> list[Conversation]:
+        """The contacts whose conversations went on last, newest first, each under its living id."""
+        said = events.c.type_name.in_(_SAID)
+        with self._database.reading() as connection:
+            newest = (
+                sa.select(events.c.sender_id, sa.func.max(events.c.id).label("last"))
+                .where(said)
+                .group_by(events.c.sender_id)
+                .order_by(sa.desc("last"))
+                .limit(limit)
+            )
+            contacts = list(dict.fromkeys(living(connection, row.sender_id) for row in connection.execute(newest).all()))
+            found = []
+            for contact in contacts:
+                of_contact = events.c.sender_id.in_(aliases_of(connection, contact)) & said
+                count, last = connection.execute(
+                    sa.select(sa.func.count(), sa.func.max(events.c.created_at)).where(of_contact)
+                ).one()
+                channels = connection.execute(sa.select(events.c.channel).where(of_contact).distinct()).scalars()
+                names = tuple(sorted(channel for channel in channels if channel))
+                found.append(Conversation(contact, int(count), names, last))
+        return found

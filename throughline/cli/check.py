@@ -1,0 +1,131 @@
+"""``throughline check``: every part looked at, each fault with its mend. Nothing is changed."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+from rich.console import Console
+from rich.markup import escape
+
+from throughline import bootstrap
+from throughline.cli.model import model_path
+from throughline.errors import ConfigurationError, Problem, ThroughlineError
+from throughline.settings.business import load_business
+from throughline.settings.checked_yaml import load_mapping
+from throughline.settings.server import FILE, Settings, load_settings
+
+_HTTP_TIMEOUT_S = 3
+_LEAST_FREE_BYTES = 500_000_000
+
+
+def check() -> int:
+    """Look at every part. Returns 0 if all is well, 1 if anything has to be mended."""
+    console = Console()
+    faults = 0
+    try:
+        settings = load_settings()
+    except ConfigurationError as error:
+        _print_problems(console, "settings", error.problems)
+        return 1
+    console.print(f"[green]✓[/] settings: {FILE}")
+    for name, look in _PARTS.items():
+        try:
+            console.print(f"[green]✓[/] {name}: {escape(look(settings))}")
+        except ConfigurationError as error:
+            faults += 1
+            _print_problems(console, name, error.problems)
+        except ThroughlineError as error:
+            faults += 1
+            _print_problems(console, name, [Problem(name, str(error), "See the log in var/log/.")])
+    return 1 if faults else 0
+
+
+def _print_problems(console: Console, name: str, problems: list[Problem]) -> None:
+    for problem in problems:
+        console.print(f"[red]✗[/] {name}: {escape(problem.where)}: {escape(problem.what)}\n    Mend: {escape(problem.mend)}")
+
+
+def _business(settings: Settings) -> str:
+    business = load_business(Path(settings.business_dir))
+    return f"{settings.business_dir}: {business.company.name}"
+
+
+def _record(settings: Settings) -> str:
+    record = bootstrap.open_record(settings)
+    record.ping()
+    return record.url
+
+
+def _disk(_settings: Settings) -> str:
+    free = shutil.disk_usage(".").free
+    if free < _LEAST_FREE_BYTES:
+        raise ConfigurationError(
+            [Problem("disk", f"only {free / 1e6:.0f} MB are free.", "Make room; the record grows with use.")]
+        )
+    return f"{free / 1e9:.0f} GB free"
+
+
+def _model(_settings: Settings) -> str:
+    path = model_path()
+    if not path.exists():
+        raise ConfigurationError([Problem(str(path), "is not trained yet, or its inputs changed.", "Run `make train`.")])
+    return str(path)
+
+
+def _widget(_settings: Settings) -> str:
+    path = Path("channels/site/vendor/rasa-webchat.js")
+    if not path.exists():
+        raise ConfigurationError([Problem(str(path), "is missing: the demo page has no chat.", "Run `make install`.")])
+    return str(path)
+
+
+def _listening(settings: Settings) -> str:
+    engine = bootstrap.listening(settings)
+    asyncio.run(engine.warm_up())
+    return engine.name + (" (demo recogniser: `throughline fetch-whisper` gets a better one)" if engine.demo else "")
+
+
+def _speaking(settings: Settings) -> str:
+    engine = bootstrap.speaking(settings)
+    asyncio.run(engine.warm_up())
+    return engine.name
+
+
+def _action_server(_settings: Settings) -> str:
+    problems: list[Problem] = []
+    endpoint = load_mapping(FILE, problems).get("action_endpoint") or {}
+    address = str(endpoint.get("url", "")).removesuffix("/webhook") + "/health"
+    return _answers(address, "Start it with `throughline up`.")
+
+
+def _server(settings: Settings) -> str:
+    return _answers(f"{settings.public_url()}/health", "Start it with `throughline up`.")
+
+
+def _answers(address: str, mend: str) -> str:
+    try:
+        status = requests.get(address, timeout=_HTTP_TIMEOUT_S).status_code
+    except requests.RequestException as error:
+        raise ConfigurationError([Problem(address, f"does not answer ({type(error).__name__}).", mend)]) from error
+    if status != requests.codes.ok:
+        raise ConfigurationError(
+            [Problem(address, f"answers {status}.", "Wait until it is ready, or see its log in var/log/.")]
+        )
+    return address
+
+
+_PARTS: dict[str, Callable[[Settings], str]] = {
+    "business": _business,
+    "record": _record,
+    "disk": _disk,
+    "model": _model,
+    "chat widget": _widget,
+    "listening": _listening,
+    "speaking": _speaking,
+    "action server": _action_server,
+    "rasa server": _server,
+}
