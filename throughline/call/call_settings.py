@@ -41,7 +41,7 @@ class CallSettings:
     speech_ahead_ms: int = 4000
     """How much speech is made before it is sent."""
     speech_timeout_ms: int = 5000
-    """How long the speaking engine may take for its next piece of audio."""
+    """How long a speech engine may take to open, or for its next piece of audio."""
     mark_grace_ms: int = 2000
     """How long a mark may be late before its audio is taken to have played."""
 

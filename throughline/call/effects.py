@@ -93,9 +93,11 @@ class TurnTimed:
 
 @dataclass(frozen=True)
 class HangUp:
-    """The call is over: send what is queued and close."""
+    """The call is over: send what is queued and close. ``last_turns`` is what the caller had said and nobody has answered: it
+    still goes to the dialogue, which may have been told the one thing that was missing."""
 
     reason: str
+    last_turns: tuple[AskTurn, ...] = ()
 
 
 Ask = AskBegin | AskTurn | AskPrompt

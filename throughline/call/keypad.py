@@ -21,7 +21,7 @@ class Keypad:
         return bool(self._digits)
 
     def press(self, key: str, now_ms: float) -> str | None:
-        """One key, of Media Streams' KEYS. Returns the number that it ends. The keys A to D, which telephones lack, do nothing."""
+        """One key, of Media Streams' KEYS. Returns the number that it ends. A to D, which no telephone has, do nothing."""
         if key == "*":
             self._digits = ""
         elif key == "#":

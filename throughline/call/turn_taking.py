@@ -2,8 +2,8 @@
 
 Takes what the recogniser reports and how loud the line is; ``machine.py`` asks it what to do. Times are passed in.
 
-Always holds: every final transcript ends up in exactly one turn. What comes while a turn is thought about, or while the assistant
-speaks without being interrupted, is kept and joined to what comes next.
+Always holds: every final transcript ends up in exactly one turn. What comes while a turn is thought about, or while the
+assistant speaks without being interrupted, is kept and joined to what comes next.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class TurnTaking:
         self._finals: list[Transcript] = []
         self._interim = ""
         self._interim_ms = 0.0
+        self._interim_is_new = False  # reported since the assistant began its current words
         self._flushed = False
         self._heard_ms = 0.0
         self._due_ms: float | None = None
@@ -64,7 +65,7 @@ class TurnTaking:
         text = transcript.text.strip()
         self._flushed = False
         if not transcript.final:
-            self._interim, self._interim_ms = text, now_ms
+            self._interim, self._interim_ms, self._interim_is_new = text, now_ms, True
         else:
             self._interim = ""
             if text:
@@ -86,7 +87,7 @@ class TurnTaking:
         return self._settings.end_of_turn_short_ms
 
     def wants_flush(self, now_ms: float) -> bool:
-        """The interim words are old and no final has followed: once, ask the engine for it; after as long again take them as said."""
+        """The interim words are old and no final followed: ask the engine for it. After as long again they count as final."""
         if not self._interim or now_ms - self._interim_ms < self._settings.lost_final_ms:
             return False
         if self._flushed:
@@ -112,6 +113,7 @@ class TurnTaking:
     def reply_begins(self) -> None:
         """The assistant begins to speak."""
         self._before_reply = len(self._finals)
+        self._interim_is_new = False
         self._loud_ms = self._quiet_ms = 0.0
 
     def reply_ends(self, now_ms: float) -> None:
@@ -133,7 +135,8 @@ class TurnTaking:
     @property
     def interrupts(self) -> bool:
         """What the caller has said since the assistant began is enough to interrupt it."""
-        new = [transcript.text for transcript in self._finals[self._before_reply :]] + [self._interim]
+        new = [transcript.text for transcript in self._finals[self._before_reply :]]
+        new += [self._interim] if self._interim_is_new else []
         words = len(" ".join(new).split())
         if words >= self._settings.barge_in_words:
             return True

@@ -19,6 +19,8 @@ _Samples = npt.NDArray[np.int16]
 _BIAS = 0x84
 _CLIP = 32635
 
+_SILENCE_DBFS = -96.0
+
 
 def _decoding_table() -> _Samples:
     """G.711 table 2a: the 256 codes (sent inverted) as 16-bit samples."""
@@ -136,3 +138,13 @@ class Framer:
     def clear(self) -> None:
         """Forget what has come in."""
         self._pending.clear()
+
+
+def level_dbfs(audio: bytes, audio_format: AudioFormat) -> float:
+    """Loudness: the root mean square in decibels below full scale, -96 for silence. Raises ValueError for half a sample."""
+    samples = _TO_L16[np.frombuffer(audio, dtype=np.uint8)] if audio_format.encoding == "mulaw" else np.frombuffer(audio, "<i2")
+    if not len(samples):
+        return _SILENCE_DBFS
+    wide = samples.astype(np.float32)
+    power = float(np.dot(wide, wide)) / len(wide)
+    return max(_SILENCE_DBFS, 10 * float(np.log10(power / 32768.0**2))) if power else _SILENCE_DBFS

@@ -1,0 +1,339 @@
+"""One phone call as a state machine: what happens goes in with its time, what is to be done comes out.
+
+Between the codec and the engines on one side and the dialogue on the other; ``session.py`` is its only driver. The states, as
+the page sees them:
+
+    ringing     until the first words
+    listening   it is the caller's turn
+    thinking    a turn is with the dialogue
+    speaking    something is being said, until its last mark is back
+    over
+
+Always holds:
+- One request is with the dialogue at a time, and none while something is being said.
+- Everything the caller said, keyed or typed becomes part of exactly one turn, up to the end of the call: when the caller hangs
+  up, what is left goes with ``HangUp``. Only once the dialogue itself has ended the call is nothing more taken.
+- A call that is to end says its last words to their end. Only the good-bye after silence may be interrupted: the call goes on.
+- Whatever is said is reported as heard, partly heard or not heard, once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+from throughline.call.call_settings import CallSettings
+from throughline.call.effects import (
+    Ask,
+    AskBegin,
+    AskPrompt,
+    AskTurn,
+    Effect,
+    Expect,
+    FlushListening,
+    HangUp,
+    Heard,
+    TurnTimed,
+)
+from throughline.call.keypad import Keypad
+from throughline.call.media_streams import Audio, Caption, Dtmf, Event, Mark, Media, Shown, Stop, Text
+from throughline.call.playback import Playback
+from throughline.call.turn_taking import TurnTaking
+from throughline.domain.transcripts import AudioFormat, Transcript
+from throughline.domain.turns import Expectation, TurnResult
+from throughline.errors import ProtocolError
+from throughline.speech.audio import level_dbfs
+
+_SILENCE_PROMPTS = ("utter_silence_1", "utter_silence_2", "utter_silence_goodbye")
+_FAILURES_MAX = 2
+"""Requests to the dialogue that may fail in a row before the call is given up."""
+
+
+class CallMachine:
+    """One call. Every public method takes what happened and returns what to do about it, in order."""
+
+    def __init__(self, settings: CallSettings, audio: AudioFormat, *, page: bool) -> None:
+        self._settings = settings
+        self._audio = audio
+        self._page = page
+        self._turns = TurnTaking(settings)
+        self._keypad = Keypad(pause_ms=settings.keypad_pause_ms, max_digits=settings.keypad_max_digits)
+        self._playback = Playback(audio, settings)
+        self._out: list[Effect] = []
+        self._begun_ms = 0.0
+        self._asking: Ask | None = None
+        self._asked_ms = 0.0
+        self._waited_ms = 0.0
+        self._waiting: deque[AskTurn] = deque()  # keyed and typed
+        self._next_prompt: tuple[str, str] | None = None  # a prompt, and why the call ends with it (empty: it goes on)
+        self._ending = ""  # why the call ends, once it is decided
+        self._ends_by_ms = float("inf")
+        self._over = False
+        self._failures = 0
+        self._silence_steps = 0
+        self._quiet_since_ms = 0.0
+        self._shown = ""
+        self._replying = False
+        self._timing: tuple[TurnTimed, float] | None = None  # of a reply whose first audio is still to come, and since when
+
+    @property
+    def wants_speech(self) -> bool:
+        """More speech should be made now."""
+        return self._playback.wants_speech
+
+    @property
+    def expectation(self) -> Expectation:
+        """What the dialogue expects to hear next."""
+        return self._turns.expectation
+
+    # What happens
+
+    def begin(self, now_ms: float) -> list[Effect]:
+        """The call was admitted."""
+        self._begun_ms = self._quiet_since_ms = now_ms
+        self._ask(AskBegin(), now_ms)
+        return self._settled(now_ms)
+
+    def event(self, event: Event, now_ms: float) -> list[Effect]:
+        """Something came from the other side. Raises ProtocolError when there is too much of it."""
+        if self._over:
+            return []
+        if isinstance(event, Media):
+            if self._playback.busy:
+                length_ms = 20.0 * len(event.audio) / self._audio.frame_bytes
+                self._turns.loudness(level_dbfs(event.audio, self._audio), length_ms)
+                return self._settled(now_ms)
+        elif isinstance(event, Dtmf):
+            self._key(event.digit, now_ms)
+        elif isinstance(event, Text):
+            self._typed(event.text, now_ms)
+        elif isinstance(event, Mark):
+            self._play(self._playback.mark(event.name, now_ms), now_ms)
+        elif isinstance(event, Stop):
+            return self.hang_up("hung_up", now_ms)
+        return self._settled(now_ms)
+
+    def transcript(self, transcript: Transcript, now_ms: float) -> list[Effect]:
+        """The recogniser reports."""
+        if self._over:
+            return []
+        self._turns.transcript(transcript, now_ms)
+        if transcript.text.strip():
+            self._quiet_since_ms = now_ms
+            self._out.append(Caption("customer", self._turns.text, final=False))
+        return self._settled(now_ms)
+
+    def result(self, result: TurnResult, now_ms: float) -> list[Effect]:
+        """The dialogue answers what was asked."""
+        if self._over:
+            return [Heard(utterance.event_id, "", complete=False) for utterance in result.utterances]
+        asked, self._asking = self._asking, None
+        if isinstance(asked, AskPrompt):
+            kept = result.expects == Expectation()
+        else:
+            kept, self._failures = False, 0
+        if not kept:
+            self._turns.expectation = result.expects
+            self._out.append(Expect(result.expects))
+        if result.end_session and not self._ending:
+            self._leave("completed", now_ms)
+        if isinstance(asked, AskTurn) and result.utterances:
+            timed = TurnTimed(asked.source, endpoint_ms=self._waited_ms, turn_ms=now_ms - self._asked_ms, first_audio_ms=0.0)
+            self._timing = (timed, now_ms)
+        self._quiet_since_ms = now_ms
+        self._turns.reply_begins()
+        self._play(self._playback.say(result.utterances), now_ms)
+        self._play(self._playback.tick(now_ms), now_ms)  # reports what has no words to speak
+        return self._settled(now_ms)
+
+    def failed(self, now_ms: float) -> list[Effect]:
+        """What was asked of the dialogue failed or took too long."""
+        if self._over:
+            return []
+        asked, self._asking = self._asking, None
+        self._failures += 1
+        self._quiet_since_ms = now_ms
+        too_often = self._failures >= _FAILURES_MAX
+        if self._ending or (too_often and isinstance(asked, AskPrompt)):
+            self._hang_up(self._ending or "failed", now_ms)
+        elif too_often or isinstance(asked, AskBegin):
+            self._prompt_next("utter_apology_person", ending="failed")
+        elif isinstance(asked, AskTurn):
+            self._prompt_next("utter_apology")
+        return self._settled(now_ms)
+
+    def audio(self, speech_id: int, audio: bytes, now_ms: float) -> list[Effect]:
+        """Speech that was asked for, a piece of any length."""
+        self._play(self._playback.audio(speech_id, audio, now_ms), now_ms)
+        return self._settled(now_ms)
+
+    def audio_end(self, speech_id: int, now_ms: float) -> list[Effect]:
+        """All of that speech has come."""
+        self._play(self._playback.audio_end(speech_id, now_ms), now_ms)
+        return self._settled(now_ms)
+
+    def speaking_lost(self, now_ms: float) -> list[Effect]:
+        """The engine cannot speak what is queued. A page still has its captions; a telephone has nothing, so the call ends."""
+        if self._over:
+            return []
+        self._play(self._playback.lost(now_ms), now_ms)
+        if not self._page and not self._ending:
+            self._prompt_next("utter_apology_person", ending="speaking_lost")
+        return self._settled(now_ms)
+
+    def listening_lost(self, now_ms: float) -> list[Effect]:
+        """The recogniser is gone for good."""
+        if not self._over and not self._ending:
+            self._prompt_next("utter_apology_person", ending="listening_lost")
+        return self._settled(now_ms)
+
+    def tick(self, now_ms: float) -> list[Effect]:
+        """Time passes: call this every 20 ms."""
+        if self._over:
+            return []
+        self._play(self._playback.tick(now_ms), now_ms)
+        digits = self._keypad.tick(now_ms)
+        if digits:
+            self._wait(AskTurn(digits, "keypad"))
+        if self._turns.wants_flush(now_ms):
+            self._out.append(FlushListening())
+        if now_ms - self._begun_ms >= self._settings.max_call_ms and not self._ending:
+            self._prompt_next("utter_call_over", ending="too_long")
+        if now_ms >= self._ends_by_ms:
+            self._hang_up(self._ending, now_ms)
+        return self._settled(now_ms)
+
+    def hang_up(self, reason: str, now_ms: float) -> list[Effect]:
+        """The call ends now, for ``reason`` of effects.REASONS."""
+        self._hang_up(reason, now_ms)
+        return self._settled(now_ms)
+
+    # What it leads to
+
+    def _key(self, key: str, now_ms: float) -> None:
+        self._quiet_since_ms = now_ms
+        digits = self._keypad.press(key, now_ms)
+        if digits:
+            self._wait(AskTurn(digits, "keypad"))
+
+    def _typed(self, text: str, now_ms: float) -> None:
+        if not text:
+            return
+        self._quiet_since_ms = now_ms
+        if len(text) > self._settings.typed_max_chars:
+            self._prompt_next("utter_too_long")
+        else:
+            self._wait(AskTurn(text, "typed"))
+
+    def _wait(self, turn: AskTurn) -> None:
+        if len(self._waiting) >= self._settings.waiting_max:
+            raise ProtocolError("too_much_typed")
+        self._waiting.append(turn)
+        self._out.append(Caption("customer", turn.text, final=True))
+
+    def _prompt_next(self, name: str, *, ending: str = "") -> None:
+        """Say ``name`` as soon as possible, and end the call with it if ``ending`` tells why. What ends the call goes first."""
+        if ending or self._next_prompt is None:
+            self._next_prompt = (name, ending)
+
+    def _settled(self, now_ms: float) -> list[Effect]:
+        """Do whatever can be done now, and hand out what has come together."""
+        if not self._over and self._playback.busy:
+            self._interrupt_if_wanted(now_ms)
+        if not self._over and not self._playback.busy and self._asking is None:
+            self._go_on(now_ms)
+        if not self._over:
+            self._show()
+        out, self._out = self._out, []
+        return out
+
+    def _interrupt_if_wanted(self, now_ms: float) -> None:
+        wanted = self._waiting or self._keypad.gathering or self._turns.interrupts
+        if wanted and self._playback.interruptible and self._ending in ("", "silence"):
+            self._stay()
+            self._quiet_since_ms = now_ms
+            self._out += self._playback.interrupt(now_ms)
+
+    def _go_on(self, now_ms: float) -> None:
+        """Nothing is being said and nothing asked: take the next thing in the order of its importance."""
+        caller_waits = bool(self._waiting or self._keypad.gathering or self._turns.pending)
+        if self._ending == "silence" and caller_waits:
+            self._stay()
+        if self._ending:
+            self._hang_up(self._ending, now_ms)
+        elif self._next_prompt:
+            (name, ending), self._next_prompt = self._next_prompt, None
+            if ending:
+                self._leave(ending, now_ms)
+            self._ask(AskPrompt(name), now_ms)
+        elif self._waiting:
+            self._ask(self._waiting.popleft(), now_ms)
+        elif self._turns.due(now_ms) and (spoken := self._turns.take()):
+            self._out.append(Caption("customer", spoken.text, final=True))
+            self._ask(AskTurn(spoken.text, "speech", spoken.confidence), now_ms, waited_ms=now_ms - spoken.heard_ms)
+        elif not caller_waits and now_ms - self._quiet_since_ms >= self._settings.silence_ms:
+            self._next_silence_step(now_ms)
+
+    def _next_silence_step(self, now_ms: float) -> None:
+        name = _SILENCE_PROMPTS[min(self._silence_steps, len(_SILENCE_PROMPTS) - 1)]
+        self._silence_steps += 1
+        if name == _SILENCE_PROMPTS[-1]:
+            self._leave("silence", now_ms)
+        self._ask(AskPrompt(name), now_ms)
+
+    def _ask(self, ask: Ask, now_ms: float, *, waited_ms: float = 0.0) -> None:
+        self._asking = ask
+        self._asked_ms = now_ms
+        self._waited_ms = waited_ms
+        if isinstance(ask, AskTurn):
+            self._silence_steps = 0
+        self._out.append(ask)
+
+    def _play(self, effects: list[Effect], now_ms: float) -> None:
+        """Pass on what the playback wants, and notice its first audio and its end."""
+        self._out += effects
+        if self._timing and any(isinstance(effect, Audio) for effect in effects):
+            timed, since_ms = self._timing
+            self._timing = None
+            self._out.append(replace(timed, first_audio_ms=now_ms - since_ms))
+        if self._replying and not self._playback.busy:
+            self._quiet_since_ms = now_ms
+            self._turns.reply_ends(now_ms)
+        self._replying = self._playback.busy
+
+    def _leave(self, reason: str, now_ms: float) -> None:
+        """The call is to end when what is being said, or comes next, has been said."""
+        self._ending, self._ends_by_ms = reason, now_ms + self._settings.ending_grace_ms
+
+    def _stay(self) -> None:
+        self._ending, self._ends_by_ms = "", float("inf")
+
+    def _hang_up(self, reason: str, now_ms: float) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._playback.busy:
+            self._out += self._playback.interrupt(now_ms)
+        last: list[AskTurn] = []
+        if self._ending != "completed":
+            spoken, digits = self._turns.take(), self._keypad.take()
+            last += self._waiting
+            last += [AskTurn(digits, "keypad")] if digits else []
+            last += [AskTurn(spoken.text, "speech", spoken.confidence)] if spoken else []
+        self._out += [Shown("over", reason), HangUp(reason, tuple(last))]
+
+    def _show(self) -> None:
+        """Tell the page the state when it has changed. A prompt of ours needs no thinking: it leaves the state as it was."""
+        if self._playback.busy:
+            state = "speaking"
+        elif isinstance(self._asking, AskBegin):
+            state = "ringing"
+        elif isinstance(self._asking, AskTurn):
+            state = "thinking"
+        elif self._asking is None:
+            state = "listening"
+        else:
+            return
+        if state != self._shown:
+            self._shown = state
+            self._out.append(Shown(state))

@@ -1,0 +1,414 @@
+"""One phone call, from ``start`` to hang-up: the only file of this room that waits for anything.
+
+Joins the machine (machine.py) to a socket, a recogniser, a voice and the dialogue. Each has a task of its own, and none of them
+can hold up another: what they report goes to the machine at once, what the machine wants is queued.
+
+    socket -> _receive -> codec -> machine -> outbox -> _send -> socket
+    socket -> _receive -> recogniser -> _listen -> machine
+    machine -> Speak -> _speak, _make (voice) -> machine
+    machine -> AskTurn -> _ask (dialogue) -> machine
+    machine -> Heard -> _report -> dialogue
+    clock -> _keep_time -> machine
+
+Always holds: ``port.ended`` is called once, last; when ``run`` returns, no task is left and everything opened is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from throughline.call.call_settings import CallSettings
+from throughline.call.effects import (
+    Ask,
+    AskBegin,
+    AskTurn,
+    Effect,
+    Expect,
+    FlushListening,
+    HangUp,
+    Heard,
+    Speak,
+    StopSpeaking,
+    TurnTimed,
+)
+from throughline.call.machine import CallMachine
+from throughline.call.media_streams import Audio, Clear, Engine, Mark, Media, MediaStream, Message, Start, Stop
+from throughline.call.port import Admission, CallPort, Clock, Socket, SocketClosed
+from throughline.domain.transcripts import FRAME_MS
+from throughline.domain.turns import TurnResult
+from throughline.errors import ProtocolError, Rejected, ThroughlineError, Unavailable
+from throughline.log import get_logger
+from throughline.speech.stt.protocol import SpeechToText, SttStream
+from throughline.speech.tts.protocol import TextToSpeech
+
+__all__ = ["CallSession", "MonotonicClock", "SocketClosed"]
+
+_log = get_logger("call")
+
+_OUTBOX_MAX = 1000
+_EARLY_AUDIO_MAX = 100
+"""Messages of audio kept while the recogniser is being opened: two seconds."""
+
+
+class MonotonicClock:
+    """The machine's own clock."""
+
+    def now_ms(self) -> float:
+        """Milliseconds since an unknown moment."""
+        return time.monotonic() * 1000
+
+    async def sleep_until(self, at_ms: float) -> None:
+        """Return at ``at_ms``."""
+        await asyncio.sleep(max(0.0, at_ms - self.now_ms()) / 1000)
+
+
+class CallSession:
+    """One call. ``await run()`` once."""
+
+    def __init__(
+        self, socket: Socket, port: CallPort, stt: SpeechToText, tts: TextToSpeech, settings: CallSettings, clock: Clock
+    ) -> None:
+        self._socket = socket
+        self._port = port
+        self._stt = stt
+        self._tts = tts
+        self._settings = settings
+        self._clock = clock
+        self._stream = MediaStream()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._asked: asyncio.Task[None] | None = None
+        self._outbox: deque[Message | None] = deque()  # None ends it
+        self._outbox_filled = asyncio.Event()
+        self._reports: deque[Heard | None] = deque()  # None ends it
+        self._reports_filled = asyncio.Event()
+        self._speeches: deque[Speak] = deque()
+        self._speeches_filled = asyncio.Event()
+        self._speaking: asyncio.Task[None] | None = None
+        self._speech_wanted = asyncio.Event()
+        self._ear: SttStream | None = None
+        self._early_audio: deque[bytes] = deque(maxlen=_EARLY_AUDIO_MAX)
+        self._hung_up: HangUp | None = None
+        self._over = asyncio.Event()
+        self._reason = "failed"
+
+    async def run(self) -> None:
+        """Hold the call until it is over. Raises nothing but CancelledError: what goes wrong ends the call, and is logged."""
+        try:
+            start = await self._started()
+            admission = await self._admitted(start)
+            await self._hold(start, admission)
+        except SocketClosed:
+            self._reason = "hung_up"
+        except ThroughlineError as error:
+            self._reason = {Rejected: "refused", ProtocolError: "protocol_error"}.get(type(error), "failed")
+            _log.info("call.not_admitted", reason=self._reason, error=str(error))
+        except asyncio.CancelledError:
+            self._reason = "cancelled"
+            raise
+        except Exception:  # noqa: BLE001 -- whatever the port raises, the call ends in order
+            _log.exception("call.failed")
+        finally:
+            await self._quietly(self._socket.close(), "socket.close")
+            await self._quietly(self._port.ended(self._reason), "port.ended")
+            _log.info("call.ended", reason=self._reason, ignored=self._stream.ignored)
+
+    async def _started(self) -> Start:
+        async def first() -> Start:
+            while True:
+                event = self._stream.receive(await self._socket.recv())
+                if isinstance(event, Start):
+                    return event
+
+        try:
+            return await _within(first(), self._settings.handshake_timeout_ms)
+        except asyncio.TimeoutError:
+            raise ProtocolError("no_start") from None
+
+    async def _admitted(self, start: Start) -> Admission:
+        try:
+            admission = await _within(self._port.admit(start), self._settings.handshake_timeout_ms)
+        except asyncio.TimeoutError:
+            raise Unavailable("admitting the call took too long") from None
+        self._stream.admit(page=admission.page)
+        return admission
+
+    async def _hold(self, start: Start, admission: Admission) -> None:
+        """The call itself, once it is admitted."""
+        _log.info("call.started", page=admission.page, encoding=start.audio.encoding)
+        self._audio = start.audio
+        self._machine = CallMachine(self._settings, start.audio, page=admission.page)
+        self._post(Engine(self._stt.name, self._stt.demo))
+        self._do(self._machine.begin(self._now()))
+        sender, reporter = self._begin(self._send()), self._begin(self._report())
+        others = [self._begin(work()) for work in (self._receive, self._listen, self._speak, self._keep_time)]
+        try:
+            await self._over.wait()
+        except asyncio.CancelledError:
+            self._end("cancelled")
+            raise
+        finally:
+            for task in others:
+                task.cancel()
+            await self._wind_up(sender, reporter)
+
+    async def _wind_up(self, sender: asyncio.Task[None], reporter: asyncio.Task[None]) -> None:
+        """Send what is queued, let the dialogue finish and hear the caller's last words, then leave nothing behind."""
+        hung_up = self._hung_up or HangUp("failed")
+        self._reason = hung_up.reason
+        try:
+            self._post(None)
+            await asyncio.wait({sender}, timeout=self._settings.send_timeout_ms / 1000)
+            await self._quietly(self._socket.close(), "socket.close")
+            if self._reason != "cancelled":
+                if self._asked:
+                    await asyncio.wait({self._asked})
+                for turn in hung_up.last_turns:
+                    await self._ask(turn)
+            self._tell(None)
+            await asyncio.wait({reporter}, timeout=self._settings.close_timeout_ms / 1000)
+        finally:
+            left = set(self._tasks)
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left, timeout=self._settings.close_timeout_ms / 1000)
+
+    # What the machine wants
+
+    def _now(self) -> float:
+        return self._clock.now_ms()
+
+    def _end(self, reason: str) -> None:
+        self._do(self._machine.hang_up(reason, self._now()))
+
+    def _do(self, effects: list[Effect]) -> None:
+        """Carry out what the machine wants, in its order. Never waits."""
+        for effect in effects:
+            if isinstance(effect, Ask):
+                self._asked = self._begin(self._ask(effect))
+            elif isinstance(effect, Speak):
+                self._speeches.append(effect)
+                self._speeches_filled.set()
+            elif isinstance(effect, StopSpeaking):
+                self._speeches.clear()
+                if self._speaking:
+                    self._speaking.cancel()
+            elif isinstance(effect, Heard):
+                self._tell(effect)
+            elif isinstance(effect, (Expect, FlushListening)):
+                if self._ear and isinstance(effect, Expect):
+                    self._ear.expect(effect.expectation)
+                elif self._ear:
+                    self._ear.flush()
+            elif isinstance(effect, TurnTimed):
+                _log.info("call.turn", **{key: round(value, 1) for key, value in asdict(effect).items() if key != "source"})
+            elif isinstance(effect, HangUp):
+                self._hung_up = effect
+                self._over.set()
+            else:
+                self._post(effect)
+
+    def _post(self, message: Message | None) -> None:
+        if isinstance(message, Clear):  # what is still here has not been sent, and must not be
+            kept = [queued for queued in self._outbox if not isinstance(queued, (Audio, Mark))]
+            self._outbox.clear()
+            self._outbox.extend(kept)
+        self._outbox.append(message)
+        self._outbox_filled.set()
+        if len(self._outbox) == _OUTBOX_MAX:
+            self._end("too_slow")
+
+    def _tell(self, heard: Heard | None) -> None:
+        self._reports.append(heard)
+        self._reports_filled.set()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("call.task_failed", exc_info=error)
+            try:
+                self._end("failed")
+            finally:
+                self._over.set()  # even when it is the machine that fails
+
+    # The tasks
+
+    async def _receive(self) -> None:
+        try:
+            while True:
+                event = self._stream.receive(await self._socket.recv())
+                if isinstance(event, Media):
+                    if self._ear:
+                        self._ear.send(event.audio)
+                    else:
+                        self._early_audio.append(event.audio)
+                if event is not None:
+                    self._do(self._machine.event(event, self._now()))
+                if isinstance(event, Stop):
+                    return
+                await asyncio.sleep(0)  # a socket that always has a message ready must not keep the others waiting
+        except SocketClosed:
+            self._end("hung_up")
+        except ProtocolError as error:
+            _log.warning("call.protocol_error", error=str(error))
+            self._end("protocol_error")
+
+    async def _send(self) -> None:
+        try:
+            while (message := await _next_of(self._outbox, self._outbox_filled)) is not None:
+                text = self._stream.send(message)
+                if text is not None:
+                    await _within(self._socket.send(text), self._settings.send_timeout_ms)
+        except SocketClosed:
+            self._end("hung_up")
+        except asyncio.TimeoutError:
+            self._end("too_slow")
+
+    async def _listen(self) -> None:
+        for _ in range(2):  # opened again once
+            try:
+                ear = await _within(self._stt.open(self._audio), self._settings.speech_timeout_ms)
+                try:
+                    await self._listen_with(ear)
+                finally:
+                    self._ear = None
+                    await self._quietly(ear.close(), "stt.close")
+            except (Unavailable, asyncio.TimeoutError) as error:
+                _log.warning("call.listening_lost", error=str(error))
+        self._do(self._machine.listening_lost(self._now()))
+
+    async def _listen_with(self, ear: SttStream) -> None:
+        ear.expect(self._machine.expectation)
+        while self._early_audio:
+            ear.send(self._early_audio.popleft())
+        self._ear = ear
+        async with _closed_after(ear.transcripts()) as transcripts:
+            async for transcript in transcripts:
+                self._do(self._machine.transcript(transcript, self._now()))
+        raise Unavailable("the recogniser has stopped")
+
+    async def _speak(self) -> None:
+        while True:
+            speech = await _next_of(self._speeches, self._speeches_filled)
+            self._speaking = self._begin(self._make(speech))
+            await asyncio.wait({self._speaking})
+            self._speaking = None
+
+    async def _make(self, speech: Speak) -> None:
+        """Make the speech for one sentence; when not even its beginning came, try once more."""
+        made = False
+        for _ in range(2):
+            try:
+                async with _closed_after(self._tts.speak(speech.text, self._audio)) as chunks:
+                    while (chunk := await _within(_first(chunks), self._settings.speech_timeout_ms)) is not None:
+                        made = True
+                        self._do(self._machine.audio(speech.speech_id, chunk, self._now()))
+                        if not self._machine.wants_speech:
+                            self._speech_wanted.clear()
+                            await self._speech_wanted.wait()
+                self._do(self._machine.audio_end(speech.speech_id, self._now()))
+                return
+            except (Unavailable, asyncio.TimeoutError) as error:
+                _log.warning("call.speaking_lost", error=str(error), again=not made)
+            if made:
+                break
+        self._speeches.clear()
+        self._do(self._machine.speaking_lost(self._now()))
+
+    async def _keep_time(self) -> None:
+        """Tick every 20 ms, counted from the first, so that small delays do not add up; after a long one count anew."""
+        next_ms = self._now()
+        while True:
+            next_ms += FRAME_MS
+            if next_ms < self._now() - self._settings.lead_ms:
+                next_ms = self._now()
+            await self._clock.sleep_until(next_ms)
+            self._do(self._machine.tick(self._now()))
+            if self._machine.wants_speech:
+                self._speech_wanted.set()
+
+    async def _ask(self, ask: Ask) -> None:
+        try:
+            result = await _within(self._asked_of_port(ask), self._settings.turn_timeout_ms)
+        except (ThroughlineError, asyncio.TimeoutError) as error:
+            _log.warning("call.turn_failed", error=str(error) or "took too long")
+            self._do(self._machine.failed(self._now()))
+        except Exception:  # noqa: BLE001 -- a fault in the dialogue is told to the caller, not hidden by hanging up
+            _log.exception("call.turn_failed")
+            self._do(self._machine.failed(self._now()))
+        else:
+            self._do(self._machine.result(result, self._now()))
+
+    def _asked_of_port(self, ask: Ask) -> Coroutine[Any, Any, TurnResult]:
+        if isinstance(ask, AskBegin):
+            return self._port.begin()
+        if isinstance(ask, AskTurn):
+            return self._port.turn(ask.text, source=ask.source, confidence=ask.confidence)
+        return self._port.prompt(ask.name)
+
+    async def _report(self) -> None:
+        while (heard := await _next_of(self._reports, self._reports_filled)) is not None:
+            report = self._port.heard(heard.event_id, text_heard=heard.text_heard, complete=heard.complete)
+            await self._quietly(report, "port.heard")
+
+    async def _quietly(self, work: Awaitable[object], what: str) -> None:
+        """Await what must not stop the rest. A failure is logged."""
+        try:
+            await _within(work, self._settings.close_timeout_ms)
+        except Exception as error:  # noqa: BLE001 -- see above
+            _log.warning("call.step_failed", step=what, error=repr(error))
+
+
+_T = TypeVar("_T")
+
+
+async def _within(work: Awaitable[_T], timeout_ms: float) -> _T:
+    """The outcome of ``work``, or asyncio.TimeoutError. Unlike asyncio.wait_for before Python 3.12, it never swallows a
+    cancellation that comes just when the work is done."""
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=timeout_ms / 1000)
+        if not done:
+            raise asyncio.TimeoutError
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=1)
+
+
+async def _next_of(queue: deque[_T], filled: asyncio.Event) -> _T:
+    """Take the next of ``queue``, waiting for it."""
+    while not queue:
+        filled.clear()
+        await filled.wait()
+    return queue.popleft()
+
+
+async def _first(items: AsyncIterator[_T]) -> _T | None:
+    """The next item, None at the end."""
+    async for item in items:
+        return item
+    return None
+
+
+@asynccontextmanager
+async def _closed_after(items: AsyncIterator[_T]) -> AsyncIterator[AsyncIterator[_T]]:
+    """Close ``items`` afterwards, where they can be closed."""
+    try:
+        yield items
+    finally:
+        if isinstance(items, AsyncGenerator):
+            await items.aclose()
