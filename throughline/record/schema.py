@@ -19,7 +19,7 @@ ID_CHARS = 255  # as wide as Rasa's own sender_id
 WORD_CHARS = 64
 
 
-class UtcTime(sa.types.TypeDecorator):
+class UtcTime(sa.types.TypeDecorator):  # type: ignore[misc]  # SQLAlchemy 1.4 carries no types
     """A moment. Takes and gives timezone-aware datetimes; SQLite keeps no zone, so it is put back on the way out."""
 
     impl = sa.DateTime(timezone=True)
@@ -39,7 +39,7 @@ class UtcTime(sa.types.TypeDecorator):
         return None if value is None else value.replace(tzinfo=timezone.utc)
 
 
-class JsonText(sa.types.TypeDecorator):
+class JsonText(sa.types.TypeDecorator):  # type: ignore[misc]
     """JSON in a text column."""
 
     impl = sa.Text

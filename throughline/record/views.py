@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from throughline.record.database import OnDatabase
-from throughline.record.identity import aliases_of
+from throughline.record.identity import aliases_of, living
 from throughline.record.schema import events, sessions
 
 _SAID = ("user", "bot")

@@ -1,0 +1,103 @@
+"""Named locks that are fair, that wake whoever is next, and that work from several event loops and threads of one process.
+
+``asyncio.Lock`` belongs to one loop; Rasa takes turns on one loop and answers its HTTP API on another. What always holds: waiters get
+the lock in the order they asked; nobody polls; a waiter that is cancelled, gives up or whose loop is closed passes the lock on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Hashable
+
+MAX_WAITERS = 200
+
+
+class Grant:
+    """One waiter's place in a queue. ``give`` may be called from any thread, the rest by the waiter in its own loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[None] = self._loop.create_future()
+        self._guard = threading.Lock()
+        self._given = False
+        self._left = False
+
+    def give(self, error: BaseException | None = None) -> bool:
+        """Wake the waiter, with ``error`` if there is one. False: it is gone, give it to somebody else."""
+        with self._guard:
+            if self._left:
+                return False
+            try:
+                self._loop.call_soon_threadsafe(self._wake, error)
+            except RuntimeError:  # the loop is closed
+                self._left = True
+                return False
+            self._given = error is None
+            return True
+
+    async def wait(self, wait_s: float) -> None:
+        """Until ``give``. Raises TimeoutError after ``wait_s`` seconds, and what ``give`` was told."""
+        timer = self._loop.call_later(wait_s, self._wake, TimeoutError())
+        try:
+            await self._future
+        finally:
+            timer.cancel()
+
+    def leave(self) -> bool:
+        """Stop waiting. False: it was given in the same moment, and the waiter has to pass it on."""
+        with self._guard:
+            self._left = True
+            return not self._given
+
+    def _wake(self, error: BaseException | None) -> None:
+        if self._future.done():
+            return
+        if error is None:
+            self._future.set_result(None)
+        else:
+            self._future.set_exception(error)
+
+
+class FairLocks:
+    """Locks by key. A key costs nothing while nobody holds it."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: dict[Hashable, deque[Grant]] = {}  # there is an entry for every lock that is held
+
+    async def acquire(self, key: Hashable, wait_s: float) -> None:
+        """Hold the lock from now on. Raises TimeoutError after ``wait_s`` seconds, or at once where too many wait already."""
+        with self._guard:
+            queue = self._waiting.get(key)
+            if queue is None:
+                self._waiting[key] = deque()
+                return
+            if len(queue) >= MAX_WAITERS:
+                raise TimeoutError("too many are waiting")
+            grant = Grant()
+            queue.append(grant)
+        try:
+            await grant.wait(wait_s)
+        except BaseException:
+            if grant.leave():
+                self._forget(key, grant)
+            else:
+                self.release(key)
+            raise
+
+    def release(self, key: Hashable) -> None:
+        """Let the next one have it."""
+        with self._guard:
+            queue = self._waiting[key]
+            while queue:
+                if queue.popleft().give():
+                    return
+            del self._waiting[key]
+
+    def _forget(self, key: Hashable, grant: Grant) -> None:
+        with self._guard:
+            queue = self._waiting.get(key)
+            if queue is not None and grant in queue:
+                queue.remove(grant)

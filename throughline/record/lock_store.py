@@ -1,0 +1,73 @@
+"""Rasa's lock store on the shared record: one turn of a conversation at a time, over all loops, threads and processes.
+
+    lock_store:
+      type: throughline.record.lock_store.RecordLockStore
+      url: sqlite:///var/throughline.db      # the tracker store's: the locks stand beside the database
+      url_env: DATABASE_URL
+      wait_s: 30
+
+Rasa's own lock polls once a second and lets a second holder in after a minute. What always holds here: waiters of this process are
+woken in the order they came; the lock ends only when its holder ends; every instance with the same URL shares the same locks. What
+a holder that was thought dead saves in the end, the tracker store's version check refuses.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from rasa.core.lock_store import LockError, LockStore
+from rasa.utils.endpoints import EndpointConfig
+
+from throughline.errors import ConfigurationError, Problem
+from throughline.record.database import lock_directory
+from throughline.record.fair_locks import FairLocks
+from throughline.record.file_lock import FileLock
+
+_locks = FairLocks()
+
+
+class RecordLockStore(LockStore):
+    """Conversation locks. ``async with lock_store.lock(conversation_id)`` on any event loop."""
+
+    def __init__(self, endpoint_config: EndpointConfig) -> None:
+        """Raises ConfigurationError."""
+        super().__init__()
+        settings = dict(endpoint_config.kwargs)
+        url_env, wait_s = settings.pop("url_env", None), settings.pop("wait_s", 30)
+        url = (os.environ.get(url_env) if url_env else None) or endpoint_config.url
+        where = "endpoints.yml lock_store"
+        problems = [Problem(f"{where}.{key}", "there is no such setting.", "Remove it.") for key in sorted(settings)]
+        if not isinstance(wait_s, (int, float)) or wait_s <= 0:
+            problems.append(Problem(f"{where}.wait_s", "it is not a number of seconds.", "Write 30, or remove it."))
+        if not url:
+            problems.append(Problem(f"{where}.url", "it is missing.", "Write the same url as under tracker_store."))
+        if problems:
+            raise ConfigurationError(problems)
+        self._directory = lock_directory(str(url))
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._wait_s = float(wait_s)
+
+    @asynccontextmanager
+    async def lock(self, conversation_id: str, *_args: Any, **_kwargs: Any) -> AsyncIterator[None]:
+        """Hold the conversation. Rasa's further arguments (lifetime, polling interval) mean nothing here.
+        Raises LockError when others hold it longer than ``wait_s``."""
+        key = (self._directory, conversation_id)
+        try:
+            await _locks.acquire(key, self._wait_s)
+        except TimeoutError as error:
+            raise LockError(f"Could not acquire lock for conversation_id '{conversation_id}': {error}") from error
+        try:
+            file = FileLock(self._directory, conversation_id)
+            try:
+                await file.acquire(self._wait_s)
+            except (TimeoutError, OSError) as error:
+                raise LockError(f"Could not acquire lock for conversation_id '{conversation_id}': {error}") from error
+            try:
+                yield
+            finally:
+                file.release()
+        finally:
+            _locks.release(key)

@@ -1,0 +1,182 @@
+"""Rasa's tracker store on the shared record. Rasa builds it from endpoints.yml; the contact id is the sender id.
+
+    tracker_store:
+      type: throughline.record.tracker_store.RecordTrackerStore
+      url: sqlite:///var/throughline.db
+      url_env: DATABASE_URL        # the *name* of an environment variable that wins where it is set
+      window_user_turns: 12        # at least the policies' max_history + 1
+
+What always holds: a save appends exactly the events that are not in the record yet, told by their ids and never by their position,
+under a check that nobody else saved meanwhile; a save that fails raises and has written nothing; SQL never runs on an event loop.
+
+Importing this module takes Rasa's FailSafeTrackerStore away from around this store, at start and at every model reload: it would
+answer a failed save with success, and a failed read with a stranger.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rasa.core.agent import Agent
+from rasa.core.brokers.broker import EventBroker
+from rasa.core.tracker_store import TrackerStore
+from rasa.shared.core.domain import Domain
+from rasa.shared.core.events import Event
+from rasa.shared.core.trackers import DialogueStateTracker
+
+from throughline.errors import ConfigurationError, Problem
+from throughline.record import store
+from throughline.record.entries import Head, NewEvent, Window
+from throughline.record.events import new_event_id
+from throughline.record.turn_context import current
+from throughline.record.window import header_events, next_checkpoint
+
+_ATTRIBUTE = "throughline_loaded"  # where a tracker carries what it was loaded from
+
+
+@dataclass
+class _Loaded:
+    """What a tracker was loaded from: the head, and the ids of the events that need no saving."""
+
+    head: Head
+    event_ids: set[str] = field(default_factory=set)
+
+
+class RecordTrackerStore(TrackerStore):
+    """Trackers in the shared record. Every method may be awaited on any event loop of the process."""
+
+    def __init__(
+        self,
+        domain: Domain | None = None,
+        host: str | None = None,
+        event_broker: EventBroker | None = None,
+        url_env: str | None = None,
+        window_user_turns: int = 12,
+        **unknown: Any,
+    ) -> None:
+        """``host`` is the ``url`` of endpoints.yml (so does Rasa call it). Opens the record and brings its schema up to date.
+        Raises ConfigurationError."""
+        super().__init__(domain, event_broker)
+        self.record = store.open(_checked_url(host, url_env, window_user_turns, unknown))
+        self.record.migrate()
+        self._window_user_turns = window_user_turns
+
+    def init_tracker(self, sender_id: str) -> DialogueStateTracker:
+        """A tracker for somebody who has none yet. If another process makes one first, saving this one fails."""
+        tracker = super().init_tracker(sender_id)
+        setattr(tracker, _ATTRIBUTE, _Loaded(Head(sender_id, 0)))
+        return tracker
+
+    async def retrieve(self, sender_id: str) -> DialogueStateTracker | None:
+        """The contact's tracker over the live window (see window.py); None where there is none. An alias gives the living contact's.
+        Raises Unavailable."""
+        return self._rebuilt(sender_id, await self.record.call(self.record.window, sender_id))
+
+    async def retrieve_full_tracker(self, conversation_id: str) -> DialogueStateTracker | None:
+        """The contact's tracker over all its events; None where there is none. Raises Unavailable."""
+        return self._rebuilt(conversation_id, await self.record.call(self.record.whole_tracker, conversation_id))
+
+    async def keys(self) -> Iterable[str]:
+        """Every contact that has a tracker. Raises Unavailable."""
+        return await self.record.call(self.record.tracker_ids)
+
+    async def save(self, tracker: DialogueStateTracker) -> None:
+        """Append the tracker's new events. A tracker that was not loaded here (made by a tool, sent to Rasa's HTTP API) brings events
+        from elsewhere: those the record doesn't have are appended. An unknown sender becomes a contact.
+        Raises Unavailable, with nothing written, also when somebody else has saved since the tracker was loaded."""
+        loaded: _Loaded | None = getattr(tracker, _ATTRIBUTE, None)
+        saved_ids = await self._foreign_ids(tracker) if loaded is None else loaded.event_ids
+        new = [event for event in tracker.events if _event_id(event) not in saved_ids]
+        if not new:
+            return
+        turn = current.get()
+        entries = [_stamped(event, tracker) for event in new]
+        id_of = {id(event): entry.event_id for event, entry in zip(new, entries, strict=True)}
+        checkpoint = next_checkpoint(
+            tracker,
+            window_user_turns=self._window_user_turns,
+            event_id_of=lambda event: id_of.get(id(event)) or str(_event_id(event)),
+            rebuild=lambda header, events: self._tracker(tracker.sender_id, header, events),
+        )
+        head = await self.record.call(
+            self.record.append_events,
+            tracker.sender_id,
+            entries,
+            expected=None if loaded is None else loaded.head,
+            checkpoint=checkpoint,
+            message_id=None if turn is None else turn.message_id,
+        )
+        for event, entry in zip(new, entries, strict=True):
+            event.metadata = dict(entry.data["metadata"])
+        saved_ids.update(entry.event_id for entry in entries)
+        setattr(tracker, _ATTRIBUTE, _Loaded(head, saved_ids))
+        if turn is not None:
+            turn.saved.extend(dict(entry.data) for entry in entries)
+        if self.event_broker is not None:
+            await self._stream_new_events(self.event_broker, new, tracker.sender_id)
+
+    async def _foreign_ids(self, tracker: DialogueStateTracker) -> set[str]:
+        claimed = {claim for claim in map(_event_id, tracker.events) if claim is not None}
+        return await self.record.call(self.record.known_event_ids, tracker.sender_id, claimed)
+
+    def _rebuilt(self, sender_id: str, window: Window) -> DialogueStateTracker | None:
+        if window.head.version == 0:
+            return None
+        events = [event for event in map(Event.from_parameters, window.events) if event is not None]
+        tracker = self._tracker(sender_id, window.header, events)
+        ids = {claim for claim in map(_event_id, tracker.events) if claim is not None}
+        setattr(tracker, _ATTRIBUTE, _Loaded(window.head, ids))
+        return tracker
+
+    def _tracker(self, sender_id: str, header: Mapping[str, Any] | None, events: Sequence[Event]) -> DialogueStateTracker:
+        known_slots = {slot.name for slot in self.domain.slots}
+        before = [
+            Event.from_parameters(data)
+            for data in header_events(header)
+            if data["event"] != "slot" or data["name"] in known_slots  # a slot that a newer model no longer has is no fault
+        ]
+        return DialogueStateTracker.from_events(sender_id, [*before, *events], self.domain.slots)
+
+
+def _event_id(event: Event) -> str | None:
+    claim = event.metadata.get("event_id")
+    return claim if isinstance(claim, str) else None
+
+
+def _stamped(event: Event, tracker: DialogueStateTracker) -> NewEvent:
+    """The event as it will stand in the record. Its metadata is a dict of its own: Rasa shares one between message and event."""
+    turn = current.get()
+    event_id = new_event_id()
+    session_id = None if turn is None else turn.session_id
+    channel = tracker.get_latest_input_channel() if turn is None else turn.channel
+    metadata = {**event.metadata, "event_id": event_id, "session_id": session_id, "channel": channel}
+    return NewEvent(event_id, {**event.as_dict(), "metadata": metadata}, session_id, channel)
+
+
+def _checked_url(url: str | None, url_env: str | None, window_user_turns: Any, unknown: Mapping[str, Any]) -> str:
+    where = "endpoints.yml tracker_store"
+    problems = [Problem(f"{where}.{key}", "there is no such setting.", "Remove it.") for key in sorted(unknown)]
+    if not isinstance(window_user_turns, int) or window_user_turns < 2:
+        problems.append(Problem(f"{where}.window_user_turns", "it is not a whole number above 1.", "Write 12, or remove it."))
+    chosen = (os.environ.get(url_env) if url_env else None) or url
+    if not chosen:
+        problems.append(Problem(f"{where}.url", "it is missing.", "Write url: sqlite:///var/throughline.db"))
+    if problems or not chosen:
+        raise ConfigurationError(problems)
+    return chosen
+
+
+_rasas_own = Agent._create_tracker_store
+
+
+def _without_fail_safe(tracker_store: TrackerStore | None, domain: Domain) -> TrackerStore:
+    if isinstance(tracker_store, RecordTrackerStore):
+        tracker_store.domain = domain
+        return tracker_store
+    return _rasas_own(tracker_store, domain)
+
+
+Agent._create_tracker_store = staticmethod(_without_fail_safe)
