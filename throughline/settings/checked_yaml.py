@@ -128,6 +128,11 @@ def _value(
             problems.append(Problem(where, "must be a list.", _mend(metadata)))
             return ()
         return tuple(_value(arguments[0], item, metadata, file, key, where, problems) for item in raw)
+    if origin is dict:
+        if not isinstance(raw, Mapping):
+            problems.append(Problem(where, "must be a mapping.", _mend(metadata)))
+            return {}
+        return _entries(arguments[1], raw, metadata, file, key, problems)
     if wanted is float and isinstance(raw, int) and not isinstance(raw, bool):
         raw = float(raw)
     if not isinstance(raw, wanted) or (isinstance(raw, bool) and wanted is not bool):
@@ -138,6 +143,17 @@ def _value(
     if outside or (choices and raw not in choices):
         problems.append(Problem(where, f"is {raw!r}.", _mend(metadata)))
     return str(raw) if wanted is str else raw
+
+
+def _entries(
+    wanted: Any, raw: Mapping[Any, Any], metadata: Mapping[str, Any], file: Path, key: str, problems: list[Problem]
+) -> dict[str, Any]:
+    """A mapping with free keys, every value as type ``wanted``."""
+    entries = {}
+    for name, item in raw.items():
+        where = f"{file}:{line_of(raw, name)} {key}.{name}"
+        entries[str(name)] = _value(wanted, item, metadata, file, f"{key}.{name}", where, problems)
+    return entries
 
 
 _TYPE_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
