@@ -1,0 +1,39 @@
+"""Sentences that a channel says by itself."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from channels.wording import sentence
+from throughline.errors import ConfigurationError
+
+pytestmark = pytest.mark.unit
+
+DOMAIN = SimpleNamespace(
+    responses={
+        "utter_busy": [{"text": "Busy."}, {"text": "All lines are busy.", "channel": "phone"}],
+        "utter_live": [{"text": "On the phone: {text} {other}"}],
+        "utter_empty": [{"custom": {}}],
+    }
+)
+
+
+def test_the_channels_own_variant_comes_first() -> None:
+    assert sentence(DOMAIN, "utter_busy", "phone") == "All lines are busy."
+    assert sentence(DOMAIN, "utter_busy", "web_chat") == "Busy."
+
+
+def test_a_value_is_never_read_as_a_template() -> None:
+    assert sentence(DOMAIN, "utter_live", "web_chat", text="{other} }{", other="b") == "On the phone: {other} }{ b"
+
+
+def test_an_unknown_placeholder_stays() -> None:
+    assert sentence(DOMAIN, "utter_live", "web_chat", text="a") == "On the phone: a {other}"
+
+
+@pytest.mark.parametrize("name", ["utter_missing", "utter_empty"])
+def test_a_missing_sentence_says_where_to_add_it(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"domain.yml responses.{name}"):
+        sentence(DOMAIN, name, "phone")

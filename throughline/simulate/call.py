@@ -1,0 +1,196 @@
+"""A caller on the phone line, as Twilio Media Streams carries one: 20 ms frames in real time both ways, marks when audio has played.
+
+Protocol: twilio.com/docs/voice/media-streams/websocket-messages. Audio is mu-law at 8 kHz, or linear at 16 kHz as our own page sends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import secrets
+import time
+from collections import deque
+from types import TracebackType
+from typing import Any
+
+import websockets.client
+from websockets.exceptions import ConnectionClosed
+
+from throughline.domain.transcripts import FRAME_MS, TELEPHONE, AudioFormat
+from throughline.errors import Unavailable
+
+_SILENCE = {"mulaw": b"\xff", "l16": b"\x00"}
+
+
+class Caller:
+    """One call. Audio said is sent frame by frame on a 20 ms clock, silence between; what comes is played on the same clock.
+
+    ``heard`` is the audio really played; ``captions`` and ``states`` what a page is told beside it; ``ended`` is set when
+    the line is closed.
+    """
+
+    def __init__(self, media_url: str, token: str, *, audio: AudioFormat = TELEPHONE, origin: str | None = None) -> None:
+        """``media_url`` is the ``ws://`` address of the media endpoint."""
+        self._url, self._token, self._audio, self._origin = media_url, token, audio, origin
+        self._stream = "MZ" + secrets.token_hex(16)
+        self._to_say: deque[bytes] = deque()
+        self._to_play: deque[bytes | str] = deque()
+        self._sequence = 0
+        self._chunk = 0
+        self._said = asyncio.Event()
+        self.heard = bytearray()
+        self.clears = 0
+        self.captions: list[dict[str, Any]] = []
+        self.states: list[str] = []
+        self.engine: dict[str, Any] = {}
+        self.ended = asyncio.Event()
+        self.last_audible_at = 0.0
+        """``time.monotonic()`` of the last frame of the assistant's that was played."""
+        self.first_frame_at: float | None = None
+        """``time.monotonic()`` at which the first frame of the assistant's latest answer came; None since ``say``."""
+
+    async def __aenter__(self) -> Caller:
+        await self.dial()
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self.hang_up()
+
+    async def dial(self) -> None:
+        """Connect and start the stream."""
+        self._socket = await websockets.client.connect(self._url, origin=self._origin, max_size=1 << 20)  # type: ignore[arg-type]
+        await self.send({"event": "connected", "protocol": "Call", "version": "1.0.0"})
+        start = {
+            "accountSid": "AC" + "0" * 32,
+            "streamSid": self._stream,
+            "callSid": "CA" + self._stream[2:],
+            "tracks": ["inbound"],
+            "customParameters": {"token": self._token},
+            "mediaFormat": {
+                "encoding": "audio/x-mulaw" if self._audio.encoding == "mulaw" else "audio/l16",
+                "sampleRate": self._audio.sample_rate_hz,
+                "channels": 1,
+            },
+        }
+        await self.send({"event": "start", "start": start})
+        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._clock())]
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Send one message with the next sequence number."""
+        self._sequence += 1
+        await self._socket.send(json.dumps({"sequenceNumber": str(self._sequence), "streamSid": self._stream, **message}))
+
+    async def say(self, speech: bytes) -> None:
+        """Speak ``speech`` (audio in the call's format); returns when its last frame has been sent."""
+        self.first_frame_at = None
+        size = self._audio.frame_bytes
+        for start in range(0, len(speech), size):
+            self._to_say.append(speech[start : start + size].ljust(size, _SILENCE[self._audio.encoding]))
+        self._said.clear()
+        await self._said.wait()
+
+    async def key(self, digits: str) -> None:
+        """Press keys."""
+        for digit in digits:
+            await self.send({"event": "dtmf", "dtmf": {"track": "inbound_track", "digit": digit}})
+            await asyncio.sleep(0.05)
+
+    async def type(self, text: str) -> None:
+        """Type what one would say (our page only)."""
+        await self.send({"event": "text", "text": text})
+
+    async def wait_quiet(self, quiet_s: float = 0.6, within_s: float = 60) -> None:
+        """Return once the assistant has said something and has then been quiet for ``quiet_s``, or the line is closed."""
+        deadline = time.monotonic() + within_s
+        while not self.ended.is_set():
+            now = time.monotonic()
+            if self.last_audible_at and not self._to_play and now - self.last_audible_at >= quiet_s:
+                return
+            if now > deadline:
+                raise Unavailable(f"the assistant was not quiet within {within_s:g} s")
+            await asyncio.sleep(0.02)
+
+    async def wait_answer(self, within_s: float = 20) -> None:
+        """Return once the assistant has answered what was said last, and is quiet again."""
+        deadline = time.monotonic() + within_s
+        while self.first_frame_at is None and not self.ended.is_set():
+            if time.monotonic() > deadline:
+                raise Unavailable(f"no answer within {within_s:g} s")
+            await asyncio.sleep(0.01)
+        await self.wait_quiet()
+
+    async def hang_up(self) -> None:
+        """End the call, as Twilio does when the caller hangs up."""
+        try:
+            await self.send({"event": "stop", "stop": {"accountSid": "AC" + "0" * 32, "callSid": "CA" + self._stream[2:]}})
+            await self._socket.close()
+        except ConnectionClosed:
+            pass
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _clock(self) -> None:
+        """Every 20 ms one frame out and one frame played."""
+        began = time.monotonic()
+        silence = _SILENCE[self._audio.encoding] * self._audio.frame_bytes
+        try:
+            while True:
+                frame = self._to_say.popleft() if self._to_say else silence
+                self._chunk += 1
+                payload = base64.b64encode(frame).decode()
+                timestamp = str((self._chunk - 1) * FRAME_MS)
+                media = {"track": "inbound", "chunk": str(self._chunk), "timestamp": timestamp, "payload": payload}
+                await self.send({"event": "media", "media": media})
+                if not self._to_say:
+                    self._said.set()
+                await self._play_one()
+                await asyncio.sleep(max(0.0, began + self._chunk * FRAME_MS / 1000 - time.monotonic()))
+        except ConnectionClosed:
+            self._closed()
+
+    async def _play_one(self) -> None:
+        while self._to_play and isinstance(self._to_play[0], str):
+            await self._return_mark(str(self._to_play.popleft()))
+        if self._to_play:
+            frame = self._to_play.popleft()
+            assert isinstance(frame, bytes)  # noqa: S101 - marks were taken above
+            self.heard += frame
+            self.last_audible_at = time.monotonic()
+
+    async def _return_mark(self, name: str) -> None:
+        await self.send({"event": "mark", "mark": {"name": name}})
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                await self._take(json.loads(await self._socket.recv()))
+        except ConnectionClosed:
+            self._closed()
+
+    def _closed(self) -> None:
+        self.ended.set()
+        self._said.set()
+
+    async def _take(self, message: dict[str, Any]) -> None:
+        event = message["event"]
+        if event == "media":
+            self.first_frame_at = self.first_frame_at or time.monotonic()
+            self._to_play.append(base64.b64decode(message["media"]["payload"]))
+        elif event == "mark":
+            self._to_play.append(message["mark"]["name"])
+        elif event == "clear":
+            self.clears += 1
+            marks = [item for item in self._to_play if isinstance(item, str)]
+            self._to_play.clear()
+            for name in marks:
+                await self._return_mark(name)
+        elif event == "caption":
+            self.captions.append(message)
+        elif event == "state":
+            self.states.append(message["state"])
+        elif event == "engine":
+            self.engine = message

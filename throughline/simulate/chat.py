@@ -1,0 +1,112 @@
+"""A customer at the website's chat, as the widgets are: socket.io (Engine.IO 4) over a websocket.
+
+Protocol: socket.io-protocol revision 5 over engine.io-protocol revision 4. ``0`` opens, ``2``/``3`` ping and pong, ``40``
+joins, ``42[...]`` is an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from types import TracebackType
+from typing import Any
+
+import websockets.client
+from websockets.exceptions import ConnectionClosed
+
+from throughline.errors import ProtocolError, Unavailable
+
+
+class ChatCustomer:
+    """One open chat page. ``session_id`` is what the server has issued; ``messages`` everything it has sent since."""
+
+    def __init__(self, address: str, *, session_id: str | None = None, auth: Any = None, origin: str | None = None) -> None:
+        """``address`` is the server's, ``http://host:port``. ``auth`` None connects as rasa-webchat does, a dict as Rasa's widget."""
+        self._address = address.rstrip("/")
+        self._origin = origin or self._address
+        self._auth = auth
+        self.session_id = session_id
+        self.messages: list[dict[str, Any]] = []
+        self._arrived = asyncio.Condition()
+        self._confirmed = asyncio.Event()
+
+    async def __aenter__(self) -> ChatCustomer:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self, within_s: float = 10) -> None:
+        """Connect and ask for the session. Raises Unavailable."""
+        url = self._address.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
+        self._socket = await asyncio.wait_for(websockets.client.connect(url, origin=self._origin, max_size=1 << 20), within_s)  # type: ignore[arg-type]
+        await self._expect("0", within_s)
+        await self._socket.send("40" + (json.dumps(self._auth) if self._auth is not None else ""))
+        await self._expect("40", within_s)
+        self._reader = asyncio.create_task(self._read())
+        await self._emit("session_request", {"session_id": self.session_id})
+        await asyncio.wait_for(self._confirmed.wait(), within_s)
+
+    async def say(self, text: Any) -> None:
+        """Type a message and send it."""
+        await self._emit("user_uttered", {"message": text, "customData": {}, "session_id": self.session_id})
+
+    async def send_raw(self, packet: str) -> None:
+        """Send a packet as it stands."""
+        await self._socket.send(packet)
+
+    async def ask(self, text: str, *, quiet_s: float = 0.4, within_s: float = 15) -> list[str]:
+        """Say ``text`` and return the texts that come back until it has been quiet for ``quiet_s``. Raises Unavailable for no answer."""
+        seen = len(self.messages)
+        await self.say(text)
+        await self.wait_for_messages(seen + 1, within_s)
+        while True:
+            known = len(self.messages)
+            try:
+                await self.wait_for_messages(known + 1, quiet_s)
+            except Unavailable:
+                return [str(message.get("text", "")) for message in self.messages[seen:]]
+
+    async def wait_for_messages(self, count: int, within_s: float = 15) -> None:
+        """Return when ``count`` messages have come in all. Raises Unavailable."""
+        async with self._arrived:
+            try:
+                await asyncio.wait_for(self._arrived.wait_for(lambda: len(self.messages) >= count), within_s)
+            except asyncio.TimeoutError as error:
+                raise Unavailable(f"{len(self.messages)} of {count} messages after {within_s:g} s") from error
+
+    async def close(self) -> None:
+        """Close the page."""
+        await self._socket.close()
+        await asyncio.gather(self._reader, return_exceptions=True)
+
+    async def _emit(self, event: str, data: Any) -> None:
+        await self._socket.send("42" + json.dumps([event, data]))
+
+    async def _expect(self, start: str, within_s: float) -> None:
+        packet = await asyncio.wait_for(self._socket.recv(), within_s)
+        if not str(packet).startswith(start):
+            raise ProtocolError(f"expected a packet {start}, got {str(packet)[:80]}")
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                packet = str(await self._socket.recv())
+                if packet == "2":
+                    await self._socket.send("3")
+                elif packet.startswith("42"):
+                    await self._take(*json.loads(packet[2:]))
+        except ConnectionClosed:
+            return
+
+    async def _take(self, event: str, data: Any = None) -> None:
+        if event == "session_confirm":
+            self.session_id = data
+            self._confirmed.set()
+        elif event == "bot_uttered":
+            async with self._arrived:
+                self.messages.append(data)
+                self._arrived.notify_all()
