@@ -29,7 +29,7 @@ from throughline import bootstrap, log
 from throughline.call.call_settings import CallSettings
 from throughline.call.media_streams import Start
 from throughline.call.port import Admission, SocketClosed
-from throughline.call.session import CallSession
+from throughline.call.session import CallSession, MonotonicClock
 from throughline.domain.assurance import Assurance
 from throughline.domain.transcripts import WIDEBAND
 from throughline.domain.turns import PHONE, WEB_CHAT, Turn, TurnResult
@@ -137,6 +137,7 @@ class Phone(InputChannel):
                 stt=self._stt,
                 tts=self._tts,
                 settings=_call_settings(self._settings.phone),
+                clock=MonotonicClock(),
             ).run()
         finally:
             self._calls.discard(task)
@@ -155,16 +156,14 @@ class PhoneLine:
         """Redeem the call's token and open its session. Raises Rejected or Unavailable."""
         if not start.token or len(start.token) > _MAX_TOKEN_CHARS:
             raise Rejected("unknown_token")
-        token = await self._record.call(self._record.redeem_call_token, start.token)
+        token = await self._record.call(self._record.redeem_call_token, str(start.token))
         contact_id = token.contact_id or await self._record.call(self._record.create_contact)
         # Only the page that holds the chat's secret gets a token with a contact in it.
         assurance = Assurance.POSSESSED if token.contact_id else Assurance.ANONYMOUS
         detail = {"origin": token.origin, "chat_session_id": token.chat_session_id, "call_sid": start.call_sid}
-        self._session = await self._record.call(
-            self._record.open_session, contact_id, PHONE, assurance=assurance, detail=detail
-        )
-        self._contact_id = contact_id
-        _log.info("phone.admitted", session=self._session.session_id, origin=token.origin, known=token.contact_id is not None)
+        session = await self._record.call(self._record.open_session, contact_id, PHONE, assurance=assurance, detail=detail)
+        self._session, self._contact_id = session, contact_id
+        _log.info("phone.admitted", session=session.session_id, origin=token.origin, known=token.contact_id is not None)
         return Admission(page=token.origin == _PAGE)
 
     async def begin(self) -> TurnResult:

@@ -69,7 +69,7 @@ class Server:
 
     def origin_allowed(self, request: Request) -> bool:
         """True if the page that sends this request may: a browser always names the origin of a POST or a websocket."""
-        return request.headers.get("origin", "").rstrip("/") in self.origins
+        return str(request.headers.get("origin", "")).rstrip("/") in self.origins
 
     def network_address(self, request: Request) -> str:
         """The address to count requests by: the peer's, or what the last of our own proxies saw."""

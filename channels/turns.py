@@ -14,7 +14,7 @@ collects nothing of its own, commit, and only then hand back what was said. What
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -48,7 +48,7 @@ class Quiet(OutputChannel):
     def __init__(self, channel: str) -> None:
         self._channel = channel
 
-    def name(self) -> str:  # type: ignore[override] # a class method in Rasa, but only ever called on the instance
+    def name(self) -> str:  # a class method in Rasa, but only ever called on the instance
         """The channel's name, as in the domain's ``channel:`` keys."""
         return self._channel
 
@@ -241,7 +241,7 @@ class TurnRunner:
                     yield pair
                     return
 
-    async def _carry_out(self, turn: Turn, result: TurnResult, saved: list[Mapping[str, Any]]) -> TurnResult:
+    async def _carry_out(self, turn: Turn, result: TurnResult, saved: Sequence[Mapping[str, Any]]) -> TurnResult:
         """Do what the turn's actions asked the runner for in their events' metadata."""
         requests = [event["metadata"]["request"] for event in saved if "request" in (event.get("metadata") or {})]
         for request in requests:
@@ -268,7 +268,7 @@ class TurnRunner:
             await self._record.call(self._record.merge, source, target, reason="code", session_id=turn.session_id)
             return await self._say_locked(target, turn.session_id, turn.channel, RESUME, form)
 
-    def _result(self, contact_id: str, tracker: DialogueStateTracker, saved: list[Mapping[str, Any]]) -> TurnResult:
+    def _result(self, contact_id: str, tracker: DialogueStateTracker, saved: Sequence[Mapping[str, Any]]) -> TurnResult:
         slot = tracker.get_slot("requested_slot") if tracker.active_loop_name else None
         kind = self._app.business.phone.expects.get(slot, "free") if slot else "free"
         return TurnResult(

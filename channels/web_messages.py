@@ -20,6 +20,7 @@ from throughline.errors import Rejected
 
 _SAFE_SCHEMES = frozenset({"http", "https", "mailto", "tel"})
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_COMMAND_START = re.compile(r"^[\s/]+")  # Rasa strips white space before it looks for the slash of a command
 # Markdown links and images with any address; the address is judged apart.
 _MARKDOWN_LINK = re.compile(r"(!?)\[([^\]\n]*)\]\(\s*<?([^)\s>]*)>?[^)\n]*\)")
 _REFERENCE_LINK = re.compile(r"^\s{0,3}\[([^\]\n]+)\]:\s*(\S+).*$", re.MULTILINE)
@@ -43,14 +44,14 @@ def words_of(message: Any, *, most_chars: int) -> str | None:
 
 def plain_words(text: str) -> str:
     """``text`` without control characters and without anything Rasa would take for a command."""
-    return _CONTROL.sub(" ", text).lstrip("/ \t\n\r\x0b\x0c\u00a0\u3000").strip().lstrip("/").strip()
+    return _COMMAND_START.sub("", _CONTROL.sub(" ", text)).strip()
 
 
 def safe_address(address: Any) -> str | None:
     """``address`` if a browser may be sent there (http, https, mailto, tel, or a path on this site), else None."""
     if not isinstance(address, str):
         return None
-    address = _CONTROL.sub("", address).strip()
+    address = str(_CONTROL.sub("", address)).strip()
     if not address or re.search(r"\s", address):
         return None
     try:

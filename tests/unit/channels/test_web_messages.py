@@ -23,6 +23,7 @@ pytestmark = pytest.mark.unit
         ("\u00a0/restart", "restart"),
         ("\u200b/restart", "restart"),
         ('/affirm{"a": "b"}', 'affirm{"a": "b"}'),
+        ("/\u2003/\u2003/restart", "restart"),
         ("and/or", "and/or"),
         ("two\nlines", "two\nlines"),
         ("bell\x07 and null\x00", "bell  and null"),
