@@ -71,8 +71,8 @@ class TurnRunner:
         """The loaded model's domain."""
         return self._agent_of().domain
 
-    async def start(self) -> float:
-        """Start the turn loop and warm the model up. Returns the milliseconds that the warm-up took."""
+    async def start(self) -> None:
+        """Start the turn loop and warm the model up."""
         compile_answer_schema_once()
         self._loop.start()
         agent = self._agent_of()
@@ -81,7 +81,7 @@ class TurnRunner:
             self._actions = ActionCalls(agent.action_endpoint, timeout_s=timeout_s)
             agent.action_endpoint = self._actions
             self._processor.action_endpoint = self._actions
-        return await self._loop.run(self._warm_up())
+        await self._loop.run(self._warm_up())
 
     async def stop(self) -> None:
         """Let turns under way finish, then stop."""
@@ -115,15 +115,13 @@ class TurnRunner:
             raise Unavailable("no model is loaded")
         return processor
 
-    async def _warm_up(self) -> float:
+    async def _warm_up(self) -> None:
         """Parse and predict a few times: the first turns after loading are many times slower than the rest."""
-        began = time.perf_counter()
         texts = [variant["text"] for variants in self.domain.responses.values() for variant in variants if variant.get("text")]
         tracker = DialogueStateTracker.from_events("warm-up", [], slots=self.domain.slots)
         for text in texts[:_WARM_UP_TURNS]:
             await self._processor.parse_message(UserMessage(text), tracker)
             self._processor._predict_next_with_tracker(tracker)
-        return (time.perf_counter() - began) * 1000
 
     async def _take(self, turn: Turn) -> TurnResult:
         if not await self._record.call(self._record.store_message, turn):

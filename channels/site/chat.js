@@ -1,0 +1,132 @@
+/**
+ * Rasa's community chat widget (rasa-webchat 1.0.1), mounted at the bottom right in the company's colours.
+ *
+ * The server issues the session id; the widget keeps it, with the conversation, in localStorage under "chat_session" and asks for it again
+ * after a reload. This file turns off what the widget would do by itself (rules, tooltips, links through other sites) and gives its parts
+ * the names that a screen reader needs.
+ */
+
+const STORED = "chat_session";
+const LOAD_TIMEOUT_MS = 20000;
+
+const COLOURS = {
+  mainColor: "#123a52",
+  conversationBackgroundColor: "#fffdf9",
+  userTextColor: "#ffffff",
+  userBackgroundColor: "#1d5a78",
+  assistTextColor: "#1c2b36",
+  assistBackgoundColor: "#eef2f1", // spelled so by the widget
+};
+
+/** The session's id, or null before there is one. */
+export function sessionId() {
+  return stored()?.session_id ?? null;
+}
+
+/** True once anything has been said in the chat. */
+export function hasConversation() {
+  return (stored()?.conversation ?? []).some((message) => !message.hidden);
+}
+
+function stored() {
+  try {
+    return JSON.parse(localStorage.getItem(STORED));
+  } catch {
+    return null; // not ours, or no storage: then there is no session
+  }
+}
+
+/**
+ * Load and mount the widget.
+ * @param {HTMLElement} element @param {object} words the `chat` part of the wording
+ * @param {{onSession: () => void, onMessage: () => void}} callbacks
+ * @returns {Promise<void>} rejects when the widget's file can't be loaded
+ */
+export async function mountChat(element, words, { onSession, onMessage }) {
+  const widget = await loadWidget();
+  const draw = (hideWhenNotConnected) => widget.default(settings(words, hideWhenNotConnected, events), element);
+  const events = {
+    session_confirm: () => {
+      draw(false); // from now on it stays, with a note, while the connection is away
+      onSession();
+    },
+    bot_uttered: onMessage,
+  };
+  new MutationObserver(() => name(element, words)).observe(element, { childList: true, subtree: true });
+  draw(true); // opened before it is connected, the widget would open a second socket and show everything twice
+}
+
+/** Open the chat window, if it is there and closed. @returns {boolean} whether it is open now */
+export function openChat() {
+  if (document.querySelector(".rw-conversation-container") === null) document.querySelector(".rw-launcher")?.click();
+  const input = document.querySelector(".rw-new-message");
+  input?.focus();
+  return input !== null;
+}
+
+function settings(words, hideWhenNotConnected, onSocketEvent) {
+  return {
+    ...COLOURS,
+    title: words.title,
+    subtitle: words.subtitle,
+    inputTextFieldHint: words.hint,
+    connectingText: words.connecting,
+    profileAvatar: "logo.svg",
+    openLauncherImage: "launcher.svg",
+    closeImage: "close.svg",
+    socketUrl: window.location.origin,
+    socketPath: "/socket.io",
+    protocol: "socketio",
+    customData: {},
+    params: { storage: "local" },
+    withRules: false,
+    disableTooltips: true,
+    docViewer: false,
+    showFullScreenButton: false,
+    displayUnreadCount: true,
+    hideWhenNotConnected,
+    customMessageDelay: (text) => Math.min(600, 150 + text.length * 3),
+    onSocketEvent,
+  };
+}
+
+function loadWidget() {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    const fail = () => reject(new Error("the chat widget could not be loaded"));
+    const timer = setTimeout(fail, LOAD_TIMEOUT_MS);
+    script.src = "vendor/rasa-webchat.js";
+    script.onload = () => {
+      clearTimeout(timer);
+      if (window.WebChat?.default) resolve(window.WebChat);
+      else fail();
+    };
+    script.onerror = fail;
+    document.head.append(script);
+  });
+}
+
+function name(element, words) {
+  label(element.querySelector(".rw-launcher"), words.open);
+  label(element.querySelector(".rw-close-button"), words.close);
+  label(element.querySelector(".rw-send"), words.send);
+  label(element.querySelector(".rw-new-message"), words.hint);
+  const messages = element.querySelector(".rw-messages-container");
+  label(messages, words.messages);
+  messages?.setAttribute("role", "log");
+  for (const reply of element.querySelectorAll("div.rw-reply:not([role])")) makeButton(reply);
+}
+
+function label(element, text) {
+  if (element && element.getAttribute("aria-label") !== text) element.setAttribute("aria-label", text);
+}
+
+function makeButton(reply) {
+  reply.setAttribute("role", "button");
+  reply.tabIndex = 0;
+  reply.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    reply.click();
+  });
+}
