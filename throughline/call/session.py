@@ -1,4 +1,4 @@
-"""One phone call, from ``start`` to hang-up: the only file of this room that waits for anything.
+"""One phone call, from ``start`` to hang-up: the file of this room that does the waiting.
 
 Joins the machine (machine.py) to a socket, a recogniser, a voice and the dialogue. Each has a task of its own, and none of them
 can hold up another: what they report goes to the machine at once, what the machine wants is queued.
@@ -18,10 +18,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Coroutine
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 from throughline.call.call_settings import CallSettings
 from throughline.call.effects import (
@@ -40,6 +39,7 @@ from throughline.call.effects import (
 from throughline.call.machine import CallMachine
 from throughline.call.media_streams import Audio, Clear, Engine, Mark, Media, MediaStream, Message, Start, Stop
 from throughline.call.port import Admission, CallPort, Clock, Socket, SocketClosed
+from throughline.call.waiting import closed_after, first_of, next_of, within
 from throughline.domain.transcripts import FRAME_MS
 from throughline.domain.turns import TurnResult
 from throughline.errors import ProtocolError, Rejected, ThroughlineError, Unavailable
@@ -126,13 +126,13 @@ class CallSession:
                     return event
 
         try:
-            return await _within(first(), self._settings.handshake_timeout_ms)
+            return await within(first(), self._settings.handshake_timeout_ms)
         except asyncio.TimeoutError:
             raise ProtocolError("no_start") from None
 
     async def _admitted(self, start: Start) -> Admission:
         try:
-            admission = await _within(self._port.admit(start), self._settings.handshake_timeout_ms)
+            admission = await within(self._port.admit(start), self._settings.handshake_timeout_ms)
         except asyncio.TimeoutError:
             raise Unavailable("admitting the call took too long") from None
         self._stream.admit(page=admission.page)
@@ -267,10 +267,10 @@ class CallSession:
 
     async def _send(self) -> None:
         try:
-            while (message := await _next_of(self._outbox, self._outbox_filled)) is not None:
+            while (message := await next_of(self._outbox, self._outbox_filled)) is not None:
                 text = self._stream.send(message)
                 if text is not None:
-                    await _within(self._socket.send(text), self._settings.send_timeout_ms)
+                    await within(self._socket.send(text), self._settings.send_timeout_ms)
         except SocketClosed:
             self._end("hung_up")
         except asyncio.TimeoutError:
@@ -279,7 +279,7 @@ class CallSession:
     async def _listen(self) -> None:
         for _ in range(2):  # opened again once
             try:
-                ear = await _within(self._stt.open(self._audio), self._settings.speech_timeout_ms)
+                ear = await within(self._stt.open(self._audio), self._settings.speech_timeout_ms)
                 try:
                     await self._listen_with(ear)
                 finally:
@@ -294,14 +294,14 @@ class CallSession:
         while self._early_audio:
             ear.send(self._early_audio.popleft())
         self._ear = ear
-        async with _closed_after(ear.transcripts()) as transcripts:
+        async with closed_after(ear.transcripts()) as transcripts:
             async for transcript in transcripts:
                 self._do(self._machine.transcript(transcript, self._now()))
         raise Unavailable("the recogniser has stopped")
 
     async def _speak(self) -> None:
         while True:
-            speech = await _next_of(self._speeches, self._speeches_filled)
+            speech = await next_of(self._speeches, self._speeches_filled)
             self._speaking = self._begin(self._make(speech))
             await asyncio.wait({self._speaking})
             self._speaking = None
@@ -311,8 +311,8 @@ class CallSession:
         made = False
         for _ in range(2):
             try:
-                async with _closed_after(self._tts.speak(speech.text, self._audio)) as chunks:
-                    while (chunk := await _within(_first(chunks), self._settings.speech_timeout_ms)) is not None:
+                async with closed_after(self._tts.speak(speech.text, self._audio)) as chunks:
+                    while (chunk := await within(first_of(chunks), self._settings.speech_timeout_ms)) is not None:
                         made = True
                         self._do(self._machine.audio(speech.speech_id, chunk, self._now()))
                         if not self._machine.wants_speech:
@@ -341,7 +341,7 @@ class CallSession:
 
     async def _ask(self, ask: Ask) -> None:
         try:
-            result = await _within(self._asked_of_port(ask), self._settings.turn_timeout_ms)
+            result = await within(self._asked_of_port(ask), self._settings.turn_timeout_ms)
         except (ThroughlineError, asyncio.TimeoutError) as error:
             _log.warning("call.turn_failed", error=str(error) or "took too long")
             self._do(self._machine.failed(self._now()))
@@ -359,56 +359,13 @@ class CallSession:
         return self._port.prompt(ask.name)
 
     async def _report(self) -> None:
-        while (heard := await _next_of(self._reports, self._reports_filled)) is not None:
+        while (heard := await next_of(self._reports, self._reports_filled)) is not None:
             report = self._port.heard(heard.event_id, text_heard=heard.text_heard, complete=heard.complete)
             await self._quietly(report, "port.heard")
 
     async def _quietly(self, work: Awaitable[object], what: str) -> None:
         """Await what must not stop the rest. A failure is logged."""
         try:
-            await _within(work, self._settings.close_timeout_ms)
+            await within(work, self._settings.close_timeout_ms)
         except Exception as error:  # noqa: BLE001 -- see above
             _log.warning("call.step_failed", step=what, error=repr(error))
-
-
-_T = TypeVar("_T")
-
-
-async def _within(work: Awaitable[_T], timeout_ms: float) -> _T:
-    """The outcome of ``work``, or asyncio.TimeoutError. Unlike asyncio.wait_for before Python 3.12, it never swallows a
-    cancellation that comes just when the work is done."""
-    task = asyncio.ensure_future(work)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=timeout_ms / 1000)
-        if not done:
-            raise asyncio.TimeoutError
-        return task.result()
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=1)
-
-
-async def _next_of(queue: deque[_T], filled: asyncio.Event) -> _T:
-    """Take the next of ``queue``, waiting for it."""
-    while not queue:
-        filled.clear()
-        await filled.wait()
-    return queue.popleft()
-
-
-async def _first(items: AsyncIterator[_T]) -> _T | None:
-    """The next item, None at the end."""
-    async for item in items:
-        return item
-    return None
-
-
-@asynccontextmanager
-async def _closed_after(items: AsyncIterator[_T]) -> AsyncIterator[AsyncIterator[_T]]:
-    """Close ``items`` afterwards, where they can be closed."""
-    try:
-        yield items
-    finally:
-        if isinstance(items, AsyncGenerator):
-            await items.aclose()

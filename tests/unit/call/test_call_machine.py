@@ -1,0 +1,509 @@
+"""One call from its first words to its end, with every time given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import pytest
+
+from throughline.call.call_settings import CallSettings
+from throughline.call.effects import (
+    AskBegin,
+    AskPrompt,
+    AskTurn,
+    Effect,
+    Expect,
+    FlushListening,
+    HangUp,
+    Heard,
+    Speak,
+    StopSpeaking,
+    TurnTimed,
+)
+from throughline.call.machine import CallMachine
+from throughline.call.media_streams import Audio, Caption, Clear, Dtmf, Mark, Media, Shown, Stop, Text
+from throughline.domain.transcripts import TELEPHONE, Transcript
+from throughline.domain.turns import Expectation, TurnResult, Utterance
+from throughline.errors import ProtocolError
+
+pytestmark = pytest.mark.unit
+
+LOUD = Media(b"\x80" * 160)  # mu-law full scale
+T = TypeVar("T")
+
+
+class Line:
+    """A call whose other side plays what it gets at the pace of real time and whose voice speaks 65 ms a character."""
+
+    def __init__(self, *, page: bool = True, **settings: int) -> None:
+        self.machine = CallMachine(CallSettings(**settings), TELEPHONE, page=page)
+        self.now_ms = 0.0
+        self.effects: list[Effect] = []
+        self._speak = True
+        self._marks: list[tuple[float, str]] = []
+        self._plays_until_ms = 0.0
+
+    def take(self, effects: Iterable[Effect]) -> None:
+        """Note what the machine wants, and do the voice's and the far end's part of it."""
+        for effect in effects:
+            self.effects.append(effect)
+            if isinstance(effect, Audio):
+                self._plays_until_ms = max(self._plays_until_ms, self.now_ms) + 20
+            elif isinstance(effect, Mark):
+                self._marks.append((max(self._plays_until_ms, self.now_ms), effect.name))
+            elif isinstance(effect, Clear):
+                self._plays_until_ms = self.now_ms
+            elif isinstance(effect, Speak) and self._speak:
+                self.take(self.machine.audio(effect.speech_id, b"\x80" * 8 * 65 * len(effect.text), self.now_ms))
+                self.take(self.machine.audio_end(effect.speech_id, self.now_ms))
+
+    def silent(self) -> None:
+        """From now on no speech is made."""
+        self._speak = False
+
+    def wait(self, length_ms: int) -> list[Effect]:
+        """Let time pass; returns what happened in it."""
+        known = len(self.effects)
+        for _ in range(length_ms // 20):
+            self.now_ms += 20
+            for due_ms, name in [mark for mark in self._marks if mark[0] <= self.now_ms]:
+                self._marks.remove((due_ms, name))
+                self.take(self.machine.event(Mark(name), self.now_ms))
+            self.take(self.machine.tick(self.now_ms))
+        return self.effects[known:]
+
+    def wait_for(self, wanted: type[T], limit_ms: int = 60_000) -> T:
+        """Let time pass until there is an effect of this type."""
+        for _ in range(limit_ms // 20):
+            for effect in self.wait(20):
+                if isinstance(effect, wanted):
+                    return effect
+        raise AssertionError(f"no {wanted.__name__} within {limit_ms} ms")
+
+    def result(self, *texts: str, expects: str = "free", end: bool = False, interruptible: bool = True) -> list[Effect]:
+        known = len(self.effects)
+        said = tuple(Utterance(f"e-{text}", text, interruptible=interruptible) for text in texts)
+        self.take(self.machine.result(TurnResult("c_1", said, Expectation(expects), end_session=end), self.now_ms))
+        return self.effects[known:]
+
+    def says(self, text: str, *, final: bool = True, confidence: float | None = None) -> list[Effect]:
+        known = len(self.effects)
+        self.take(self.machine.transcript(Transcript(text, final, confidence=confidence), self.now_ms))
+        return self.effects[known:]
+
+    def does(self, event: Media | Dtmf | Text | Stop) -> list[Effect]:
+        known = len(self.effects)
+        self.take(self.machine.event(event, self.now_ms))
+        return self.effects[known:]
+
+    def keys(self, digits: str) -> None:
+        for digit in digits:
+            self.does(Dtmf(digit))
+
+    def all(self, kind: type[T]) -> list[T]:
+        return [effect for effect in self.effects if isinstance(effect, kind)]
+
+
+def greeted(**settings: int) -> Line:
+    """A call that has been greeted and is listening."""
+    line = Line(**settings)
+    line.take(line.machine.begin(0))
+    line.result("Good morning.")
+    line.wait(2000)
+    line.effects.clear()
+    return line
+
+
+def thinking(**settings: int) -> Line:
+    """A call with a turn under way."""
+    line = greeted(**settings)
+    line.says("it leaks")
+    line.wait_for(AskTurn)
+    line.effects.clear()
+    return line
+
+
+def speaking(*, interruptible: bool = True, end: bool = False, page: bool = True) -> Line:
+    """A call one second into a sentence of three."""
+    line = Line(page=page)
+    line.take(line.machine.begin(0))
+    line.result("one two three four five six seven eight nine ten", interruptible=interruptible, end=end)
+    line.wait(1000)
+    line.effects.clear()
+    return line
+
+
+def test_a_call_begins_with_the_dialogues_first_words() -> None:
+    line = Line()
+    line.take(line.machine.begin(0))
+    assert line.effects == [AskBegin(), Shown("ringing")]
+    said = line.result("Good morning. What can I do?", expects="yes_no")
+    assert said[0] == Expect(Expectation("yes_no"))
+    assert line.all(Speak) == [Speak(1, "Good morning."), Speak(2, "What can I do?")]
+    assert line.all(Caption) == [Caption("assistant", "Good morning. What can I do?", final=True)]
+    assert line.all(Audio)
+    line.wait(3000)
+    assert line.all(Heard) == [Heard("e-Good morning. What can I do?", "Good morning. What can I do?", complete=True)]
+    assert [shown.state for shown in line.all(Shown)] == ["ringing", "speaking", "listening"]
+
+
+def test_a_turn_goes_to_the_dialogue_and_its_answer_to_the_caller() -> None:
+    line = greeted()
+    assert line.says("my washing", final=False) == [Caption("customer", "my washing", final=False)]
+    line.says("my washing machine leaks", confidence=0.8)
+    assert line.wait_for(AskTurn) == AskTurn("my washing machine leaks", "speech", 0.8)
+    assert Caption("customer", "my washing machine leaks", final=True) in line.effects
+    line.result("Which brand is it?")
+    line.wait(2000)
+    assert [shown.state for shown in line.all(Shown)] == ["thinking", "speaking", "listening"]
+
+
+def test_the_stages_of_a_turn_are_timed() -> None:
+    line = greeted()
+    line.silent()
+    line.says("it leaks")
+    line.wait_for(AskTurn)
+    line.wait(60)
+    line.result("Which brand is it?")
+    line.wait(40)
+    line.take(line.machine.audio(2, b"\x80" * 160, line.now_ms))
+    assert line.all(TurnTimed) == [TurnTimed("speech", endpoint_ms=700, turn_ms=60, first_audio_ms=40)]
+
+
+def test_an_interruption_silences_at_once_and_its_words_become_a_turn() -> None:
+    line = speaking()
+    said = line.says("no the dryer", final=False)
+    assert said[1:4] == [Clear(), StopSpeaking(), Heard(line_event(), "one two three", complete=False)]
+    assert said[-1] == Shown("listening")
+    line.says("no the dryer")
+    assert line.wait_for(AskTurn).text == "no the dryer"
+
+
+def line_event() -> str:
+    return "e-one two three four five six seven eight nine ten"
+
+
+def test_a_single_word_interrupts_only_with_loud_speech() -> None:
+    line = speaking()
+    line.says("stop", final=False)
+    assert not line.all(Clear)
+    for _ in range(25):
+        line.does(LOUD)
+    assert line.all(Clear)
+
+
+def test_noise_does_not_interrupt() -> None:
+    line = speaking()
+    for _ in range(100):
+        line.does(LOUD)
+    assert not line.all(Clear)
+
+
+def test_what_must_be_heard_is_not_interrupted_and_nothing_said_meanwhile_is_lost() -> None:
+    line = speaking(interruptible=False)
+    line.says("but I only wanted")
+    line.does(Text("97201"))
+    line.keys("1")
+    assert not line.all(Clear)
+    assert line.wait_for(AskTurn).text == "97201"
+    line.result()
+    assert line.all(AskTurn)[-1].text == "but I only wanted"
+
+
+def test_a_late_transcript_joins_the_next_turn() -> None:
+    line = thinking()
+    line.says("since yesterday")
+    line.result("Which brand is it?")
+    line.wait(800)
+    line.says("it's a bosch")
+    assert line.wait_for(AskTurn).text == "since yesterday it's a bosch"
+
+
+def test_a_late_transcript_that_nothing_follows_is_a_turn_of_its_own() -> None:
+    line = thinking()
+    line.says("since yesterday")
+    line.result("Which brand is it?")
+    assert line.wait_for(AskTurn).text == "since yesterday"
+    assert line.all(Heard)[0].complete
+
+
+def test_one_turn_at_a_time_is_with_the_dialogue() -> None:
+    line = thinking()
+    line.does(Text("one"))
+    line.does(Text("two"))
+    line.wait(3000)
+    assert not line.all(AskTurn)
+    line.result()
+    assert [turn.text for turn in line.all(AskTurn)] == ["one"]
+    line.result()
+    assert [turn.text for turn in line.all(AskTurn)] == ["one", "two"]
+
+
+def test_typed_text_is_a_turn_at_once() -> None:
+    line = greeted()
+    assert line.does(Text("97201")) == [
+        Caption("customer", "97201", final=True),
+        AskTurn("97201", "typed"),
+        Shown("thinking"),
+    ]
+    assert line.does(Text("")) == []
+
+
+def test_typed_text_interrupts() -> None:
+    line = speaking()
+    line.does(Text("97201"))
+    assert line.all(Clear)
+    assert line.all(AskTurn) == [AskTurn("97201", "typed")]
+
+
+def test_typed_text_that_is_too_long_is_refused_with_words() -> None:
+    line = greeted()
+    line.does(Text("x" * 501))
+    assert line.all(AskPrompt) == [AskPrompt("utter_too_long")]
+    assert not line.all(AskTurn)
+
+
+def test_too_much_typed_at_once_breaks_the_protocol() -> None:
+    line = thinking()
+    for _ in range(16):
+        line.does(Text("more"))
+    with pytest.raises(ProtocolError, match="too_much_typed"):
+        line.does(Text("more"))
+
+
+def test_eight_keys_are_a_turn() -> None:
+    line = greeted()
+    line.keys("12345678")
+    assert line.all(AskTurn) == [AskTurn("12345678", "keypad")]
+
+
+def test_keys_end_with_a_pause_and_hold_off_the_silence_prompt() -> None:
+    line = greeted(silence_ms=3000)
+    line.wait(1500)
+    line.keys("97201")
+    line.wait(2480)
+    assert not line.all(AskPrompt)
+    line.wait(20)
+    assert line.all(AskTurn) == [AskTurn("97201", "keypad")]
+
+
+def test_the_first_key_interrupts() -> None:
+    line = speaking()
+    line.keys("9")
+    assert line.all(Clear)
+
+
+def test_silence_is_answered_in_three_steps_and_then_the_call_ends() -> None:
+    line = greeted()
+    for name in ("utter_silence_1", "utter_silence_2", "utter_silence_goodbye"):
+        assert line.wait_for(AskPrompt, 9000) == AskPrompt(name)
+        line.result("Hello?")
+    assert line.wait_for(HangUp) == HangUp("silence")
+    assert line.all(Heard)[-1].complete
+    assert "thinking" not in [shown.state for shown in line.all(Shown)]
+    assert line.all(Shown)[-1] == Shown("over", "silence")
+
+
+def test_the_steps_of_silence_begin_anew_with_each_turn() -> None:
+    line = greeted()
+    line.wait_for(AskPrompt)
+    line.result("Are you there?")
+    line.says("yes sorry")
+    line.wait_for(AskTurn)
+    line.result("Fine.")
+    assert line.wait_for(AskPrompt) == AskPrompt("utter_silence_1")
+
+
+def test_speech_holds_off_the_silence_prompt() -> None:
+    line = greeted()
+    line.wait(6000)
+    line.says("well", final=False)
+    line.wait(2500)
+    assert not line.all(AskPrompt)
+
+
+def test_the_good_bye_after_silence_may_be_interrupted() -> None:
+    line = greeted()
+    for _ in range(3):
+        line.wait_for(AskPrompt)
+        line.result("I will hang up now, good bye.")
+    line.wait(200)
+    line.says("wait I am here")
+    line.wait_for(AskTurn)
+    line.result("Good.")
+    line.wait(2000)
+    assert not line.all(HangUp)
+
+
+def test_a_word_during_the_good_bye_after_silence_keeps_the_call() -> None:
+    line = greeted()
+    for _ in range(3):
+        line.wait_for(AskPrompt)
+        line.result("Good bye then.")
+    line.says("wait")
+    assert line.wait_for(AskTurn).text == "wait"
+    assert not line.all(HangUp)
+
+
+def test_a_prompt_keeps_what_was_expected() -> None:
+    line = Line()
+    line.take(line.machine.begin(0))
+    line.result("Is it urgent?", expects="yes_no")
+    line.wait_for(AskPrompt)
+    line.result("Are you there?")
+    assert line.machine.expectation == Expectation("yes_no")
+
+
+def test_the_dialogue_ends_the_call_once_its_last_words_are_played() -> None:
+    line = thinking()
+    line.result("Good bye, Dana Reyes.", end=True)
+    line.says("bye bye then")
+    assert not line.all(Clear)
+    assert line.wait_for(HangUp) == HangUp("completed")
+    assert line.all(Heard) == [Heard("e-Good bye, Dana Reyes.", "Good bye, Dana Reyes.", complete=True)]
+
+
+def test_a_call_that_does_not_manage_to_end_is_ended() -> None:
+    line = thinking(ending_grace_ms=3000)
+    line.silent()
+    line.result("Good bye.", end=True)
+    assert line.wait_for(HangUp, 3020) == HangUp("completed")
+
+
+def test_the_longest_call_ends_with_words() -> None:
+    line = greeted(max_call_ms=5000)
+    assert line.wait_for(AskPrompt) == AskPrompt("utter_call_over")
+    line.result("We have to end here.")
+    assert line.wait_for(HangUp) == HangUp("too_long")
+
+
+def test_hanging_up_reports_what_was_heard_and_hands_over_what_was_said() -> None:
+    line = speaking()
+    line.says("ok")
+    line.does(Stop())
+    assert line.all(Heard) == [Heard(line_event(), "one two three", complete=False)]
+    assert line.effects[-2:] == [Shown("over", "hung_up"), HangUp("hung_up", (AskTurn("ok", "speech"),))]
+    assert line.wait(1000) == []
+    assert line.says("hello") == []
+    assert line.does(Text("hello")) == []
+
+
+def test_keyed_and_typed_words_left_at_hang_up_are_handed_over_too() -> None:
+    line = thinking()
+    line.does(Text("97201"))
+    line.keys("12")
+    line.says("since yesterday", final=False)
+    line.does(Stop())
+    turns = (AskTurn("97201", "typed"), AskTurn("12", "keypad"), AskTurn("since yesterday", "speech"))
+    assert line.all(HangUp) == [HangUp("hung_up", turns)]
+
+
+def test_an_answer_that_comes_after_hang_up_was_not_heard() -> None:
+    line = thinking()
+    line.does(Stop())
+    assert line.result("Which brand is it?") == [Heard("e-Which brand is it?", "", complete=False)]
+
+
+def test_a_call_hangs_up_once() -> None:
+    line = greeted()
+    line.take(line.machine.hang_up("hung_up", line.now_ms))
+    line.take(line.machine.hang_up("failed", line.now_ms))
+    assert line.all(HangUp) == [HangUp("hung_up")]
+
+
+def fails(line: Line) -> None:
+    line.take(line.machine.failed(line.now_ms))
+
+
+def test_a_failed_turn_is_apologised_for() -> None:
+    line = thinking()
+    fails(line)
+    assert line.all(AskPrompt) == [AskPrompt("utter_apology")]
+    line.result("Sorry, once more please?")
+    line.wait(3000)
+    assert line.all(Shown)[-1] == Shown("listening")
+
+
+def test_a_second_failed_turn_ends_the_call_with_words() -> None:
+    line = thinking()
+    fails(line)
+    line.result("Sorry, once more please?")
+    line.wait(3000)
+    line.says("it leaks")
+    line.wait_for(AskTurn)
+    fails(line)
+    assert line.all(AskPrompt)[-1] == AskPrompt("utter_apology_person")
+    line.result("Somebody will call you.")
+    assert line.wait_for(HangUp) == HangUp("failed")
+
+
+def test_when_even_the_apology_fails_the_call_ends() -> None:
+    line = thinking()
+    fails(line)
+    fails(line)
+    assert line.all(HangUp)[0].reason == "failed"
+
+
+def test_a_failed_greeting_ends_the_call_with_words() -> None:
+    line = Line()
+    line.take(line.machine.begin(0))
+    fails(line)
+    assert line.all(AskPrompt) == [AskPrompt("utter_apology_person")]
+    line.result("Somebody will call you.")
+    assert line.wait_for(HangUp) == HangUp("failed")
+
+
+def test_a_failed_silence_prompt_alone_does_not_end_the_call() -> None:
+    line = greeted()
+    line.wait_for(AskPrompt)
+    fails(line)
+    assert line.wait_for(AskPrompt) == AskPrompt("utter_silence_2")
+
+
+def test_without_ears_the_call_ends_with_words() -> None:
+    line = greeted()
+    line.take(line.machine.listening_lost(line.now_ms))
+    assert line.all(AskPrompt) == [AskPrompt("utter_apology_person")]
+    line.result("Somebody will call you.")
+    assert line.wait_for(HangUp) == HangUp("listening_lost")
+
+
+def test_without_a_voice_a_page_goes_on_in_captions() -> None:
+    line = thinking()
+    line.silent()
+    line.result("Which brand is it?")
+    line.take(line.machine.speaking_lost(line.now_ms))
+    line.wait(40)
+    assert Caption("assistant", "Which brand is it?", final=True) in line.effects
+    assert line.all(Heard) == [Heard("e-Which brand is it?", "", complete=False)]
+    line.does(Text("Bosch"))
+    assert line.all(AskTurn) == [AskTurn("Bosch", "typed")]
+    assert not line.all(HangUp)
+
+
+def test_without_a_voice_a_telephone_call_ends() -> None:
+    line = speaking(page=False)
+    line.silent()
+    line.take(line.machine.speaking_lost(line.now_ms))
+    assert line.wait_for(AskPrompt) == AskPrompt("utter_apology_person")
+    line.result("Somebody will call you.")
+    line.take(line.machine.speaking_lost(line.now_ms))
+    assert line.wait_for(HangUp) == HangUp("speaking_lost")
+
+
+def test_interim_words_that_stay_without_a_final_are_asked_for() -> None:
+    line = greeted()
+    line.says("it leaks", final=False)
+    line.wait_for(FlushListening)
+    line.says("it leaks")
+    assert line.wait_for(AskTurn).text == "it leaks"
+
+
+def test_what_is_said_while_a_key_is_pressed_is_not_lost() -> None:
+    line = greeted()
+    line.says("my code is")
+    line.keys("12345678")
+    assert line.all(AskTurn) == [AskTurn("12345678", "keypad")]
+    line.result()
+    assert line.wait_for(AskTurn).text == "my code is"
