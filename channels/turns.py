@@ -20,6 +20,7 @@ from typing import Any
 
 from rasa.core.agent import Agent
 from rasa.core.channels.channel import OutputChannel, UserMessage
+from rasa.core.lock_store import LockError
 from rasa.core.policies.policy import PolicyPrediction
 from rasa.core.processor import MessageProcessor
 from rasa.shared.core.events import ActionExecuted, ActiveLoop, SlotSet
@@ -218,7 +219,7 @@ class TurnRunner:
         locks = self._agent_of().lock_store
         while True:
             living = await self._record.call(self._record.resolve, contact_id)
-            async with locks.lock(living):
+            async with _held(locks, living):
                 if await self._record.call(self._record.resolve, living) == living:
                     yield living
                     return
@@ -230,11 +231,11 @@ class TurnRunner:
         while True:
             pair = await call(resolve, one), await call(resolve, other)
             if pair[0] == pair[1]:
-                async with locks.lock(pair[0]):
+                async with _held(locks, pair[0]):
                     yield pair
                     return
             first, second = sorted(pair)
-            async with locks.lock(first), locks.lock(second):
+            async with _held(locks, first), _held(locks, second):
                 if (await call(resolve, one), await call(resolve, other)) == pair:
                     yield pair
                     return
@@ -274,6 +275,16 @@ class TurnRunner:
             utterances=tuple(_utterance(event) for event in saved if event.get("event") == "bot"),
             expects=Expectation(kind, slot),
         )
+
+
+@asynccontextmanager
+async def _held(locks: Any, contact_id: str) -> AsyncIterator[None]:
+    """Hold one contact's lock. Raises Unavailable when it can't be had in time."""
+    try:
+        async with locks.lock(contact_id):
+            yield
+    except LockError as error:
+        raise Unavailable(f"the conversation is busy: {error}") from error
 
 
 def _utterance(event: Mapping[str, Any]) -> Utterance:
