@@ -150,7 +150,8 @@ def carry_facts(connection: Any, source: str, target: str) -> tuple[list[str], i
     if not missing:
         return [], 0 if head is None else head.last_seq
     carried = [_carried(row) for row in missing]
-    seq_of = _insert_events(connection, target, carried)
+    # A tracker that begins here must be listening, or no rule fits what is said next.
+    seq_of = _insert_events(connection, target, carried if head else [*carried, _listening(source)])
     for row, event in zip(missing, carried, strict=True):
         connection.execute(
             facts.insert().values(
@@ -184,6 +185,13 @@ def _carried(row: Any) -> NewEvent:
         },
     }
     return NewEvent(event_id, data, row.session_id, row.channel)
+
+
+def _listening(source: str) -> NewEvent:
+    event_id = new_event_id()
+    metadata = {"event_id": event_id, "session_id": None, "channel": None, "carried_from": source}
+    data = {"event": "action", "timestamp": time.time(), "name": "action_listen", "metadata": metadata}
+    return NewEvent(event_id, data, None, None)
 
 
 def _newest_facts(connection: Any, contact_id: str) -> list[Any]:

@@ -1,4 +1,5 @@
-"""How much the record takes. Checked at its edge, before anything is written; what is too long is ``Rejected("too_long")``.
+"""How much the record takes. Checked at its edge, before anything is written; what is too long is ``Rejected("too_long")``, what no
+database can hold as text ``Rejected("not_text")``.
 
 These bounds protect the database from a fault or an attack. What a channel accepts from a customer is far below them.
 """
@@ -43,5 +44,18 @@ def check_json(**values: Any) -> None:
 
 def _check(values: dict[str, str | None], allowed: int) -> None:
     for name, value in values.items():
-        if value is not None and len(value) > allowed:
+        if value is None:
+            continue
+        if "\x00" in value or not _is_utf8(value):
+            raise Rejected("not_text", name)
+        if len(value) > allowed:
             raise Rejected("too_long", f"{name} has {len(value)} characters, {allowed} are allowed")
+
+
+def _is_utf8(value: str) -> bool:
+    """False for a string with half of a surrogate pair in it, which JSON can bring and no database takes."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -47,7 +47,7 @@ class JsonText(sa.types.TypeDecorator):  # type: ignore[misc]
 
     def process_bind_param(self, value: Any, dialect: Any) -> str:
         """To JSON text."""
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(value, separators=(",", ":"))  # ASCII: holds what UTF-8 cannot, half a surrogate pair
 
     def process_result_value(self, value: str | None, dialect: Any) -> Any:
         """From JSON text."""

@@ -1,0 +1,50 @@
+"""A real record in a real SQLite file for every test. The tables are made once, by the real migrations, and copied."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import throughline.record as record_room
+from throughline.record import Record
+
+KEY = "a key for the tests"
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("empty") / "throughline.db"
+    record = record_room.open(f"sqlite:///{file}")
+    record.migrate()
+    record.close()
+    return file
+
+
+@pytest.fixture
+def url(tmp_path: Path, empty_database: Path) -> str:
+    folder = tmp_path / "record"
+    folder.mkdir()
+    shutil.copy(empty_database, folder / "throughline.db")
+    return f"sqlite:///{folder}/throughline.db"
+
+
+@pytest.fixture
+def reopen(url: str) -> Iterator[Callable[[], Record]]:
+    """Opens the record; again after ``close``, as a restarted server would."""
+    opened: list[Record] = []
+
+    def open_it() -> Record:
+        opened.append(record_room.open(url, secret=KEY))
+        return opened[-1]
+
+    yield open_it
+    for record in opened:
+        record.close()
+
+
+@pytest.fixture
+def record(reopen: Callable[[], Record]) -> Record:
+    return reopen()

@@ -1,0 +1,121 @@
+"""Nothing a customer says is lost, nothing is done twice, and what was not heard is known."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from throughline.domain.turns import Turn
+from throughline.errors import Rejected
+from throughline.record import Record
+from throughline.record.entries import NewEvent
+
+pytestmark = pytest.mark.unit
+
+KILLED_WHILE_IT_SAVES = """
+import os, signal, sys
+import sqlalchemy as sa
+import throughline.record as record_room
+from throughline.domain.turns import Turn
+from throughline.record.entries import NewEvent
+
+record = record_room.open(sys.argv[1])
+contact = record.create_contact()
+session = record.open_session(contact, "web_chat")
+record.store_message(Turn(contact, session.session_id, "web_chat", "My dryer is on fire", "m1"))
+
+@sa.event.listens_for(record._database._engine, "before_cursor_execute")
+def stop(connection, cursor, statement, *rest):
+    if statement.startswith("INSERT INTO tracker_heads"):  # the events are inserted, nothing is committed
+        print(contact, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+data = {"event": "user", "timestamp": 1.0, "text": "My dryer is on fire", "metadata": {"event_id": "e1"}}
+record.append_events(contact, [NewEvent("e1", data, session.session_id, "web_chat")], expected=None, message_id="m1")
+"""
+
+
+def turn(record: Record, text: str = "My washing machine leaks", message_id: str = "m1") -> Turn:
+    contact = record.create_contact()
+    session = record.open_session(contact, "phone")
+    return Turn(contact, session.session_id, "phone", text, message_id, source="speech", confidence=0.8)
+
+
+def utter(record: Record, contact_id: str, event_id: str) -> None:
+    data = {"event": "bot", "timestamp": 1.0, "text": "Which appliance is it?", "metadata": {"event_id": event_id}}
+    record.append_events(contact_id, [NewEvent(event_id, data, None, "phone")], expected=None)
+
+
+def test_the_same_message_is_stored_once(record: Record) -> None:
+    first = turn(record)
+    assert record.store_message(first) is True
+    assert record.store_message(first) is False
+
+
+def test_an_unfinished_message_is_given_back_as_it_was_oldest_first(record: Record, reopen: Callable[[], Record]) -> None:
+    turns = [turn(record, message_id=f"m{number}") for number in (3, 1, 2)]
+    for stored in turns:
+        record.store_message(stored)
+    record.finish_message("m1")
+    record.close()
+    reopened = reopen()
+    assert reopened.unfinished_messages() == [turns[0], turns[2]]
+    assert reopened.unfinished_messages(limit=1) == [turns[0]]
+
+
+def test_an_unfinished_message_goes_to_the_living_contact(record: Record) -> None:
+    said = turn(record)
+    record.store_message(said)
+    customer = record.create_contact()
+    record.merge(said.contact_id, customer, reason="code", session_id=None)
+    assert [found.contact_id for found in record.unfinished_messages()] == [customer]
+
+
+def test_events_and_the_end_of_their_message_are_one_commit(record: Record) -> None:
+    said = turn(record)
+    record.store_message(said)
+    data = {"event": "user", "timestamp": 1.0, "text": said.text, "metadata": {"event_id": "e1"}}
+    record.append_events(said.contact_id, [NewEvent("e1", data, said.session_id, "phone")], expected=None, message_id="m1")
+    assert record.unfinished_messages() == []
+
+
+def test_a_process_killed_while_it_saves_leaves_the_message_and_no_half_of_a_turn(
+    record: Record, url: str, reopen: Callable[[], Record]
+) -> None:
+    record.close()
+    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_IT_SAVES, url], capture_output=True, text=True, timeout=60)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    reopened = reopen()
+    [left] = reopened.unfinished_messages()
+    assert (left.contact_id, left.text) == (killed.stdout.strip(), "My dryer is on fire")
+    assert reopened.conversation(left.contact_id) == []
+    assert reopened.window(left.contact_id).head.version == 0
+
+
+def test_what_is_no_message_is_refused(record: Record) -> None:
+    for text, reason in (("x" * 16_001, "too_long"), ("a\ud800", "not_text"), ("a\x00b", "not_text")):
+        with pytest.raises(Rejected, match=reason):
+            record.store_message(turn(record, text))
+    with pytest.raises(Rejected, match="unknown_session"):
+        record.store_message(Turn(record.create_contact(), "s_none", "phone", "hello", "m9"))
+    with pytest.raises(Rejected, match="unknown_message"):
+        record.finish_message("m_none")
+    assert record.unfinished_messages() == []
+
+
+def test_what_was_heard_is_a_row_of_its_own_and_the_event_stays(record: Record) -> None:
+    call = turn(record)
+    utter(record, call.contact_id, "e1")
+    utter(record, call.contact_id, "e2")
+    record.record_heard("e1", session_id=call.session_id, text_heard="", complete=False)
+    record.record_heard("e1", session_id=call.session_id, text_heard="Which appliance", complete=False)
+    heard = record.heard(["e1", "e2", "e3"])
+    assert list(heard) == ["e1"]
+    assert (heard["e1"].text_heard, heard["e1"].complete) == ("Which appliance", False)
+    assert record.conversation(call.contact_id)[0].data["text"] == "Which appliance is it?"
+    with pytest.raises(Rejected, match="unknown_event"):
+        record.record_heard("e3", session_id=call.session_id, text_heard="", complete=False)
