@@ -39,6 +39,7 @@ class Caller:
         self._sequence = 0
         self._chunk = 0
         self._said = asyncio.Event()
+        self._answered = asyncio.Event()
         self.heard = bytearray()
         self.clears = 0
         self.captions: list[dict[str, Any]] = []
@@ -47,8 +48,8 @@ class Caller:
         self.ended = asyncio.Event()
         self.last_audible_at = 0.0
         """``time.monotonic()`` of the last frame of the assistant's that was played."""
-        self.first_frame_at: float | None = None
-        """``time.monotonic()`` at which the first frame of the assistant's latest answer came; None since ``say``."""
+        self.first_frame_at = 0.0
+        """``time.monotonic()`` at which the first frame of the answer to what was said last came."""
 
     async def __aenter__(self) -> Caller:
         await self.dial()
@@ -85,7 +86,7 @@ class Caller:
 
     async def say(self, speech: bytes) -> None:
         """Speak ``speech`` (audio in the call's format); returns when its last frame has been sent."""
-        self.first_frame_at = None
+        self._answered.clear()
         size = self._audio.frame_bytes
         for start in range(0, len(speech), size):
             self._to_say.append(speech[start : start + size].ljust(size, _SILENCE[self._audio.encoding]))
@@ -94,12 +95,14 @@ class Caller:
 
     async def key(self, digits: str) -> None:
         """Press keys."""
+        self._answered.clear()
         for digit in digits:
             await self.send({"event": "dtmf", "dtmf": {"track": "inbound_track", "digit": digit}})
             await asyncio.sleep(0.05)
 
     async def type(self, text: str) -> None:
         """Type what one would say (our page only)."""
+        self._answered.clear()
         await self.send({"event": "text", "text": text})
 
     async def wait_quiet(self, quiet_s: float = 0.6, within_s: float = 60) -> None:
@@ -114,13 +117,17 @@ class Caller:
             await asyncio.sleep(0.02)
 
     async def wait_answer(self, within_s: float = 20) -> None:
-        """Return once the assistant has answered what was said last, and is quiet again."""
-        deadline = time.monotonic() + within_s
-        while self.first_frame_at is None and not self.ended.is_set():
-            if time.monotonic() > deadline:
-                raise Unavailable(f"no answer within {within_s:g} s")
-            await asyncio.sleep(0.01)
+        """Return once the assistant has answered what was said last, and is quiet again. Raises Unavailable."""
+        await self.first_frame(within_s)
         await self.wait_quiet()
+
+    async def first_frame(self, within_s: float = 20) -> float:
+        """``first_frame_at``, once that has come. Raises Unavailable."""
+        try:
+            await asyncio.wait_for(self._answered.wait(), within_s)
+        except asyncio.TimeoutError as error:
+            raise Unavailable(f"no answer within {within_s:g} s") from error
+        return self.first_frame_at
 
     async def hang_up(self) -> None:
         """End the call, as Twilio does when the caller hangs up."""
@@ -174,11 +181,14 @@ class Caller:
     def _closed(self) -> None:
         self.ended.set()
         self._said.set()
+        self._answered.set()
 
     async def _take(self, message: dict[str, Any]) -> None:
         event = message["event"]
         if event == "media":
-            self.first_frame_at = self.first_frame_at or time.monotonic()
+            if not self._answered.is_set():
+                self.first_frame_at = time.monotonic()
+                self._answered.set()
             self._to_play.append(base64.b64decode(message["media"]["payload"]))
         elif event == "mark":
             self._to_play.append(message["mark"]["name"])

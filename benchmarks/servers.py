@@ -1,0 +1,106 @@
+"""Starts the servers that a benchmark compares, each on free ports and with a record of its own, and stops them."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from throughline.cli.model import model_path, quiet_environment
+
+_READY_WITHIN_S = 240
+
+
+@dataclass(frozen=True)
+class Running:
+    """A running server."""
+
+    name: str
+    address: str
+    process_id: int
+    log_file: Path
+
+
+def free_port() -> int:
+    """A TCP port nobody uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def process(name: str, command: list[str], ready: str, folder: Path, **environment: str) -> Iterator[Running]:
+    """Run ``command`` until the block ends; the block begins when ``ready`` answers 200. Raises RuntimeError with the log's end."""
+    log_file = folder / f"{name}.log"
+    with log_file.open("wb") as log:
+        child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=quiet_environment(**environment))
+    try:
+        deadline = time.monotonic() + _READY_WITHIN_S
+        while True:
+            if child.poll() is not None or time.monotonic() > deadline:
+                tail = log_file.read_text(errors="replace")[-3000:]
+                raise RuntimeError(f"{name} is not ready (status {child.poll()}):\n{tail}")
+            with contextlib.suppress(requests.RequestException):
+                if requests.get(ready, timeout=2).status_code == requests.codes.ok:
+                    break
+            time.sleep(0.2)
+        yield Running(name, ready.rsplit("/", 1)[0], child.pid, log_file)
+    finally:
+        child.terminate()
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+@contextlib.contextmanager
+def actions(folder: Path) -> Iterator[Running]:
+    """The action server, on the record in ``folder``."""
+    port = free_port()
+    command = [sys.executable, "-m", "rasa_sdk", "--actions", "actions", "-p", str(port)]
+    database = f"sqlite:///{folder}/record.db"
+    ready = f"http://127.0.0.1:{port}/health"
+    with process("actions", command, ready, folder, DATABASE_URL=database, SANIC_HOST="127.0.0.1") as running:
+        yield running
+
+
+@contextlib.contextmanager
+def throughline(folder: Path, actions_address: str) -> Iterator[Running]:
+    """This project's server with both channels and the ticker."""
+    port = free_port()
+    endpoints = Path("endpoints.yml").read_text().replace("http://localhost:5055", actions_address)
+    credentials = Path("credentials.yml").read_text() + "benchmarks.ticker.Ticker:\n"
+    command = _rasa_run(folder, "throughline", port, endpoints, credentials)
+    database, public = f"sqlite:///{folder}/record.db", f"http://127.0.0.1:{port}"
+    environment = {"DATABASE_URL": database, "THROUGHLINE_PUBLIC_URL": public}
+    with process("throughline", command, f"{public}/health", folder, **environment) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def stock(folder: Path, actions_address: str) -> Iterator[Running]:
+    """Stock Rasa on the same model: its REST channel, its SQLTrackerStore on SQLite, its lock."""
+    port = free_port()
+    endpoints = (
+        f"tracker_store:\n  type: SQL\n  dialect: sqlite\n  db: {folder}/stock.db\n"
+        f"action_endpoint:\n  url: {actions_address}/webhook\n  enable_selective_domain: true\n"
+    )
+    command = _rasa_run(folder, "stock", port, endpoints, "rest:\nbenchmarks.ticker.Ticker:\n")
+    with process("stock", command, f"http://127.0.0.1:{port}/webhooks/rest/", folder) as running:
+        yield Running(running.name, f"http://127.0.0.1:{port}", running.process_id, running.log_file)
+
+
+def _rasa_run(folder: Path, name: str, port: int, endpoints: str, credentials: str) -> list[str]:
+    endpoints_file, credentials_file = folder / f"{name}-endpoints.yml", folder / f"{name}-credentials.yml"
+    endpoints_file.write_text(endpoints)
+    credentials_file.write_text(credentials)
+    files = ["--endpoints", str(endpoints_file), "--credentials", str(credentials_file)]
+    return [sys.executable, "-m", "rasa", "run", "-i", "127.0.0.1", "-p", str(port), "-m", str(model_path()), *files]
