@@ -1,0 +1,143 @@
+"""Opening, migrating, calling and closing the record."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+import throughline.record as record_room
+from throughline.errors import ConfigurationError, Unavailable
+from throughline.record import Record, migrations
+from throughline.record.schema import SCHEMA_VERSION, metadata
+
+pytestmark = pytest.mark.unit
+
+
+def python(code: str, *arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+
+
+def test_importing_the_record_loads_neither_rasa_nor_tensorflow() -> None:
+    heavy = python("import sys, throughline.record; print([name for name in ('rasa', 'tensorflow') if name in sys.modules])")
+    assert heavy.strip() == "[]"
+
+
+def test_everybody_in_a_process_gets_the_same_record(
+    record: Record, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert record_room.open(url) is record
+    assert record_room.open("sqlite:///record/throughline.db") is record
+    record.close()
+    reopened = record_room.open(url)
+    assert reopened is not record
+    reopened.close()
+
+
+def test_a_second_secret_is_refused(record: Record, url: str) -> None:
+    with pytest.raises(ConfigurationError, match="secret"):
+        record_room.open(url, secret=b"another")
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "sqlite://", "sqlite:///:memory:", "mysql://host/db"])
+def test_what_is_no_sqlite_file_is_refused_with_its_mend(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="Mend: Write it as sqlite:"):
+        record_room.open(url)
+
+
+def test_migrations_lead_to_the_schema(record: Record) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA_VERSION
+    engine = sa.create_engine(record.url)
+    with engine.connect() as connection:
+        options = {"compare_type": True, "include_object": lambda _object, name, *_: name != "sqlite_sequence"}  # SQLite's own
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+    engine.dispose()
+
+
+def test_processes_may_migrate_at_the_same_time(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/new/throughline.db"
+    code = "import sys, throughline.record as room; r = room.open(sys.argv[1]); r.migrate(); r.create_contact(); r.close()"
+    processes = [subprocess.Popen([sys.executable, "-c", code, url]) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    with sqlite3.connect(tmp_path / "new" / "throughline.db") as connection:
+        assert connection.execute("SELECT count(*) FROM contacts").fetchone() == (2,)
+
+
+def test_a_database_of_a_newer_release_is_left_alone(record: Record, url: str) -> None:
+    record.close()
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    newer = record_room.open(url)
+    with pytest.raises(ConfigurationError, match="Run the release it belongs to"):
+        newer.migrate()
+    newer.close()
+
+
+def test_the_database_is_set_up_so_that_nothing_acknowledged_is_lost(record: Record) -> None:
+    with record._database.reading() as connection:
+        settings = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "foreign_keys")}
+        assert settings == {"journal_mode": "wal", "foreign_keys": 1}
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+
+
+async def test_calls_leave_the_event_loop_free(record: Record) -> None:
+    threads: list[str] = []
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow_method() -> str:
+        threads.append(threading.current_thread().name)
+        entered.set()
+        go_on.wait(10)
+        return "done"
+
+    waiting = asyncio.ensure_future(record.call(slow_method))
+    await asyncio.to_thread(entered.wait, 10)
+    assert not waiting.done()
+    assert await record.call(record.create_contact)
+    go_on.set()
+    assert await waiting == "done"
+    assert threads[0].startswith("record")
+
+
+def test_calls_work_from_two_event_loops_at_once(record: Record) -> None:
+    contacts: list[str] = []
+
+    async def create() -> None:
+        contacts.extend(await asyncio.gather(*(record.call(record.create_contact) for _ in range(20))))
+
+    threads = [threading.Thread(target=asyncio.run, args=(create(),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(contacts)) == 40
+
+
+async def test_a_closed_record_is_unavailable(record: Record) -> None:
+    record.ping()
+    record.close()
+    with pytest.raises(Unavailable):
+        await record.call(record.ping)
+
+
+def test_a_lost_database_is_unavailable(record: Record, url: str) -> None:
+    shutil.rmtree(Path(url.removeprefix("sqlite:///")).parent)
+    record._database.close()
+    with pytest.raises(Unavailable):
+        record.ping()

@@ -1,0 +1,115 @@
+"""Hand-offs, outcomes, and the embedded CRM and calendar: every write has one effect."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from throughline.domain.visits import VisitSlot
+from throughline.errors import Rejected
+from throughline.record import Record
+
+pytestmark = pytest.mark.unit
+
+NINE = datetime(2026, 11, 24, 15, 0, tzinfo=timezone.utc)
+
+
+def slot(start: datetime = NINE, technician: str = "t1", hours: int = 2) -> VisitSlot:
+    return VisitSlot(start, start + timedelta(hours=hours), technician)
+
+
+def test_a_handoff_with_the_same_key_is_one_handoff(record: Record) -> None:
+    contact = record.create_contact()
+    session = record.open_session(contact, "phone").session_id
+    packet = {"reason": "asked", "facts": [{"slot": "appliance", "value": "dryer"}]}
+    ids = [
+        record.open_handoff(contact, session, kind="person", reason="asked", packet=packet, idempotency_key="k1")
+        for _ in range(2)
+    ]
+    [handoff] = record.handoffs(contact)
+    assert ids == [handoff.handoff_id] * 2
+    assert (handoff.kind, handoff.reason, handoff.packet, handoff.session_id) == ("person", "asked", packet, session)
+
+
+def test_outcomes_of_all_aliases_are_the_persons(record: Record) -> None:
+    caller, customer = record.create_contact(), record.create_contact()
+    first = record.record_outcome(caller, None, kind="visit", data={"reference": "1"}, idempotency_key="k1")
+    record.merge(caller, customer, reason="code", session_id=None)
+    second = record.record_outcome(caller, None, kind="case", data={"reference": "2"}, idempotency_key="k2")
+    assert [outcome.outcome_id for outcome in record.outcomes(customer)] == [first, second]
+    assert record.record_outcome(customer, None, kind="visit", data={}, idempotency_key="k1") == first
+
+
+def test_a_customer_keeps_what_an_update_does_not_name(record: Record) -> None:
+    record.crm.upsert_customer("c_1", {"name": "Ada", "postcode": "12345"})
+    record.crm.upsert_customer("c_1", {"postcode": "54321"})
+    assert record.crm.customer("c_1") == {"name": "Ada", "postcode": "54321"}
+    assert record.crm.customer("c_2") is None
+
+
+def test_a_case_is_opened_once_for_its_key(record: Record) -> None:
+    case = record.crm.open_case("c_1", "Dryer is noisy", {"brand": "Bosch"}, idempotency_key="k1")
+    assert record.crm.open_case("c_1", "Dryer is noisy", {}, idempotency_key="k1") == case
+    assert case.reference.isdigit() and len(case.reference) == 6
+    record.crm.add_note(case.case_id, "customer called again", idempotency_key="n1")
+    record.crm.add_note(case.case_id, "customer called again", idempotency_key="n1")
+    assert record.crm.notes_of(case.case_id) == ["customer called again"]
+    with pytest.raises(Rejected, match="unknown_case"):
+        record.crm.add_note("case_none", "?", idempotency_key="n2")
+
+
+def test_cases_and_visits_of_all_aliases_are_the_persons(record: Record) -> None:
+    caller, customer = record.create_contact(), record.create_contact()
+    old = record.crm.open_case(caller, "one", {}, idempotency_key="k1")
+    new = record.crm.open_case(customer, "two", {}, idempotency_key="k2")
+    later = record.calendar.book(slot(NINE + timedelta(days=1)), caller, {}, idempotency_key="k1")
+    sooner = record.calendar.book(slot(), customer, {}, idempotency_key="k2")
+    record.merge(caller, customer, reason="code", session_id=None)
+    assert record.crm.cases_of(caller) == record.crm.cases_of(customer) == [new, old]
+    assert record.calendar.visits_of(caller) == record.calendar.visits_of(customer) == [sooner, later]
+
+
+def test_a_visit_is_booked_once_and_its_time_is_busy(record: Record, reopen: Callable[[], Record]) -> None:
+    visit = record.calendar.book(slot(), "c_1", {"appliance": "dryer"}, idempotency_key="k1")
+    assert record.calendar.book(slot(), "c_1", {}, idempotency_key="k1") == visit
+    record.close()
+    calendar = reopen().calendar
+    assert calendar.visits_of("c_1") == [visit]
+    assert calendar.busy(["t1", "t2"], NINE + timedelta(hours=1), NINE + timedelta(hours=9)) == [visit.slot]
+    assert calendar.busy(["t2"], NINE, NINE + timedelta(hours=9)) == []
+    assert calendar.busy(["t1"], NINE + timedelta(hours=2), NINE + timedelta(hours=9)) == []
+
+
+def test_a_taken_time_is_refused_and_its_neighbours_are_free(record: Record) -> None:
+    record.calendar.book(slot(), "c_1", {}, idempotency_key="k1")
+    for start in (NINE - timedelta(hours=1), NINE, NINE + timedelta(hours=1)):
+        with pytest.raises(Rejected, match="slot_taken"):
+            record.calendar.book(slot(start), "c_2", {}, idempotency_key="k2")
+    record.calendar.book(slot(technician="t2"), "c_2", {}, idempotency_key="k3")
+    record.calendar.book(slot(NINE + timedelta(hours=2)), "c_2", {}, idempotency_key="k4")
+
+
+def test_of_many_who_book_the_same_time_at_once_one_gets_it(record: Record) -> None:
+    results: list[str] = []
+
+    def book(customer: int) -> None:
+        try:
+            record.calendar.book(slot(), f"c_{customer}", {}, idempotency_key=f"k{customer}")
+            results.append("booked")
+        except Rejected as error:
+            results.append(error.reason)
+
+    threads = [threading.Thread(target=book, args=(customer,)) for customer in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == ["booked", *["slot_taken"] * 5]
+
+
+def test_times_without_a_zone_are_a_fault(record: Record) -> None:
+    with pytest.raises(Exception, match="zone"):
+        record.calendar.book(slot(NINE.replace(tzinfo=None)), "c_1", {}, idempotency_key="k1")
