@@ -122,38 +122,16 @@ export class MediaSocket {
 
   receive(data) {
     if (this.closed) return;
-    const message = parse(data);
-    if (message === null) {
-      this.socket.close(); // whoever this is, it is not the media endpoint
+    let told;
+    try {
+      told = understand(data);
+    } catch (error) {
+      console.warn("this is not the media endpoint", error);
+      this.socket.close();
       this.end();
       return;
     }
-    this.dispatch(message);
-  }
-
-  dispatch(message) {
-    const { onMedia, onMark, onClear, onCaption, onState, onEngine } = this.callbacks;
-    switch (message.event) {
-      case "media":
-        onMedia(decode(message.media.payload));
-        break;
-      case "mark":
-        onMark(String(message.mark.name));
-        break;
-      case "clear":
-        onClear();
-        break;
-      case "caption":
-        onCaption({ who: message.who, text: String(message.text), final: message.final === true });
-        break;
-      case "state":
-        onState(message.state, message.reason);
-        break;
-      case "engine":
-        onEngine({ stt: String(message.stt), demo: message.demo === true });
-        break;
-      default: // a newer server may say more than this page understands
-    }
+    if (told !== null) this.callbacks[told[0]](...told.slice(1));
   }
 
   end() {
@@ -163,12 +141,25 @@ export class MediaSocket {
   }
 }
 
-function parse(data) {
-  try {
-    const message = JSON.parse(data);
-    return typeof message === "object" && message !== null ? message : null;
-  } catch {
-    return null;
+/** Which callback a message is for, and with what; null for one that a newer server may send. Throws on what is no message. */
+function understand(data) {
+  const message = JSON.parse(data);
+  if (typeof message !== "object") throw new TypeError("not an object");
+  switch (message.event) {
+    case "media":
+      return ["onMedia", decode(message.media.payload)];
+    case "mark":
+      return ["onMark", String(message.mark.name)];
+    case "clear":
+      return ["onClear"];
+    case "caption":
+      return ["onCaption", { who: message.who, text: String(message.text), final: message.final === true }];
+    case "state":
+      return ["onState", message.state, message.reason];
+    case "engine":
+      return ["onEngine", { stt: String(message.stt), demo: message.demo === true }];
+    default:
+      return null;
   }
 }
 

@@ -58,14 +58,11 @@ export class PhoneView {
 
   /** A new call: an empty page. */
   fresh() {
+    this.settle();
     this.part("captions").replaceChildren();
-    this.interim.clear();
     this.part("keyed").textContent = "";
     this.part("text").value = "";
-    this.toggleKeypad(false);
     this.note(null);
-    this.showEngine(null);
-    this.level(0);
     this.muted(false);
   }
 
@@ -85,6 +82,14 @@ export class PhoneView {
     if (!isLive(state)) this.settle();
   }
 
+  /** Nothing is about to change any more. */
+  settle() {
+    for (const [who, line] of this.interim) this.drop(who, line);
+    this.toggleKeypad(false);
+    this.showEngine(null);
+    this.level(0);
+  }
+
   detail(state, typing) {
     if (state.name === "over") return this.words.over[state.reason] ?? this.words.over.other;
     if (state.name === "refused") return state.message ?? this.words.refused[state.reason] ?? this.words.refused.other;
@@ -94,8 +99,7 @@ export class PhoneView {
 
   /** A caption of either side. One that is not final is replaced by the same speaker's next. */
   caption({ who, text, final }) {
-    const captions = this.part("captions");
-    const atEnd = captions.scrollHeight - captions.scrollTop - captions.clientHeight < 40;
+    const atEnd = this.atEnd;
     const line = this.interim.get(who) ?? this.addLine(who);
     line.querySelector("p").textContent = text;
     line.classList.toggle("interim", !final);
@@ -104,7 +108,17 @@ export class PhoneView {
     else this.interim.set(who, line);
     if (text === "") this.drop(who, line);
     this.part("intro").hidden = true;
-    if (atEnd) captions.scrollTop = captions.scrollHeight;
+    if (atEnd) this.scrollToEnd();
+  }
+
+  get atEnd() {
+    const captions = this.part("captions");
+    return captions.scrollHeight - captions.scrollTop - captions.clientHeight < 40;
+  }
+
+  scrollToEnd() {
+    const captions = this.part("captions");
+    captions.scrollTop = captions.scrollHeight;
   }
 
   addLine(who) {
@@ -122,10 +136,6 @@ export class PhoneView {
   drop(who, line) {
     line.remove();
     this.interim.delete(who);
-  }
-
-  settle() {
-    for (const [who, line] of this.interim) this.drop(who, line);
   }
 
   /** @param {string | null} key a sentence under `notes`, or none */
@@ -155,8 +165,10 @@ export class PhoneView {
   }
 
   toggleKeypad(open = this.part("keypad").hidden) {
+    const { atEnd } = this;
     this.part("keypad").hidden = !open;
     this.part("keypad-toggle").setAttribute("aria-expanded", String(open));
+    if (atEnd) this.scrollToEnd();
   }
 
   makeKeys() {
