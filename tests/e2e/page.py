@@ -172,6 +172,14 @@ class Page:
         line = self.tab.locator(f"#phone-captions li[data-who={who}]:not(.interim) p", has_text=text)
         await line.last.wait_for(timeout=timeout_ms)
 
+    async def wait_for_captions(self, count: int, *, timeout_ms: float = 20_000) -> None:
+        """Wait until ``count`` final captions stand there."""
+        await self.tab.wait_for_function(
+            "(count) => document.querySelectorAll('#phone-captions li:not(.interim)').length >= count",
+            arg=count,
+            timeout=timeout_ms,
+        )
+
     async def speak(self, wav: bytes) -> None:
         """Say a WAV file's sound into the microphone; returns when it has been said."""
         await self.tab.evaluate("(wav) => window.__speak(wav)", base64.b64encode(wav).decode("ascii"))

@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for every network (default 127.0.0.1)")
     up.add_argument("--port", type=int, default=5005, help="port of the site, the chat and the phone line (default 5005)")
     up.add_argument("--actions-port", type=int, default=5055, help="port of the action server, loopback only (default 5055)")
+    up.add_argument("--logs", type=Path, default=Path("var/log"), help="folder for the processes' logs (default var/log)")
     up.set_defaults(run=_up)
 
     check = commands.add_parser("check", help="check settings, services, model and speech", description=_CHECK)
@@ -75,7 +76,7 @@ _FETCH = "Download a faster-whisper model, so that the phone line understands fr
 def _up(options: argparse.Namespace) -> int:
     from throughline.cli.up import up
 
-    return up(host=options.host, port=options.port, actions_port=options.actions_port)
+    return up(host=options.host, port=options.port, actions_port=options.actions_port, logs=options.logs)
 
 
 def _check(_options: argparse.Namespace) -> int:
@@ -101,3 +102,7 @@ def _fetch_whisper(options: argparse.Namespace) -> int:
     from throughline.cli.fetch import fetch_whisper
 
     return fetch_whisper(options.name, options.directory)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

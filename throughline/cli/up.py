@@ -19,7 +19,6 @@ from throughline.errors import ConfigurationError, Problem, Unavailable
 from throughline.settings.business import load_business
 from throughline.settings.server import load_settings
 
-_LOGS = Path("var/log")
 _READY_WITHIN_S = 300
 _STOP_WITHIN_S = 15
 _POLL_S = 0.1
@@ -34,7 +33,7 @@ class Started:
     log_file: Path
 
 
-def up(*, host: str, port: int, actions_port: int) -> int:
+def up(*, host: str, port: int, actions_port: int, logs: Path) -> int:
     """Run until interrupted or until a process dies. Returns the exit status. Raises ConfigurationError or Unavailable."""
     began = time.monotonic()
     console = Console()
@@ -49,15 +48,15 @@ def up(*, host: str, port: int, actions_port: int) -> int:
     try:
         rasa = [sys.executable, "-m", "rasa", "run", "-i", host, "-p", str(port), "-m", str(model)]
         actions = [sys.executable, "-m", "rasa_sdk", "--actions", "actions", "-p", str(actions_port)]
-        started.append(_start("rasa", [*rasa, "--endpoints", _endpoints(actions_port)], environment))
+        started.append(_start("rasa", [*rasa, "--endpoints", _endpoints(actions_port)], environment, logs))
         # Whoever reaches the action server can read and book without being asked who they are: this machine only.
-        started.append(_start("actions", actions, {**environment, "SANIC_HOST": "127.0.0.1"}))
+        started.append(_start("actions", actions, {**environment, "SANIC_HOST": "127.0.0.1"}, logs))
         _wait_until_ready(console, started, "actions", f"http://127.0.0.1:{actions_port}/health")
         times = _wait_until_ready(console, started, "rasa", f"http://127.0.0.1:{port}/health")
         parts = ", ".join(f"{name.removesuffix('_ms').replace('_', ' ')} {ms / 1000:.1f} s" for name, ms in times.items())
         console.print(f"[green]✓[/] ready after {time.monotonic() - began:.1f} s ({parts})")
         console.print(f"\n  Open [bold]http://localhost:{port}/demo/[/]\n")
-        console.print(f"  Logs are in {_LOGS}/. Ctrl-C stops everything.")
+        console.print(f"  Logs are in {logs}/. Ctrl-C stops everything.")
         return _watch(started)
     except KeyboardInterrupt:
         console.print("\nstopping ...")
@@ -91,9 +90,9 @@ def _endpoints(actions_port: int) -> str:
     return str(copy)
 
 
-def _start(name: str, command: list[str], environment: dict[str, str]) -> Started:
-    _LOGS.mkdir(parents=True, exist_ok=True)
-    log_file = _LOGS / f"{name}.log"
+def _start(name: str, command: list[str], environment: dict[str, str], logs: Path) -> Started:
+    logs.mkdir(parents=True, exist_ok=True)
+    log_file = logs / f"{name}.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)  # noqa: S603 - our own command
     return Started(name, process, log_file)
@@ -113,7 +112,7 @@ def _wait_until_ready(console: Console, started: list[Started], name: str, addre
                 times = answer.json().get("start_up", {})
                 return {str(key): float(value) for key, value in times.items()}
             time.sleep(_POLL_S)
-    raise Unavailable(f"{name} was not ready after {_READY_WITHIN_S} s; its log is in {_LOGS}/{name}.log")
+    raise Unavailable(f"{name} was not ready after {_READY_WITHIN_S} s; see its log")
 
 
 def _none_has_died(started: list[Started]) -> None:
