@@ -58,8 +58,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml | $(UV)
 	@scripts/step "throughline" $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --offline --editable .
 	@touch $@
 
-$(WIDGET): package-lock.json | $(VENV)/.installed
-	@scripts/step "the website's chat widget" scripts/install-widget $(UV) $(BIN) $@
+$(WIDGET): package-lock.json channels/site_vendor.js | $(VENV)/.installed
+	@scripts/step "the website's chat widget" scripts/install-widget $(UV)
 
 browser: ## a browser for the page's test
 	@scripts/install-browser
