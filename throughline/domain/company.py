@@ -11,14 +11,10 @@ from dataclasses import dataclass, field
 from datetime import time
 from typing import Any
 
+from throughline.domain.documented import doc
 from throughline.domain.words import Words
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-
-
-def _doc(text: str, **bounds: Any) -> Any:
-    """A field with the sentence that tells an editor what belongs there."""
-    return field(metadata={"doc": text, **bounds})
 
 
 def local_time(text: str) -> time:
@@ -30,59 +26,59 @@ def local_time(text: str) -> time:
 class Company:
     """Who we are."""
 
-    name: str = _doc("The company's name.")
-    tagline: str = _doc("One line for the page.")
-    phone: str = _doc('The company\'s number in E.164, quoted: "+15035550142".')
-    phone_shown: str = _doc("The same number as people write it.")
-    timezone: str = _doc("An IANA time zone, like America/Los_Angeles.")
-    currency_sign: str = _doc("The sign before an amount.")
+    name: str = field(metadata=doc("The company's name."))
+    tagline: str = field(metadata=doc("One line for the page."))
+    phone: str = field(metadata=doc('The company\'s number in E.164, quoted: "+15035550142".'))
+    phone_shown: str = field(metadata=doc("The same number as people write it."))
+    timezone: str = field(metadata=doc("An IANA time zone, like America/Los_Angeles."))
+    currency_sign: str = field(metadata=doc("The sign before an amount."))
 
 
 @dataclass(frozen=True)
 class OpenDays:
     """The same hours on some days of the week."""
 
-    days: tuple[str, ...] = _doc("Days of the week.", choices=WEEKDAYS)
-    opens: str = _doc('When it begins, quoted: "08:00".')
-    closes: str = _doc('When it ends, quoted: "18:00".')
+    days: tuple[str, ...] = field(metadata=doc("Days of the week.", choices=WEEKDAYS))
+    opens: str = field(metadata=doc('When it begins, quoted: "08:00".'))
+    closes: str = field(metadata=doc('When it ends, quoted: "18:00".'))
 
 
 @dataclass(frozen=True)
 class Hours:
     """When the office answers and when technicians come. ``closed`` are days of every year as ``MM-DD``."""
 
-    office: tuple[OpenDays, ...] = _doc("Office hours.")
-    visits: tuple[OpenDays, ...] = _doc("Hours of visits.")
-    arrival_window_minutes: int = _doc("How long an arrival window is.", minimum=15, maximum=600)
-    closed: tuple[str, ...] = _doc('Days of the year on which nobody works, quoted: "12-25".')
+    office: tuple[OpenDays, ...] = field(metadata=doc("Office hours."))
+    visits: tuple[OpenDays, ...] = field(metadata=doc("Hours of visits."))
+    visit_window_minutes: int = field(metadata=doc("How long the window is in which a visit takes place.", minimum=15, maximum=600))
+    closed: tuple[str, ...] = field(metadata=doc('Days of the year on which nobody works, quoted: "12-25".'))
 
 
 @dataclass(frozen=True)
 class PriceRange:
     """What most repairs of one appliance come to."""
 
-    low: int = _doc("The lower end.", minimum=0)
-    high: int = _doc("The upper end.", minimum=0)
+    low: int = field(metadata=doc("The lower end.", minimum=0))
+    high: int = field(metadata=doc("The upper end.", minimum=0))
 
 
 @dataclass(frozen=True)
 class Prices:
     """What a visit costs."""
 
-    callout: int = _doc("Price of a visit.", minimum=0)
-    included_minutes: int = _doc("Minutes of work the visit's price includes.", minimum=0)
-    hourly: int = _doc("Price of an hour after that.", minimum=0)
-    usual: dict[str, PriceRange] = _doc("For each appliance what most repairs come to.")
+    callout: int = field(metadata=doc("Price of a visit.", minimum=0))
+    included_minutes: int = field(metadata=doc("Minutes of work the visit's price includes.", minimum=0))
+    hourly: int = field(metadata=doc("Price of an hour after that.", minimum=0))
+    usual: dict[str, PriceRange] = field(metadata=doc("For each appliance what most repairs come to."))
 
 
 @dataclass(frozen=True)
 class Territory:
     """A part of the country we serve."""
 
-    name: str = _doc("The name customers know.")
-    state: str = _doc("Two letters.")
-    prefixes: tuple[str, ...] = _doc('First digits of ZIP codes, quoted: ["972"].')
-    zips: tuple[str, ...] = _doc('Single ZIP codes, quoted: ["97058"].')
+    name: str = field(metadata=doc("The name customers know."))
+    state: str = field(metadata=doc("Two letters."))
+    prefixes: tuple[str, ...] = field(metadata=doc('First digits of ZIP codes, quoted: ["972"].'))
+    zips: tuple[str, ...] = field(metadata=doc('Single ZIP codes, quoted: ["97058"].'))
 
     def covers(self, postcode: str) -> bool:
         """Whether the five-digit ``postcode`` lies in it."""
@@ -93,56 +89,56 @@ class Territory:
 class Service:
     """An appliance we repair."""
 
-    appliance: str = _doc("Its name, as data/nlu/words.yml maps others to it.")
-    skill: str = _doc("What a technician must know for it.")
-    minutes: int = _doc("How long a visit takes.", minimum=15, maximum=600)
+    appliance: str = field(metadata=doc("Its name, as data/nlu/words.yml maps others to it."))
+    skill: str = field(metadata=doc("What a technician must know for it."))
+    minutes: int = field(metadata=doc("How long a visit takes.", minimum=15, maximum=600))
 
 
 @dataclass(frozen=True)
 class Technician:
     """Somebody who comes."""
 
-    technician: str = _doc("The calendar's own id.")
-    name: str = _doc("First name.")
-    skills: tuple[str, ...] = _doc("What they know.")
-    territories: tuple[str, ...] = _doc("Names of territories.")
-    days: tuple[str, ...] = _doc("Days of the week they work.", choices=WEEKDAYS)
+    technician: str = field(metadata=doc("The calendar's own id."))
+    name: str = field(metadata=doc("First name."))
+    skills: tuple[str, ...] = field(metadata=doc("What they know."))
+    territories: tuple[str, ...] = field(metadata=doc("Names of territories."))
+    days: tuple[str, ...] = field(metadata=doc("Days of the week they work.", choices=WEEKDAYS))
 
 
 @dataclass(frozen=True)
 class Thresholds:
     """How far ahead, how soon, how many, how patient."""
 
-    days_ahead: int = _doc("Visits are offered this many days ahead.", minimum=1, maximum=60)
-    lead_minutes: int = _doc("A visit begins at least this long from now.", minimum=0, maximum=10080)
-    urgent_lead_minutes: int = _doc("The same where it is urgent.", minimum=0, maximum=10080)
-    days_offered: int = _doc("Free days named in one breath.", minimum=1, maximum=5)
-    windows_offered: int = _doc("Arrival windows named in one breath.", minimum=1, maximum=8)
-    misunderstood_before_person: int = _doc("Messages not understood in a row, then a person.", minimum=2, maximum=6)
-    name_words: int = _doc("The longest name, in words.", minimum=1, maximum=8)
-    answer_chars: int = _doc("The longest free answer kept.", minimum=20, maximum=1000)
+    days_ahead: int = field(metadata=doc("Visits are offered this many days ahead.", minimum=1, maximum=60))
+    lead_minutes: int = field(metadata=doc("A visit begins at least this long from now.", minimum=0, maximum=10080))
+    urgent_lead_minutes: int = field(metadata=doc("The same where it is urgent.", minimum=0, maximum=10080))
+    days_offered: int = field(metadata=doc("Free days named in one breath.", minimum=1, maximum=5))
+    windows_offered: int = field(metadata=doc("Arrival windows named in one breath.", minimum=1, maximum=8))
+    misunderstood_before_person: int = field(metadata=doc("Messages not understood in a row, then a person.", minimum=2, maximum=6))
+    name_words: int = field(metadata=doc("The longest name, in words.", minimum=1, maximum=8))
+    answer_chars: int = field(metadata=doc("The longest free answer kept.", minimum=20, maximum=1000))
 
 
 @dataclass(frozen=True)
 class Phone:
     """What the recogniser should expect."""
 
-    expects: dict[str, str] = _doc("For each question's slot the kind of answer.")
+    expects: dict[str, str] = field(metadata=doc("For each question's slot the kind of answer."))
 
 
 @dataclass(frozen=True)
 class Dialogue:
     """How the form treats what is said while a question is open."""
 
-    digressions: tuple[str, ...] = _doc("Intents that never answer the open question.")
-    gas_words: tuple[str, ...] = _doc("Words that are about gas, whatever else was understood.")
-    guesses: dict[str, str] = _doc("For each intent we ask back about, the action a yes leads to.")
-    guess_confidence: float = _doc("A guess below this is not asked about.", minimum=0, maximum=1)
-    openings: tuple[str, ...] = _doc("How free answers begin, which is no part of them.")
-    closings: tuple[str, ...] = _doc("How free answers end, which is no part of them.")
-    not_a_name: tuple[str, ...] = _doc("Words that no name contains.")
-    ordinals: dict[str, int] = _doc("Words that choose from what was offered: 1 the first, -1 the last.")
-    either: tuple[str, ...] = _doc("Words that leave the choice to us.")
+    digressions: tuple[str, ...] = field(metadata=doc("Intents that never answer the open question."))
+    gas_words: tuple[str, ...] = field(metadata=doc("Words that are about gas, whatever else was understood."))
+    guesses: dict[str, str] = field(metadata=doc("For each intent we ask back about, the action a yes leads to."))
+    guess_confidence: float = field(metadata=doc("A guess below this is not asked about.", minimum=0, maximum=1))
+    openings: tuple[str, ...] = field(metadata=doc("How free answers begin, which is no part of them."))
+    closings: tuple[str, ...] = field(metadata=doc("How free answers end, which is no part of them."))
+    not_a_name: tuple[str, ...] = field(metadata=doc("Words that no name contains."))
+    ordinals: dict[str, int] = field(metadata=doc("Words that choose from what was offered: 1 the first, -1 the last."))
+    either: tuple[str, ...] = field(metadata=doc("Words that leave the choice to us."))
 
 
 @dataclass(frozen=True)
@@ -190,7 +186,7 @@ class Business:
 
 
 def _days_shown(days: tuple[str, ...], names: Mapping[str, str]) -> str:
-    """``Monday–Friday`` for days in a row, else a list."""
+    """``Monday`` to ``Friday`` for days in a row, else a list."""
     positions = [WEEKDAYS.index(day) for day in days]
     if len(days) > 2 and positions == list(range(positions[0], positions[0] + len(days))):
         return f"{names[days[0]]}–{names[days[-1]]}"

@@ -1,0 +1,33 @@
+"""Answers where we work, and whether we come to a ZIP code."""
+
+from __future__ import annotations
+
+from rasa_sdk import Action, Tracker
+from rasa_sdk.executor import CollectingDispatcher
+
+from actions.situation import Event, answered, both, situation
+from throughline.domain import speakable
+
+
+class AnswerArea(Action):
+    """``ask_area``."""
+
+    def name(self) -> str:
+        """As in domain.yml."""
+        return "action_answer_area"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, _domain: object) -> list[Event]:
+        """Say yes or no to the ZIP code that was named, else the whole area."""
+        where = situation(tracker)
+        names = speakable.named([one.name for one in where.business.territories], where.words.conjunction)
+        named = next(iter(tracker.get_latest_entity_values("postcode")), None)
+        if named is None:
+            dispatcher.utter_message(response="utter_area", territories=names)
+            return answered(where)
+        postcode = both(postcode=speakable.digits(str(named)))
+        territory = where.business.territory_of(str(named))
+        if territory:
+            dispatcher.utter_message(response="utter_area_yes", territory=territory.name, **postcode)
+        else:
+            dispatcher.utter_message(response="utter_area_no", territories=names, **postcode)
+        return answered(where)

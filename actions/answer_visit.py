@@ -1,0 +1,32 @@
+"""Answers when the visit is."""
+
+from __future__ import annotations
+
+from rasa_sdk import Action, Tracker
+from rasa_sdk.executor import CollectingDispatcher
+
+from actions.situation import Event, answered, situation
+from actions.visits import booked_visit, visit_values
+from throughline.errors import Rejected, Unavailable
+
+
+class AnswerVisit(Action):
+    """``ask_visit``."""
+
+    def name(self) -> str:
+        """As in domain.yml."""
+        return "action_answer_visit"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, _domain: object) -> list[Event]:
+        """Say the next visit, or that there is none."""
+        where = situation(tracker)
+        try:
+            visit = await booked_visit(where)
+        except (Unavailable, Rejected):
+            dispatcher.utter_message(response="utter_calendar_unavailable")
+            return answered(where)
+        if visit:
+            dispatcher.utter_message(response="utter_visit_known", **visit_values(where, visit))
+        else:
+            dispatcher.utter_message(response="utter_visit_open" if where.in_form else "utter_visit_none")
+        return answered(where)

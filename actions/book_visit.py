@@ -1,0 +1,128 @@
+"""Books the visit once everything is known, opens the case with the conversation, and says it aloud.
+
+Two systems never share a transaction: the calendar comes first, because only a visit that is really booked is worth a case, and every write
+carries a key that names this booking, so that doing it again has no second effect.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import date
+from typing import Any
+
+from rasa_sdk import Action, Tracker
+from rasa_sdk.events import FollowupAction, SlotSet
+from rasa_sdk.executor import CollectingDispatcher
+
+from actions.agenda import agenda
+from actions.handing_over import hand_over
+from actions.situation import FORM, Event, Situation, situation
+from actions.visits import visit_values
+from throughline import log
+from throughline.domain import recap
+from throughline.domain.visits import Case, Visit
+from throughline.errors import Rejected, Unavailable
+from throughline.handoff import dossier
+
+_log = log.get_logger("actions")
+_MESSAGES = 40  # lines of the conversation that go into the case
+
+
+class BookVisit(Action):
+    """When the form is complete."""
+
+    def name(self) -> str:
+        """As in domain.yml."""
+        return "action_book_visit"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, _domain: object) -> list[Event]:
+        """Book. A slot that was taken meanwhile leads back into the form; a calendar that is down leads to a person."""
+        where = situation(tracker)
+        key = str(tracker.get_slot("ui_booking") or where.contact_id)
+        try:
+            visit = await _book(where, key)
+        except Unavailable as error:
+            _log.error("booking.unavailable", error=str(error))
+            return await _pass_on(where, dispatcher, key)
+        except Rejected as error:
+            if error.reason != "slot_taken":
+                _log.error("booking.rejected", reason=error.reason)
+                return await _pass_on(where, dispatcher, key)
+            visit = None
+        if visit is None:
+            dispatcher.utter_message(response="utter_visit_taken")
+            # The form comes back and asks for another window of that day, or, where it is full, for another day.
+            return [SlotSet("visit_time", None), FollowupAction(FORM)]
+        await _tell_the_company(where, visit, key)
+        values = visit_values(where, visit)
+        name, appliance = where.facts["customer_name"], where.facts["appliance"]
+        dispatcher.utter_message(response="utter_visit_booked", name=str(name).split()[0], appliance=appliance, **values)
+        return [SlotSet("ui_visit", visit.reference), FollowupAction("action_listen")]
+
+
+async def _book(where: Situation, key: str) -> Visit | None:
+    """The booked visit; None where its window is free no more. Raises Unavailable, or Rejected."""
+    facts = where.facts
+    free = await agenda(where, facts)
+    if free is None or "visit_day" not in facts or "visit_time" not in facts:
+        return None
+    slot = free.find(date.fromisoformat(facts["visit_day"]), facts["visit_time"], where.words)
+    if slot is None:
+        return None
+    calendar = where.app.calendar
+    return await where.bounded(calendar.book(slot, where.contact_id, facts, idempotency_key=f"visit:{key}"))
+
+
+async def _tell_the_company(where: Situation, visit: Visit, key: str) -> None:
+    """The case and the outcome. The visit stands without them, so what fails here is passed to a person and not to the customer."""
+    record = where.app.record
+    try:
+        await _open_case(where, visit, key)
+    except (Unavailable, Rejected) as error:
+        _log.error("case.failed", error=str(error))
+        try:
+            await hand_over(where, kind="back_office", reason="case_not_opened", key=f"case_not_opened:{key}")
+        except (Unavailable, Rejected) as also:
+            _log.error("handoff.failed", error=str(also))
+    try:
+        data = {"reference": visit.reference, "visit_id": visit.visit_id, "start": visit.slot.start.isoformat()}
+        await where.bounded(
+            record.call(
+                record.record_outcome,
+                where.contact_id,
+                where.session_id,
+                kind="visit_booked",
+                data=data,
+                idempotency_key=f"outcome:{key}",
+            )
+        )
+    except (Unavailable, Rejected) as error:
+        _log.error("outcome.failed", error=str(error))
+
+
+async def _open_case(where: Situation, visit: Visit, key: str) -> Case:
+    """A case with the facts and the conversation, on every channel so far."""
+    facts = where.facts
+    lines = await where.bounded(dossier.lines(where.app.record, where.contact_id, messages=_MESSAGES))
+    details: dict[str, Any] = {
+        "facts": facts,
+        "visit": visit.reference,
+        "conversation": [dataclasses.asdict(line) for line in lines],
+    }
+    customer = {"name": facts.get("customer_name"), "postcode": facts.get("postcode")}
+    await where.bounded(where.app.crm.upsert_customer(where.contact_id, customer))
+    problem = recap.phrase("problem", facts["problem"], where.words, where.today)
+    subject = f"{facts['appliance']}, {problem.shown}" if problem else str(facts["appliance"])
+    return await where.bounded(where.app.crm.open_case(where.contact_id, subject, details, idempotency_key=f"case:{key}"))
+
+
+async def _pass_on(where: Situation, dispatcher: CollectingDispatcher, key: str) -> list[Event]:
+    """Nothing is booked: say so, and have a person book it."""
+    try:
+        await hand_over(where, kind="booking", reason="calendar_unavailable", key=f"booking:{key}")
+    except (Unavailable, Rejected) as error:
+        _log.error("handoff.failed", error=str(error))
+        dispatcher.utter_message(response="utter_person_unavailable", company_phone=where.business.company.phone_shown)
+        return [FollowupAction("action_listen")]
+    dispatcher.utter_message(response="utter_booking_unavailable")
+    return [SlotSet("ui_handed_over", True), FollowupAction("action_listen")]

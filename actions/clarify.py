@@ -1,0 +1,91 @@
+"""What to do when a message was not understood: ask what was meant, ask for other words, then get a person.
+
+Rasa's own two-stage fallback is a loop that takes the form's place, and its answers are intents typed as text, which our channels
+refuse; this does the same in plain words, and in the middle of the form it only puts the open question more plainly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rasa_sdk import Action, Tracker
+from rasa_sdk.events import FollowupAction, SlotSet
+from rasa_sdk.executor import CollectingDispatcher
+
+from actions.questions import open_question, put
+from actions.situation import Event, Situation, situation, stays_open
+from throughline.domain import answers
+
+_SILENT = ("action_listen", "action_extract_slots", "action_session_start")
+
+
+class Clarify(Action):
+    """``nlu_fallback``, and whatever no rule covers."""
+
+    def name(self) -> str:
+        """As in domain.yml."""
+        return "action_clarify"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, _domain: object) -> list[Event]:
+        """Take the next step."""
+        where = situation(tracker)
+        message = tracker.latest_message or {}
+        if answers.about_gas(str(message.get("text") or ""), where.business):
+            return [FollowupAction("action_gas_emergency")]
+        if next(iter(tracker.get_latest_entity_values("code")), None) is not None:
+            return [FollowupAction("action_redeem_code")]
+        times = 1 + _earlier_failures(tracker)
+        if times >= where.business.thresholds.misunderstood_before_person:
+            dispatcher.utter_message(response="utter_misunderstood_person")
+            return [SlotSet("ui_guess", None), FollowupAction("action_request_person")]
+        if where.in_form:
+            return await _ask_plainly(where, dispatcher)
+        guess = _guess(where, message) if times == 1 else None
+        if guess:
+            dispatcher.utter_message(response=f"utter_guess_{guess}")
+        else:
+            dispatcher.utter_message(response="utter_rephrase" if times == 1 else "utter_rephrase_other")
+            if times == 1:
+                dispatcher.utter_message(response="utter_help")
+        return [SlotSet("ui_guess", guess), *stays_open(where)]
+
+
+async def _ask_plainly(where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:
+    dispatcher.utter_message(response="utter_rephrase")
+    slot = open_question(where)
+    if slot:
+        await put(slot, where, dispatcher, again=True)
+    return stays_open(where)
+
+
+def _earlier_failures(tracker: Tracker) -> int:
+    """How many messages before this one, without a break, ended here."""
+    failures = 0
+    done: set[str] = set()
+    for event in reversed(_before_latest(tracker)):
+        kind, name = event.get("event"), event.get("name")
+        if kind == "action" and name not in _SILENT:
+            done.add(str(name))
+        elif kind == "user":
+            if done != {"action_clarify"}:
+                break
+            failures += 1
+            done = set()
+    return failures
+
+
+def _before_latest(tracker: Tracker) -> list[Event]:
+    events = list(tracker.events)
+    while events and events[-1].get("event") != "user":
+        events.pop()
+    return events[:-1]
+
+
+def _guess(where: Situation, message: Mapping[str, Any]) -> str | None:
+    """The likeliest intent that we can ask about."""
+    dialogue = where.business.dialogue
+    for ranked in message.get("intent_ranking") or ():
+        if ranked["name"] in dialogue.guesses and ranked["confidence"] >= dialogue.guess_confidence:
+            return str(ranked["name"])
+    return None

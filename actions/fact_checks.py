@@ -1,0 +1,143 @@
+"""Checks facts before they are kept, and says what is wrong with one that can't be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from rasa_sdk.executor import CollectingDispatcher
+
+from actions.agenda import Agenda, agenda, offered_days, offered_slots
+from actions.situation import Situation, both
+from throughline.domain import answers, recap, speakable
+from throughline.errors import Unavailable
+
+
+class FactChecks:
+    """The checks of one turn. ``known`` are the facts before it; when the form ``begins`` the known ones are checked too."""
+
+    def __init__(
+        self, where: Situation, dispatcher: CollectingDispatcher, *, known: Mapping[str, Any], begins: bool
+    ) -> None:
+        self._where = where
+        self._say = dispatcher.utter_message
+        self._known = known
+        self._begins = begins
+
+    async def run(self, proposed: Mapping[str, Any]) -> dict[str, Any]:
+        """``proposed`` without what can't be kept, each value in its final form. Says what was dropped and what was changed."""
+        facts = dict(proposed)
+        self._appliance(facts)
+        self._name(facts)
+        self._postcode(facts)
+        await self._visit(facts)
+        facts = {slot: value for slot, value in facts.items() if value is not None}
+        self._acknowledge(facts)
+        return facts
+
+    def _is_news(self, slot: str, facts: Mapping[str, Any]) -> bool:
+        return slot in facts and (self._begins or facts[slot] != self._known.get(slot))
+
+    def _appliance(self, facts: dict[str, Any]) -> None:
+        if not self._is_news("appliance", facts):
+            return
+        wanted = str(facts["appliance"]).casefold()
+        found = next((name for name in self._where.business.services if name.casefold() == wanted), None)
+        if found is None:
+            names = speakable.named(list(self._where.business.services), self._where.words.conjunction)
+            self._say(response="utter_appliance_unknown", appliances=names)
+        facts["appliance"] = found
+
+    def _name(self, facts: dict[str, Any]) -> None:
+        if not self._is_news("customer_name", facts):
+            return
+        name = answers.name(str(facts["customer_name"]), self._where.business)
+        if name is None and not self._begins:
+            self._say(response="utter_name_again")
+        facts["customer_name"] = name
+
+    def _postcode(self, facts: dict[str, Any]) -> None:
+        if not self._is_news("postcode", facts):
+            return
+        postcode, business = str(facts["postcode"]), self._where.business
+        if not (len(postcode) == 5 and postcode.isdigit()):
+            self._say(response="utter_postcode_again")
+            facts["postcode"] = None
+        elif business.territory_of(postcode) is None:
+            names = speakable.named([one.name for one in business.territories], self._where.words.conjunction)
+            self._say(response="utter_outside_area", territories=names, **both(postcode=speakable.digits(postcode)))
+            facts["postcode"] = None
+
+    async def _visit(self, facts: dict[str, Any]) -> None:
+        """Day and time, as far as they can be checked: appliance and place must be known for that."""
+        if facts.get("visit_day") is None and facts.get("visit_time") is None:
+            return
+        try:
+            free = await agenda(self._where, facts)
+        except Unavailable:
+            # What was said stays; the booking will say that the calendar can't be reached.
+            self._drop_unless_literal(facts)
+            return
+        if free is None:
+            self._drop_unless_literal(facts)
+            return
+        self._day(facts, free)
+        if facts.get("visit_day") is not None and facts.get("visit_time") is not None:
+            self._time(facts, free)
+
+    def _drop_unless_literal(self, facts: dict[str, Any]) -> None:
+        """Without an agenda only a day or time that was named stands; a choice from what was offered does not."""
+        if not _is_day(facts.get("visit_day")):
+            facts["visit_day"] = None
+        if facts.get("visit_time") in self._where.business.dialogue.ordinals or facts.get("visit_time") == answers.ANY:
+            facts["visit_time"] = None
+
+    def _day(self, facts: dict[str, Any], free: Agenda) -> None:
+        wanted = facts.get("visit_day")
+        if wanted is None:
+            return
+        if not _is_day(wanted):
+            days = offered_days(self._where, free)
+            position = 0 if wanted == answers.ANY else answers.chosen(wanted, len(days), self._where.business)
+            facts["visit_day"] = days[position].isoformat() if days and position is not None else None
+            return
+        day = date.fromisoformat(str(wanted))
+        if free.slots(day):
+            return
+        self._say(response="utter_day_past" if day < self._where.today else "utter_day_full", **both(day=self._where.day(day)))
+        facts["visit_day"] = None
+        if facts.get("visit_time") == self._known.get("visit_time"):
+            facts["visit_time"] = None
+
+    def _time(self, facts: dict[str, Any], free: Agenda) -> None:
+        day, wanted = date.fromisoformat(str(facts["visit_day"])), str(facts["visit_time"])
+        if wanted == answers.ANY:
+            slot = next(iter(free.slots(day)), None)
+        elif wanted in self._where.business.dialogue.ordinals:
+            offered = offered_slots(self._where, free, day)
+            position = answers.chosen(wanted, len(offered), self._where.business)
+            slot = None if position is None else offered[position]
+        else:
+            slot = free.find(day, wanted, self._where.words)
+        if slot is None:
+            self._say(response="utter_time_full", **both(day=self._where.day(day)))
+        facts["visit_time"] = None if slot is None else free.clock_of(slot)
+
+    def _acknowledge(self, facts: Mapping[str, Any]) -> None:
+        """Say back what replaced something we had."""
+        for slot in recap.FACTS:
+            earlier, now = self._known.get(slot), facts.get(slot)
+            if earlier is None or now is None or earlier == now or earlier in self._where.words.parts_of_day:
+                continue
+            said = recap.phrase(slot, now, self._where.words, self._where.today)
+            if said is not None:
+                self._say(response="utter_noted", **both(fact=said))
+
+
+def _is_day(value: Any) -> bool:
+    try:
+        date.fromisoformat(str(value))
+    except ValueError:
+        return False
+    return True

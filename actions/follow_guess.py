@@ -1,0 +1,37 @@
+"""Takes the answer to "would you like ...?": a yes does it, a no asks for other words."""
+
+from __future__ import annotations
+
+from rasa_sdk import Action, Tracker
+from rasa_sdk.events import FollowupAction, SlotSet
+from rasa_sdk.executor import CollectingDispatcher
+
+from actions.situation import Event, events_before_message, situation
+
+
+class FollowGuess(Action):
+    """``affirm`` or ``deny`` while a guess is open."""
+
+    def name(self) -> str:
+        """As in domain.yml."""
+        return "action_follow_guess"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, _domain: object) -> list[Event]:
+        """Do what was meant. A guess that was not the last thing we said is stale: then the answer is to something else."""
+        where = situation(tracker)
+        guess = str(tracker.get_slot("ui_guess"))
+        closed = SlotSet("ui_guess", None)
+        if _last_said(tracker) != f"utter_guess_{guess}":
+            dispatcher.utter_message(response="utter_what_next")
+            return [closed, FollowupAction("action_listen")]
+        if where.intent == "affirm" and guess in where.business.dialogue.guesses:
+            return [closed, FollowupAction(where.business.dialogue.guesses[guess])]
+        dispatcher.utter_message(response="utter_rephrase_other")
+        return [closed, FollowupAction("action_listen")]
+
+
+def _last_said(tracker: Tracker) -> str | None:
+    for event in reversed(events_before_message(tracker)):
+        if event.get("event") == "bot":
+            return (event.get("metadata") or {}).get("utter_action")
+    return None

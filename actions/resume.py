@@ -1,0 +1,71 @@
+"""Goes on with a conversation on another channel: greets with what is known, and puts the next open question, nothing else.
+
+The runner runs it without a message of the customer, when a call begins and after a merge.
+"""
+
+from __future__ import annotations
+
+from rasa_sdk import Action, Tracker
+from rasa_sdk.events import ActiveLoop, SlotSet
+from rasa_sdk.executor import CollectingDispatcher
+
+from actions.questions import open_question, put
+from actions.situation import FORM, Event, Situation, both, comma_name, situation
+from actions.visits import booked_visit, visit_values
+from throughline import log
+from throughline.domain import recap
+from throughline.domain.visits import Visit
+from throughline.errors import Rejected, Unavailable
+
+_log = log.get_logger("actions")
+
+
+class Resume(Action):
+    """At the beginning of a call."""
+
+    def name(self) -> str:
+        """As in domain.yml."""
+        return "action_resume"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, _domain: object) -> list[Event]:
+        """Greet. Where a booking is open it goes on: the form is set again, so that the next message answers it."""
+        where = situation(tracker)
+        handed_over, booked = tracker.get_slot("ui_handed_over"), tracker.get_slot("ui_visit")
+        if not (where.facts or where.in_form or handed_over or booked):
+            dispatcher.utter_message(response="utter_call_welcome")
+            return []
+        dispatcher.utter_message(response="utter_resume", comma_name=comma_name(where))
+        if where.in_form:
+            return await _go_on(where, dispatcher)
+        visit = await _visit(where) if booked else None
+        if visit:
+            dispatcher.utter_message(response="utter_resume_booked", **visit_values(where, visit))
+        elif handed_over:
+            dispatcher.utter_message(response="utter_resume_person")
+        else:
+            _say_known(where, dispatcher)
+            dispatcher.utter_message(response="utter_resume_open")
+        return []
+
+
+async def _go_on(where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:
+    _say_known(where, dispatcher)
+    slot = open_question(where)
+    if slot:
+        await put(slot, where, dispatcher)
+    return [ActiveLoop(FORM), SlotSet("requested_slot", slot)]
+
+
+def _say_known(where: Situation, dispatcher: CollectingDispatcher) -> None:
+    """Everything but the name, which was in the greeting."""
+    known = recap.in_one_breath(where.facts, where.words, where.today, without=("customer_name",))
+    if known is not None:
+        dispatcher.utter_message(response="utter_resume_known", **both(known=known))
+
+
+async def _visit(where: Situation) -> Visit | None:
+    try:
+        return await booked_visit(where)
+    except (Unavailable, Rejected) as error:
+        _log.error("resume.no_calendar", error=str(error))
+        return None

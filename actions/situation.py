@@ -1,0 +1,167 @@
+"""What every action begins with: where the conversation stands, and the company's application to act with.
+
+Actions run in Rasa's action server, a process of its own, while the runner holds the conversation's lock: they read the record and act
+on the connectors, and return what should change as events. They never write events and never take locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timezone, tzinfo
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from rasa_sdk import Tracker
+from rasa_sdk.events import ActiveLoop, FollowupAction, SlotSet
+
+from throughline import bootstrap
+from throughline.bootstrap import Application
+from throughline.domain import recap, speakable
+from throughline.domain.company import Business
+from throughline.domain.turns import PHONE
+from throughline.domain.words import Said, Words
+from throughline.errors import Unavailable
+from throughline.settings.server import Settings
+
+FORM = "fault_form"
+Event = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One conversation at one moment. ``now`` is UTC; ``today`` is the company's local day."""
+
+    app: Application
+    tracker: Tracker
+    now: datetime
+
+    @property
+    def business(self) -> Business:
+        """The company."""
+        return self.app.business
+
+    @property
+    def words(self) -> Words:
+        """The company's small words."""
+        return self.app.business.words
+
+    @property
+    def settings(self) -> Settings:
+        """The operator's settings."""
+        return self.app.settings
+
+    @property
+    def zone(self) -> tzinfo:
+        """The company's time zone."""
+        return ZoneInfo(self.business.company.timezone)
+
+    @property
+    def today(self) -> date:
+        """The company's local day."""
+        return self.now.astimezone(self.zone).date()
+
+    @property
+    def contact_id(self) -> str:
+        """Whose conversation it is."""
+        return str(self.tracker.sender_id)
+
+    @property
+    def session_id(self) -> str | None:
+        """The visit or call the latest message came from; None where it came from Rasa's own tools."""
+        metadata = (self.tracker.latest_message or {}).get("metadata") or {}
+        return metadata.get("session_id")
+
+    @property
+    def channel(self) -> str:
+        """The channel of the latest message."""
+        return str(self.tracker.get_latest_input_channel() or "")
+
+    @property
+    def by_phone(self) -> bool:
+        """Whether the latest message was spoken on the phone line."""
+        return self.channel == PHONE
+
+    @property
+    def intent(self) -> str:
+        """The intent of the latest message."""
+        return str(((self.tracker.latest_message or {}).get("intent") or {}).get("name") or "")
+
+    @property
+    def in_form(self) -> bool:
+        """Whether a booking is going on."""
+        return bool(self.tracker.active_loop_name == FORM)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the customer has told us."""
+        return recap.told(self.tracker.slots)
+
+    async def bounded(self, call: Awaitable[T]) -> T:
+        """``call``, for no longer than the settings allow. Raises Unavailable then, and what the call raises."""
+        try:
+            return await asyncio.wait_for(call, self.settings.actions.connector_timeout_ms / 1000)
+        except asyncio.TimeoutError as error:
+            raise Unavailable("no answer in time") from error
+
+    def day(self, value: date) -> Said:
+        """A day in words."""
+        return speakable.day(value, self.words, self.today)
+
+
+def situation(tracker: Tracker) -> Situation:
+    """The situation now."""
+    return Situation(bootstrap.application(), tracker, datetime.now(timezone.utc))
+
+
+def both(**said: Said) -> dict[str, str]:
+    """Each value under its name for the eye, and under ``<name>_spoken`` for the ear, as responses take them."""
+    values = {}
+    for name, value in said.items():
+        values[name], values[f"{name}_spoken"] = value.shown, value.spoken
+    return values
+
+
+def comma_name(where: Situation) -> str:
+    """``, Dana`` for a greeting: the first name we know; empty without one."""
+    name = where.facts.get("customer_name")
+    return where.words.comma_name.format(name=str(name).split()[0]) if name else ""
+
+
+def stays_open(where: Situation) -> list[Event]:
+    """Events after something was said in the middle of the form that leaves its question open: the form listens on without asking
+    again. (A digression marks the form as rejected, and Rasa would not offer it the next message; setting it again clears that.)"""
+    return [ActiveLoop(FORM), FollowupAction("action_listen")] if where.in_form else [FollowupAction("action_listen")]
+
+
+def form_ends(*then: Event) -> list[Event]:
+    """Events that end the form and listen. The facts stay."""
+    return [ActiveLoop(None), SlotSet("requested_slot", None), *then, FollowupAction("action_listen")]
+
+
+def answered(where: Situation) -> list[Event]:
+    """Events after a question was answered: in the form the rules put the open question again, elsewhere we listen."""
+    return [] if where.in_form else [FollowupAction("action_listen")]
+
+
+def request(kind: str, **details: Any) -> Event:
+    """An event that asks the server for something beyond slots, to be carried out after the turn."""
+    event: Event = SlotSet("request", None)
+    event["metadata"] = {"request": {"kind": kind, **details}}
+    return event
+
+
+def events_before_message(tracker: Tracker) -> Sequence[Event]:
+    """The events before the latest message of the customer."""
+    events: Sequence[Event] = tracker.events
+    for position in range(len(events) - 1, -1, -1):
+        if events[position].get("event") == "user":
+            return events[:position]
+    return events
+
+
+def slots_before_message(tracker: Tracker) -> dict[str, Any]:
+    """What every slot held before the latest message of the customer."""
+    return {event["name"]: event["value"] for event in events_before_message(tracker) if event.get("event") == "slot"}

@@ -1,0 +1,158 @@
+"""Reads what was said as the answer to the form's open question. Pure: words in, a value out.
+
+The understanding (intent, entities) comes from Rasa; here stands only what it can't know, because it does not see the question: that "yes"
+after "is it urgent?" is about urgency, that "the second one" chooses from what was offered, that free words after "what's your name?"
+are a name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from throughline.domain.company import Business
+
+ANY = "any"  # the customer leaves the choice to us
+_FREE = ("problem", "since", "brand")
+_YES, _NO = ("affirm", "urgent"), ("deny", "not_urgent")
+_NO_ANSWER = ("affirm", "deny", "correct", "any_time")
+_BRAND_WORDS = 3
+_WORD = re.compile(r"[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?")
+
+# The entity that carries each fact.
+ENTITY_OF = {
+    "appliance": "appliance",
+    "problem": "problem",
+    "brand": "brand",
+    "since": "since",
+    "customer_name": "person_name",
+    "postcode": "postcode",
+    "visit_day": "date",
+    "visit_time": "time",
+}
+
+
+@dataclass(frozen=True)
+class Said:
+    """A message as Rasa understood it. ``entities`` are Rasa's dicts, with ``entity``, ``value``, ``start``, ``end``, ``role``."""
+
+    text: str
+    intent: str
+    entities: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+
+    def values(self, entity: str) -> list[Any]:
+        """The values of one kind of entity, in the order they were said."""
+        return [item["value"] for item in self.entities if item["entity"] == entity and not item.get("role")]
+
+    def without(self, kinds: Sequence[str]) -> str:
+        """The text without the spans of entities of these kinds."""
+        kept, position = [], 0
+        for item in sorted((item for item in self.entities if item["entity"] in kinds), key=lambda item: int(item["start"])):
+            kept.append(self.text[position : item["start"]])
+            position = max(position, int(item["end"]))
+        return "".join([*kept, self.text[position:]])
+
+
+def volunteered(said: Said, previous: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts that the message's entities carry, whatever was asked. Where one kind was said twice ("not Thursday, Friday") the one
+    we did not know yet counts, the last of them."""
+    found = {}
+    for slot, entity in ENTITY_OF.items():
+        values = [value for value in said.values(entity) if value is not None]
+        if values:
+            news = [value for value in values if value != previous.get(slot)]
+            found[slot] = (news or values)[-1]
+    if "visit_time" not in found and said.values("part_of_day"):
+        found["visit_time"] = said.values("part_of_day")[-1]
+    return found
+
+
+def answer(slot: str, said: Said, business: Business) -> Any:
+    """The value that ``said`` gives to the open question ``slot``; None if it gives none."""
+    if slot == "urgent":
+        return _urgent(said)
+    if slot in _FREE:
+        return _free(slot, said, business)
+    if slot == "customer_name":
+        return None if said.intent in _NO_ANSWER else name(said.text, business)
+    if slot == "postcode":
+        digits = re.sub(r"[\s-]", "", said.text)
+        return digits if re.fullmatch(r"\d{5}", digits) else None
+    if slot in ("visit_day", "visit_time"):
+        return _choice(said, business)
+    return None
+
+
+def name(text: str, business: Business) -> str | None:
+    """A person's name in ``text``, capitalised; None where it does not look like one."""
+    words = _WORD.findall(bare(text, business))
+    if not 0 < len(words) <= business.thresholds.name_words:
+        return None
+    if any(word.lower() in business.dialogue.not_a_name for word in words):
+        return None
+    return " ".join(word if any(letter.isupper() for letter in word[1:]) else word.capitalize() for word in words)
+
+
+def bare(text: str, business: Business) -> str:
+    """``text`` without the ways in which answers begin and end ("my name is", "please")."""
+    rest = text.strip().strip(".,!?").strip()
+    changed = True
+    while changed:
+        changed = False
+        for opening in sorted(business.dialogue.openings, key=len, reverse=True):
+            if re.match(rf"{re.escape(opening)}\b[\s,:]*", rest, re.IGNORECASE):
+                rest = re.sub(rf"^{re.escape(opening)}\b[\s,:]*", "", rest, count=1, flags=re.IGNORECASE)
+                changed = True
+                break
+        for closing in business.dialogue.closings:
+            shorter = re.sub(rf"[\s,]+{re.escape(closing)}$", "", rest, flags=re.IGNORECASE)
+            changed = changed or shorter != rest
+            rest = shorter
+    return rest.strip(" .,!?")
+
+
+def chosen(value: Any, offered: int, business: Business) -> int | None:
+    """The position (from 0) that ``value``, one of the ordinals, chooses among ``offered`` things; None if it is no such choice."""
+    position = business.dialogue.ordinals.get(str(value))
+    if position is None or not offered:
+        return None
+    return offered - 1 if position < 0 else min(position, offered) - 1
+
+
+def about_gas(text: str, business: Business) -> bool:
+    """Whether the message is about gas, whatever the understanding made of it."""
+    plain = " ".join(re.findall(r"[\w']+", text.lower()))
+    return any(re.search(rf"\b{re.escape(words)}\b", plain) for words in business.dialogue.gas_words)
+
+
+def _urgent(said: Said) -> bool | None:
+    # "No, the dryer" is about the appliance, not about urgency.
+    if said.intent in _NO and said.entities:
+        return False if said.intent == "not_urgent" else None
+    return True if said.intent in _YES else False if said.intent in _NO else None
+
+
+def _free(slot: str, said: Said, business: Business) -> str | None:
+    if said.intent == "dont_know":
+        return business.words.unknown
+    if said.intent in _NO_ANSWER:
+        return None
+    others = [entity for other, entity in ENTITY_OF.items() if other != slot] + ["part_of_day", "code", "phone_number"]
+    rest = bare(said.without(others), business)[: business.thresholds.answer_chars]
+    words = _WORD.findall(rest)
+    if slot == "brand":
+        return " ".join(words).title() if 0 < len(words) <= _BRAND_WORDS else None
+    return rest if words else None
+
+
+def _choice(said: Said, business: Business) -> str | None:
+    words = re.findall(r"[\w']+", said.text.lower())
+    plain = " ".join(words)
+    for ordinal in business.dialogue.ordinals:
+        if ordinal in words:
+            return ordinal
+    if said.intent in ("any_time", "urgent") or any(re.search(rf"\b{re.escape(either)}\b", plain) for either in business.dialogue.either):
+        return ANY
+    return None

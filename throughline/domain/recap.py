@@ -1,0 +1,49 @@
+"""What a customer has told us, read back to them: each fact as a phrase, all of them in one breath."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from throughline.domain import speakable
+from throughline.domain.company import local_time
+from throughline.domain.words import Said, Words
+
+# The order in which the form asks, and in which facts are read back.
+FACTS = ("appliance", "problem", "brand", "since", "urgent", "customer_name", "postcode", "visit_day", "visit_time")
+
+
+def told(slots: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts among ``slots`` that are known, in their order."""
+    return {name: slots[name] for name in FACTS if slots.get(name) is not None}
+
+
+def phrase(name: str, value: Any, words: Words, today: date) -> Said | None:
+    """One fact as a phrase: ``ZIP code 97201``. None for one that is not worth saying (an unknown brand)."""
+    if value == words.unknown:
+        return None
+    if name == "urgent":
+        return words.facts["urgent" if value else "not_urgent"]
+    form, said = words.facts[name], _value(name, value, words, today)
+    return Said(form.shown.format(value=said.shown), form.spoken.format(value=said.spoken))
+
+
+def in_one_breath(facts: Mapping[str, Any], words: Words, today: date, *, without: Sequence[str] = ()) -> Said | None:
+    """All ``facts`` but those ``without`` as one phrase; None if there is nothing to say."""
+    phrases = [phrase(name, value, words, today) for name, value in facts.items() if name not in without]
+    said = [one for one in phrases if one is not None]
+    return speakable.joined(said, words.conjunction) if said else None
+
+
+def _value(name: str, value: Any, words: Words, today: date) -> Said:
+    if name == "postcode":
+        return speakable.digits(str(value))
+    if name == "visit_time":
+        return speakable.clock(local_time(str(value)), words)
+    if name in ("since", "visit_day"):
+        try:
+            return speakable.day(date.fromisoformat(str(value)), words, today)
+        except ValueError:  # in the customer's own words
+            return Said(str(value), str(value))
+    return Said(str(value), str(value))
