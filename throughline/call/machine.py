@@ -11,8 +11,8 @@ the page sees them:
 
 Always holds:
 - One request is with the dialogue at a time, and none while something is being said.
-- Everything the caller said, keyed or typed becomes part of exactly one turn, up to the end of the call: when the caller hangs
-  up, what is left goes with ``HangUp``. Only once the dialogue itself has ended the call is nothing more taken.
+- Everything the caller said, keyed or typed becomes part of exactly one turn, up to the end of the call: what is left then goes
+  with ``HangUp``. Only once the dialogue itself has ended the call is nothing more taken.
 - A call that is to end says its last words to their end. Only the good-bye after silence may be interrupted: the call goes on.
 - Whatever is said is reported as heard, partly heard or not heard, once.
 """
@@ -65,6 +65,7 @@ class CallMachine:
         self._asked_ms = 0.0
         self._waited_ms = 0.0
         self._waiting: deque[AskTurn] = deque()  # keyed and typed
+        self._left_over: list[AskTurn] = []  # what was not yet a turn when the dialogue ended the call
         self._next_prompt: tuple[str, str] | None = None  # a prompt, and why the call ends with it (empty: it goes on)
         self._ending = ""  # why the call ends, once it is decided
         self._ends_by_ms = float("inf")
@@ -136,6 +137,7 @@ class CallMachine:
             self._turns.expectation = result.expects
             self._out.append(Expect(result.expects))
         if result.end_session and not self._ending:
+            self._left_over = self._left_to_say()
             self._leave("completed", now_ms)
         if isinstance(asked, AskTurn) and result.utterances:
             timed = TurnTimed(asked.source, endpoint_ms=self._waited_ms, turn_ms=now_ms - self._asked_ms, first_audio_ms=0.0)
@@ -314,13 +316,19 @@ class CallMachine:
         self._over = True
         if self._playback.busy:
             self._out += self._playback.interrupt(now_ms)
-        last: list[AskTurn] = []
         if self._ending != "completed":
-            spoken, digits = self._turns.take(), self._keypad.take()
-            last += self._waiting
-            last += [AskTurn(digits, "keypad")] if digits else []
-            last += [AskTurn(spoken.text, "speech", spoken.confidence)] if spoken else []
-        self._out += [Shown("over", reason), HangUp(reason, tuple(last))]
+            self._left_over += self._left_to_say()
+        self._out += [Shown("over", reason), HangUp(reason, tuple(self._left_over))]
+
+    def _left_to_say(self) -> list[AskTurn]:
+        """Take everything the caller has said, keyed or typed and that no turn holds yet."""
+        turns, spoken, digits = list(self._waiting), self._turns.take(), self._keypad.take()
+        self._waiting.clear()
+        if digits:
+            turns.append(AskTurn(digits, "keypad"))
+        if spoken:
+            turns.append(AskTurn(spoken.text, "speech", spoken.confidence))
+        return turns
 
     def _show(self) -> None:
         """Tell the page the state when it has changed. A prompt of ours needs no thinking: it leaves the state as it was."""

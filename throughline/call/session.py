@@ -19,7 +19,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Coroutine
-from dataclasses import asdict
 from typing import Any
 
 from throughline.call.call_settings import CallSettings
@@ -85,6 +84,7 @@ class CallSession:
         self._asked: asyncio.Task[None] | None = None
         self._outbox: deque[Message | None] = deque()  # None ends it
         self._outbox_filled = asyncio.Event()
+        self._sending_since_ms: float | None = None
         self._reports: deque[Heard | None] = deque()  # None ends it
         self._reports_filled = asyncio.Event()
         self._speeches: deque[Speak] = deque()
@@ -207,7 +207,11 @@ class CallSession:
                 elif self._ear:
                     self._ear.flush()
             elif isinstance(effect, TurnTimed):
-                _log.info("call.turn", **{key: round(value, 1) for key, value in asdict(effect).items() if key != "source"})
+                times = (effect.endpoint_ms, effect.turn_ms, effect.first_audio_ms)
+                endpoint_ms, turn_ms, first_audio_ms = (round(time_ms, 1) for time_ms in times)
+                _log.info(
+                    "call.turn", source=effect.source, endpoint_ms=endpoint_ms, turn_ms=turn_ms, first_audio_ms=first_audio_ms
+                )
             elif isinstance(effect, HangUp):
                 self._hung_up = effect
                 self._over.set()
@@ -270,11 +274,11 @@ class CallSession:
             while (message := await next_of(self._outbox, self._outbox_filled)) is not None:
                 text = self._stream.send(message)
                 if text is not None:
-                    await within(self._socket.send(text), self._settings.send_timeout_ms)
+                    self._sending_since_ms = self._now()  # _keep_time watches it: a timer for each frame would cost too much
+                    await self._socket.send(text)
+                    self._sending_since_ms = None
         except SocketClosed:
             self._end("hung_up")
-        except asyncio.TimeoutError:
-            self._end("too_slow")
 
     async def _listen(self) -> None:
         for _ in range(2):  # opened again once
@@ -336,6 +340,8 @@ class CallSession:
                 next_ms = self._now()
             await self._clock.sleep_until(next_ms)
             self._do(self._machine.tick(self._now()))
+            if self._sending_since_ms is not None and self._now() - self._sending_since_ms >= self._settings.send_timeout_ms:
+                self._end("too_slow")
             if self._machine.wants_speech:
                 self._speech_wanted.set()
 

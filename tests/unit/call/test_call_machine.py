@@ -364,6 +364,14 @@ def test_the_dialogue_ends_the_call_once_its_last_words_are_played() -> None:
     assert line.all(Heard) == [Heard("e-Good bye, Dana Reyes.", "Good bye, Dana Reyes.", complete=True)]
 
 
+def test_what_was_said_before_the_dialogue_ended_the_call_is_handed_over() -> None:
+    line = thinking()
+    line.says("and ring twice")
+    line.result("Good bye, Dana Reyes.", end=True)
+    line.says("bye bye then")
+    assert line.wait_for(HangUp) == HangUp("completed", (AskTurn("and ring twice", "speech"),))
+
+
 def test_a_call_that_does_not_manage_to_end_is_ended() -> None:
     line = thinking(ending_grace_ms=3000)
     line.silent()

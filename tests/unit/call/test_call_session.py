@@ -556,9 +556,10 @@ async def test_a_turn_that_takes_too_long_is_apologised_for() -> None:
 
 
 async def test_a_socket_that_takes_nothing_ends_the_call() -> None:
-    call = Call(send_timeout_ms=20)
+    call = Call(send_timeout_ms=40)
     call.socket.stuck = True
     await call.start()
+    await call.clock.advance(40)
     assert await call.over() == "too_slow"
 
 

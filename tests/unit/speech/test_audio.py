@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat
-from throughline.speech.audio import Converter, Framer, Resampler, l16_to_mulaw, mulaw_to_l16
+from throughline.speech.audio import Converter, Framer, Resampler, l16_to_mulaw, level_dbfs, mulaw_to_l16
 
 pytestmark = pytest.mark.unit
 
@@ -84,3 +84,19 @@ class TestFramer:
         framer.push(b"abc")
         framer.clear()
         assert framer.push(b"wxyz") == [b"wxyz"]
+
+
+class TestLevel:
+    def test_a_tone_has_the_level_of_its_root_mean_square(self) -> None:
+        # A sine of amplitude 12000 of 32768: 20 log10(12000 / 32768 / sqrt 2) decibels.
+        assert level_dbfs(tone(16000), WIDEBAND) == pytest.approx(-11.73, abs=0.05)
+        assert level_dbfs(l16_to_mulaw(tone(8000)), TELEPHONE) == pytest.approx(-11.73, abs=0.1)
+
+    def test_silence_and_nothing_have_the_lowest_level(self) -> None:
+        assert level_dbfs(bytes(640), WIDEBAND) == -96.0
+        assert level_dbfs(b"\xff" * 160, TELEPHONE) == -96.0
+        assert level_dbfs(b"", WIDEBAND) == -96.0
+
+    def test_half_a_sample_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="size"):
+            level_dbfs(b"\0\0\0", WIDEBAND)
