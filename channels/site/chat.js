@@ -39,29 +39,42 @@ function stored() {
 /**
  * Load and mount the widget.
  * @param {HTMLElement} element @param {object} words the `chat` part of the wording
- * @param {{onSession: () => void, onMessage: () => void}} callbacks
+ * @param {{onSession: () => void, onMessage: () => void, onLost: () => void}} callbacks
  * @returns {Promise<void>} rejects when the widget's file can't be loaded
  */
-export async function mountChat(element, words, { onSession, onMessage }) {
+export async function mountChat(element, words, { onSession, onMessage, onLost }) {
   const widget = await loadWidget();
-  const draw = (hideWhenNotConnected) => widget.default(settings(words, hideWhenNotConnected, events), element);
+  // A window opened for the first time while there is no connection would open a second socket and show everything twice:
+  // until it is connected the widget stays away, unless it is open already; then it stays, with a note.
+  const draw = (connected) => {
+    const hide = !connected && !isOpen();
+    widget.default(settings(words, hide, events), element);
+  };
   const events = {
     session_confirm: () => {
-      draw(false); // from now on it stays, with a note, while the connection is away
+      draw(true);
       onSession();
     },
     bot_uttered: onMessage,
+    disconnect: () => {
+      draw(false);
+      onLost();
+    },
   };
   new MutationObserver(() => name(element, words)).observe(element, { childList: true, subtree: true });
-  draw(true); // opened before it is connected, the widget would open a second socket and show everything twice
+  draw(false);
 }
 
 /** Open the chat window, if it is there and closed. @returns {boolean} whether it is open now */
 export function openChat() {
-  if (document.querySelector(".rw-conversation-container") === null) document.querySelector(".rw-launcher")?.click();
+  if (!isOpen()) document.querySelector(".rw-launcher")?.click();
   const input = document.querySelector(".rw-new-message");
   input?.focus();
   return input !== null;
+}
+
+function isOpen() {
+  return document.querySelector(".rw-conversation-container") !== null;
 }
 
 function settings(words, hideWhenNotConnected, onSocketEvent) {

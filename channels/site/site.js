@@ -72,6 +72,9 @@ async function startChat(words, handover) {
         status.textContent = "";
         handover.sessionIsThere();
       },
+      onLost: () => {
+        status.textContent = words.connecting;
+      },
       onMessage: () => setTimeout(() => handover.show()), // after the widget has kept the message
     });
   } catch (error) {

@@ -5,7 +5,8 @@ the PATH. Every wait is for something visible and ends in a clear failure; nothi
 have: script errors, console errors and requests to other hosts.
 
 The customer's voice: ``speak`` plays a WAV into the page's microphone at the moment the test wants it, through a MediaStream in place of
-the device's. With ``capture`` Chromium itself plays a file as its audio device instead, from the moment the microphone is opened.
+the device's. With ``capture`` Chromium itself plays a file as its audio device instead, from the moment the microphone is opened, and
+through all its noise suppression; let the file end in a few seconds of silence, or the device goes on repeating its last 10 ms.
 """
 
 from __future__ import annotations

@@ -13,10 +13,11 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import socketio
 from aiohttp import WSMsgType, web
+from aiohttp.typedefs import Handler
 
 SITE = Path(__file__).parents[2] / "channels" / "site"
 RATE_HZ = 16000
@@ -131,7 +132,15 @@ class Call:
 def application() -> web.Application:
     """The stand-in, with its routes."""
     heard = Heard()
-    app = web.Application()
+    lines: set[asyncio.Transport] = set()  # the chat's connections
+
+    @web.middleware
+    async def remember_chat(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith("/socket.io") and request.transport is not None:
+            lines.add(cast("asyncio.Transport", request.transport))
+        return await handler(request)
+
+    app = web.Application(middlewares=[remember_chat])
     chat = socketio.AsyncServer(async_mode="aiohttp", cors_allowed_origins="*")
     chat.attach(app, socketio_path="socket.io")
     said: dict[str, int] = {}
@@ -154,7 +163,7 @@ def application() -> web.Application:
     async def page_call(request: web.Request) -> web.Response:
         body = await request.json()
         heard.sessions.append(body["session_id"])
-        if request.app["refuse"]:
+        if app["refuse"]:
             return web.json_response(
                 {"error": "too_many", "message": "All lines are busy. Please try again in a minute."}, status=429
             )
@@ -182,7 +191,14 @@ def application() -> web.Application:
         return web.json_response(vars(heard))
 
     async def refuse(request: web.Request) -> web.Response:
-        request.app["refuse"] = True
+        app["refuse"] = request.query.get("on") == "1"
+        return web.Response()
+
+    async def drop(_request: web.Request) -> web.Response:
+        """Cut every chat's connection, as a network does."""
+        for line in lines:
+            line.abort()
+        lines.clear()
         return web.Response()
 
     async def home(_request: web.Request) -> web.FileResponse:
@@ -196,6 +212,7 @@ def application() -> web.Application:
     app.router.add_get("/webhooks/phone/media", media)
     app.router.add_get("/stub/heard", told)
     app.router.add_post("/stub/refuse", refuse)
+    app.router.add_post("/stub/drop", drop)
     app.router.add_get("/demo/company.json", company)
     app.router.add_get("/demo/", home)
     app.router.add_static("/demo/", SITE)

@@ -1,0 +1,223 @@
+"""The demo page keeps its side of the seams: the chat widget's, the page-call token's and the media endpoint's.
+
+A real Chromium and the real widget against a stand-in server (tests/e2e/stub_server.py), which tells what the page has sent.
+"""
+
+from __future__ import annotations
+
+import array
+import io
+import json
+import math
+import subprocess
+import sys
+import urllib.request
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.page import HANDHELD, open_page
+
+pytestmark = pytest.mark.contract
+
+STUB = Path(__file__).parents[1] / "e2e" / "stub_server.py"
+
+
+class Stub:
+    """The stand-in server as a process."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.root = address.removesuffix("/demo/")
+
+    def heard(self) -> dict[str, Any]:
+        """What the page has sent so far."""
+        with urllib.request.urlopen(f"{self.root}/stub/heard") as answer:  # noqa: S310 -- our own server
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """The messages of one kind the media endpoint got, without audio."""
+        return [message for name, message in self.heard()["events"] if name == kind]
+
+    def do(self, what: str) -> None:
+        """Change how it behaves."""
+        urllib.request.urlopen(f"{self.root}/stub/{what}", data=b"").close()  # noqa: S310 -- our own server
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    with subprocess.Popen([sys.executable, str(STUB)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield Stub(process.stdout.readline().strip())
+        finally:
+            process.terminate()
+
+
+def spoken(seconds: float, pitch_hz: float) -> bytes:
+    """A tone as a WAV file: what the customer says here."""
+    rate_hz = 16000
+    samples = array.array(
+        "h", (int(9000 * math.sin(2 * math.pi * pitch_hz * i / rate_hz)) for i in range(int(seconds * rate_hz)))
+    )
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate_hz)
+        writer.writeframes(samples.tobytes())
+    return file.getvalue()
+
+
+async def test_from_the_chat_to_the_phone_and_back(stub: Stub) -> None:
+    async with open_page(stub.address) as page:
+        assert await page.ask_in_chat("The washing machine leaks") == ["I’m sorry about the leak. Which make is your washer?"]
+        assert await page.choices() == ["Bosch", "Another make"]
+        await page.choose("Bosch")
+        await page.wait_for_bot("ZIP code")
+
+        await page.continue_by_phone()
+        await page.wait_for_caption("assistant", "Hello again")
+        await page.wait_for_state("listening")  # the stand-in listens once the greeting's mark has come back
+        assert stub.heard()["sessions"] == [await page.session_id()]
+        (start,) = stub.events("start")
+        assert start["start"]["customParameters"] == {"token": "stub-token"}
+        assert start["start"]["mediaFormat"] == {"encoding": "audio/l16", "sampleRate": 16000, "channels": 1}
+        assert await page.notes() == ["Demo recogniser: it understands chosen sentences only. Typing always works."]
+
+        await page.type_in_phone("97209")
+        await page.wait_for_caption("assistant", "I have noted 97209")
+        await page.press_keys("48#")
+        await page.wait_for_state("listening")
+        assert [message["dtmf"]["digit"] for message in stub.events("dtmf")] == ["4", "8", "#"]
+        assert [message["mark"]["name"] for message in stub.events("mark")] == ["turn-1", "turn-2"]
+
+        await page.type_in_phone("goodbye")
+        await page.wait_for_state("over")
+        await page.wait_for_caption("assistant", "Goodbye")
+
+        await page.reload()
+        await page.open_chat()
+        assert [line.text for line in await page.chat_messages()][:2] == [
+            "The washing machine leaks",
+            "I’m sorry about the leak. Which make is your washer?",
+        ]
+        assert page.problems == []
+
+
+async def test_what_is_said_reaches_the_server_in_full(stub: Stub) -> None:
+    async with open_page(stub.address) as page:
+        await page.continue_by_phone()
+        await page.wait_for_state("listening")
+        before = len(stub.heard()["samples"])
+        await page.speak(spoken(1.0, 1000))
+        await page.hang_up()
+        said = stub.heard()["samples"][before:]
+        loud = [i for i, sample in enumerate(said) if abs(sample) > 4000]
+        assert 0.97 < (loud[-1] - loud[0]) / 16000 < 1.01
+        crossings = sum(a < 0 <= b for a, b in zip(said[loud[0] : loud[-1]], said[loud[0] + 1 : loud[-1]], strict=False))
+        assert crossings == pytest.approx(1000 * (loud[-1] - loud[0]) / 16000, abs=2)
+        assert stub.events("stop")
+        assert await page.call_state() == "over"
+        assert page.problems == []
+
+
+async def test_an_interruption_empties_the_phone_at_once_and_returns_its_marks(stub: Stub) -> None:
+    async with open_page(stub.address) as page:
+        await page.continue_by_phone()
+        await page.wait_for_state("listening")
+        await page.type_in_phone("stop")
+        await page.wait_for_state("speaking")
+        await page.wait_for_state("listening")
+        assert [message["mark"]["name"] for message in stub.events("mark")] == ["turn-1", "turn-2"]
+
+
+@pytest.mark.parametrize(
+    ("microphone", "note"), [("refused", "This page may not use the microphone."), ("missing", "No microphone was found.")]
+)
+async def test_without_a_microphone_the_call_goes_on_by_typing(stub: Stub, microphone: str, note: str) -> None:
+    async with open_page(stub.address, microphone=microphone, size=HANDHELD) as page:
+        await page.continue_by_phone()
+        await page.wait_for_state("listening")
+        assert (await page.notes())[0].startswith(note)
+        await page.type_in_phone("97209")
+        await page.wait_for_caption("assistant", "I have noted 97209")
+        frames = stub.heard()["frames"]
+        await page.wait_for_state("listening")
+        heard = stub.heard()
+        assert heard["frames"] > frames, "silence goes out, so that the server's clock goes on"
+        assert heard["loudest"] == 0
+        assert page.problems == []
+
+
+async def test_a_customer_need_not_answer_the_browsers_question(stub: Stub) -> None:
+    async with open_page(stub.address, microphone="unanswered") as page:
+        await page.continue_by_phone()
+        await page.wait_for_state("asking")
+        await page.tab.locator("#phone-skip").click()
+        await page.wait_for_state("listening")
+        await page.type_in_phone("97209")
+        await page.wait_for_caption("customer", "97209")
+
+
+async def test_a_lost_connection_and_a_refusal_are_told_and_can_be_mended(stub: Stub) -> None:
+    async with open_page(stub.address) as page:
+        await page.continue_by_phone()
+        await page.wait_for_state("listening")
+        await page.type_in_phone("break")
+        await page.wait_for_state("lost")
+
+        stub.do("refuse?on=1")
+        await page.tab.locator("#phone-call").click()
+        await page.wait_for_state("refused")
+        assert await page.tab.locator("#phone-detail").inner_text() == "All lines are busy. Please try again in a minute."
+
+        stub.do("refuse?on=0")
+        await page.tab.locator("#phone-call").click()
+        await page.wait_for_state("listening")
+
+
+async def test_a_chat_that_lost_its_connection_shows_nothing_twice(stub: Stub) -> None:
+    async with open_page(stub.address) as page:
+        stub.do("drop")
+        await page.tab.locator("#chat-status:not(:empty)").wait_for()
+        await page.tab.locator("#chat-status:empty").wait_for(state="attached")
+        await page.ask_in_chat("The washing machine leaks")
+        stub.do("drop")
+        await page.tab.locator(".rw-loading").wait_for()
+        await page.tab.locator(".rw-loading").wait_for(state="detached")
+        await page.ask_in_chat("Bosch")
+        assert [line.who for line in await page.chat_messages()] == ["customer", "assistant", "customer", "assistant"]
+
+
+async def test_a_link_in_the_chat_opens_the_phone_in_the_same_page(stub: Stub) -> None:
+    async with open_page(stub.address) as page:
+        for words in ("It leaks", "Bosch", "97209"):
+            await page.ask_in_chat(words)
+        await page.tab.get_by_role("link", name="talk here").click()
+        await page.wait_for_state("listening")
+        assert len(page.tab.context.pages) == 1
+
+
+async def test_what_people_say_is_never_markup(stub: Stub) -> None:
+    async with open_page(stub.address) as page:
+        await page.continue_by_phone()
+        await page.wait_for_state("listening")
+        hostile = '<img src=x onerror="document.title=1"><b>bold</b>'
+        await page.type_in_phone(hostile)
+        await page.wait_for_caption("customer", hostile)
+        assert await page.tab.locator("#phone-captions :is(img, b)").count() == 0
+
+
+async def test_the_page_stays_whole_without_the_companys_facts(stub: Stub) -> None:
+    async with open_page(stub.address) as page:
+        assert await page.tab.locator("[data-company=prices] tr").count() == 3
+        assert await page.tab.locator("[data-missing]:visible").count() == 0
+        await page.tab.route("**/company.json", lambda route: route.fulfill(status=503))
+        await page.reload()
+        assert await page.tab.locator("[data-missing]:visible").count() == 3
+        assert await page.tab.locator("footer").inner_text() != ""
