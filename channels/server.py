@@ -141,9 +141,9 @@ class Mounted(Blueprint):
 
     def __init__(self, name: str, mount: Callable[[Sanic], None]) -> None:
         super().__init__(name)
-        self._mount = mount
+        self.ctx.mount = mount  # Sanic keeps a blueprint's own attributes there
 
     def register(self, app: Sanic, options: dict[str, Any]) -> None:
         """Called by Rasa when it registers the channel."""
         super().register(app, options)
-        self._mount(app)
+        self.ctx.mount(app)

@@ -2,9 +2,8 @@
 
     lock_store:
       type: throughline.record.lock_store.RecordLockStore
-      url: sqlite:///var/throughline.db      # the tracker store's: the locks stand beside the database
-      url_env: DATABASE_URL
-      wait_s: 30
+
+The locks stand beside the database, which ``throughline: database:`` names.
 
 Rasa's own lock polls once a second and lets a second holder in after a minute. What always holds here: waiters of this process are
 woken in the order they came; the lock ends only when its holder ends; every instance with the same URL shares the same locks. What
@@ -13,7 +12,6 @@ a holder that was thought dead saves in the end, the tracker store's version che
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -25,6 +23,7 @@ from throughline.errors import ConfigurationError, Problem
 from throughline.record.database import lock_directory
 from throughline.record.fair_locks import FairLocks
 from throughline.record.file_lock import FileLock
+from throughline.settings.server import load_settings
 
 _locks = FairLocks()
 
@@ -33,20 +32,18 @@ class RecordLockStore(LockStore):
     """Conversation locks. ``async with lock_store.lock(conversation_id)`` on any event loop."""
 
     def __init__(self, endpoint_config: EndpointConfig) -> None:
-        """Raises ConfigurationError."""
+        """``url`` and ``wait_s`` (seconds) come from the settings where endpoints.yml does not give them. Raises ConfigurationError."""
         super().__init__()
-        settings = dict(endpoint_config.kwargs)
-        url_env, wait_s = settings.pop("url_env", None), settings.pop("wait_s", 30)
-        url = (os.environ.get(url_env) if url_env else None) or endpoint_config.url
+        settings = load_settings()
+        given = dict(endpoint_config.kwargs)
+        wait_s = given.pop("wait_s", settings.database.lock_wait_s)
         where = "endpoints.yml lock_store"
-        problems = [Problem(f"{where}.{key}", "there is no such setting.", "Remove it.") for key in sorted(settings)]
+        problems = [Problem(f"{where}.{key}", "there is no such setting.", "Remove it.") for key in sorted(given)]
         if not isinstance(wait_s, (int, float)) or wait_s <= 0:
             problems.append(Problem(f"{where}.wait_s", "it is not a number of seconds.", "Write 30, or remove it."))
-        if not url:
-            problems.append(Problem(f"{where}.url", "it is missing.", "Write the same url as under tracker_store."))
         if problems:
             raise ConfigurationError(problems)
-        self._directory = lock_directory(str(url))
+        self._directory = lock_directory(endpoint_config.url or settings.database_url())
         self._directory.mkdir(parents=True, exist_ok=True)
         self._wait_s = float(wait_s)
 

@@ -2,9 +2,8 @@
 
     tracker_store:
       type: throughline.record.tracker_store.RecordTrackerStore
-      url: sqlite:///var/throughline.db
-      url_env: DATABASE_URL        # the *name* of an environment variable that wins where it is set
-      window_user_turns: 12        # at least the policies' max_history + 1
+
+Where the record is and how long the live window is stand with the other settings, under ``throughline: database:``.
 
 What always holds: a save appends exactly the events that are not in the record yet, told by their ids and never by their position,
 under a check that nobody else saved meanwhile; a save that fails raises and has written nothing; SQL never runs on an event loop.
@@ -15,7 +14,6 @@ answer a failed save with success, and a failed read with a stranger.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +31,7 @@ from throughline.record.entries import Head, NewEvent, Window
 from throughline.record.events import new_event_id
 from throughline.record.turn_context import current
 from throughline.record.window import header_events, next_checkpoint
+from throughline.settings.server import load_settings
 
 _ATTRIBUTE = "throughline_loaded"  # where a tracker carries what it was loaded from
 
@@ -53,16 +52,19 @@ class RecordTrackerStore(TrackerStore):
         domain: Domain | None = None,
         host: str | None = None,
         event_broker: EventBroker | None = None,
-        url_env: str | None = None,
-        window_user_turns: int = 12,
+        window_user_turns: int | None = None,
         **unknown: Any,
     ) -> None:
-        """``host`` is the ``url`` of endpoints.yml (so does Rasa call it). Opens the record and brings its schema up to date.
-        Raises ConfigurationError."""
+        """``host`` is what Rasa calls a ``url`` of endpoints.yml; it and ``window_user_turns`` come from the settings where they are not
+        given. Opens the record and brings its schema up to date. Raises ConfigurationError."""
         super().__init__(domain, event_broker)
-        self.record = store.open(_checked_url(host, url_env, window_user_turns, unknown))
+        settings = load_settings()
+        where = "endpoints.yml tracker_store"
+        if unknown:
+            raise ConfigurationError([Problem(f"{where}.{key}", "there is no such setting.", "Remove it.") for key in sorted(unknown)])
+        self.record = store.open(host or settings.database_url())
         self.record.migrate()
-        self._window_user_turns = window_user_turns
+        self._window_user_turns = window_user_turns or settings.database.window_user_turns
 
     def init_tracker(self, sender_id: str) -> DialogueStateTracker:
         """A tracker for somebody who has none yet. If another process makes one first, saving this one fails."""
@@ -154,19 +156,6 @@ def _stamped(event: Event, tracker: DialogueStateTracker) -> NewEvent:
     channel = tracker.get_latest_input_channel() if turn is None else turn.channel
     metadata = {**event.metadata, "event_id": event_id, "session_id": session_id, "channel": channel}
     return NewEvent(event_id, {**event.as_dict(), "metadata": metadata}, session_id, channel)
-
-
-def _checked_url(url: str | None, url_env: str | None, window_user_turns: Any, unknown: Mapping[str, Any]) -> str:
-    where = "endpoints.yml tracker_store"
-    problems = [Problem(f"{where}.{key}", "there is no such setting.", "Remove it.") for key in sorted(unknown)]
-    if not isinstance(window_user_turns, int) or window_user_turns < 2:
-        problems.append(Problem(f"{where}.window_user_turns", "it is not a whole number above 1.", "Write 12, or remove it."))
-    chosen = (os.environ.get(url_env) if url_env else None) or url
-    if not chosen:
-        problems.append(Problem(f"{where}.url", "it is missing.", "Write url: sqlite:///var/throughline.db"))
-    if problems or not chosen:
-        raise ConfigurationError(problems)
-    return chosen
 
 
 _rasas_own = Agent._create_tracker_store
