@@ -30,7 +30,7 @@ _WORDS = "hybrid.json"
 
 
 @DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.INTENT_CLASSIFIER, is_trainable=True)
-class HybridIntentClassifier(GraphComponent, IntentClassifier):  # type: ignore[misc]  # rasa's classes are untyped
+class HybridIntentClassifier(GraphComponent, IntentClassifier):
     """Sets ``intent`` and ``intent_ranking``; a message without words gets no intent and confidence 0."""
 
     @classmethod

@@ -28,7 +28,7 @@ FEATURES_NAME = "sentence_model"
 
 
 @DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.MESSAGE_FEATURIZER, is_trainable=False)
-class SentenceFeaturizer(DenseFeaturizer, GraphComponent):  # type: ignore[misc]  # rasa's classes are untyped
+class SentenceFeaturizer(DenseFeaturizer, GraphComponent):
     """Adds float32 features of the message's text: sentence [1, 384], words [number of tokens, 384]."""
 
     @classmethod
@@ -63,11 +63,12 @@ class SentenceFeaturizer(DenseFeaturizer, GraphComponent):  # type: ignore[misc]
 
     def process(self, messages: list[Message]) -> list[Message]:
         """Add the features to each message that has words."""
-        spoken = [message for message in messages if message.get(TEXT) and message.get(TOKENS_NAMES[TEXT])]
-        found = self._model.read([message.get(TEXT) for message in spoken])
-        for message, embedding in zip(spoken, found, strict=True):
-            spans = [(token.start, token.end) for token in message.get(TOKENS_NAMES[TEXT])]
-            self.add_features_to_message(embedding.of_spans(spans), embedding.sentence[np.newaxis, :], TEXT, message)
+        for message in messages:
+            text, tokens = message.get(TEXT), message.get(TOKENS_NAMES[TEXT])
+            if text and tokens:
+                found = self._model.read(text)
+                words = found.of_spans([(token.start, token.end) for token in tokens])
+                self.add_features_to_message(words, found.sentence[np.newaxis, :], TEXT, message)
         return messages
 
     def process_training_data(self, training_data: TrainingData) -> TrainingData:

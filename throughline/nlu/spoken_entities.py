@@ -1,8 +1,8 @@
 """Rasa component: dates, times and digits as people type and say them, with canonical values.
 
-Stands behind the CRF extractor and the synonyms, whose entities it leaves alone, except that kinds the grammar owns (`spoken_grammar.KINDS`)
-come from the grammar only: a learned "thursday" would have no date. What it finds inside another extractor's longer entity
-(the five digits in a model's name) yields to it. Nothing is trained.
+Stands behind the CRF extractor and the synonyms, whose entities it leaves alone, except that the kinds of `spoken_grammar.KINDS` come
+from the grammar only: a learned "thursday" would have no date. What it finds inside another extractor's longer entity (the
+five digits in a model's name) yields to it. Nothing is trained.
 
 Where a form has just asked for something, a bare answer is read as that: the tracker's ``requested_slot`` is looked up in the
 ``expects`` table of this component's config (slot name: kind).
@@ -24,17 +24,16 @@ from rasa.shared.core.trackers import DialogueStateTracker
 from rasa.shared.nlu.constants import ENTITIES, TEXT
 from rasa.shared.nlu.training_data.message import Message
 
-from throughline.domain.turns import EXPECTATIONS
 from throughline.errors import ConfigurationError, Problem
 from throughline.nlu import spoken_grammar
-from throughline.nlu.spoken_grammar import KINDS, Reading
+from throughline.nlu.spoken_grammar import EXPECTED, KINDS, Reading
 from throughline.nlu.spoken_text import Found
 
 _WHERE = "config.yml pipeline/SpokenEntityExtractor"
 
 
 @DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.ENTITY_EXTRACTOR, is_trainable=False)
-class SpokenEntityExtractor(GraphComponent, EntityExtractorMixin):  # type: ignore[misc]  # rasa's classes are untyped
+class SpokenEntityExtractor(GraphComponent, EntityExtractorMixin):
     """Adds entities of the kinds in `spoken_grammar.KINDS`."""
 
     @staticmethod
@@ -71,7 +70,7 @@ class SpokenEntityExtractor(GraphComponent, EntityExtractorMixin):  # type: igno
 
     def _expected(self, tracker: DialogueStateTracker | None) -> str:
         slot = tracker.get_slot(REQUESTED_SLOT) if tracker is not None else None
-        return self._expects.get(slot, "free")
+        return self._expects.get(str(slot), "free")
 
 
 def merged(others: list[dict[str, Any]], found: list[Found], extractor: str) -> list[dict[str, Any]]:
@@ -119,8 +118,8 @@ def _read_config(config: dict[str, Any]) -> tuple[ZoneInfo, Reading, dict[str, s
         problems.append(Problem(f"{_WHERE} day_starts", f"{config['day_starts']!r} is no time.", 'Write "07:00", in quotes.'))
     expects = dict(config["expects"] or {})
     for slot, kind in expects.items():
-        if kind not in EXPECTATIONS:
-            known = ", ".join(EXPECTATIONS)
+        if kind not in EXPECTED:
+            known = ", ".join(EXPECTED)
             problems.append(Problem(f"{_WHERE} expects.{slot}", f"'{kind}' is no kind of answer.", f"Use one of {known}."))
     if problems:
         raise ConfigurationError(problems)

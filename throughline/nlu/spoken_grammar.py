@@ -11,9 +11,9 @@
 | `code`         | 8 digits            | "12 34 56 78"                              |
 | `number`       | int                 | "two", "12"                                |
 
-Of several days the first wish is the plain one. The others carry a role: `excluded` ("not tuesday", "tuesday, no, wednesday"),
-`alternative` ("tuesday or wednesday"). The end of a time range has the role `until`. So a slot filled from the plain entity
-gets one value. Pure: the present moment is passed in.
+Of several of one kind the wish is plain and the others carry a role: `excluded` ("not tuesday", "tuesday, no, wednesday"), `alternative`
+("tuesday or wednesday"), `until` (the end of a time range), `since` (the time of a day that has passed). So a slot that is filled from
+the plain entity gets one value. Pure: the present moment is passed in.
 """
 
 from __future__ import annotations
@@ -30,12 +30,19 @@ from throughline.nlu.spoken_times import find_parts_of_day, find_times
 
 KINDS = ("date", "since", "time", "part_of_day", "postcode", "phone_number", "code", "number")
 
+EXPECTED = ("free", "date", "time", "since")
+EXCLUDED, ALTERNATIVE, SINCE = "excluded", "alternative", "since"
+
+_CHOSEN_ONCE = ("date", "time", "part_of_day", "postcode", "phone_number", "code")
 _EXCLUDES = re.compile(
-    r"\b(?:not(?: on)?|instead of|rather than|except(?: for)?|any day but|can't do|can't (?:on|make)|cannot do|don't want)(?: the)? ?$",
+    r"\b(?:not(?: on| at| in)?|instead of|rather than|except(?: for| on)?|any(?: other)? (?:day|time) but"
+    r"|can't do|can't (?:on|make)|cannot do|don't want)(?: the)? ?$",
     re.IGNORECASE,
 )
 _CORRECTS = re.compile(r"\b(?:no|sorry|actually|i mean|i meant|wait|make (?:it|that)|rather|instead|better)\b", re.IGNORECASE)
-_MOVES = re.compile(r"\b(?:change|move|moved|switch|push|reschedule)\b.*\bfrom(?: the)? ?$", re.IGNORECASE)
+_MOVED_FROM = re.compile(r"\b(?:change|move|moved|switch|push|reschedule)\b.*\bfrom(?: the)? ?$", re.IGNORECASE)
+_SINCE = re.compile(r"\bsince(?: about| around| early| late| this)? ?$", re.IGNORECASE)
+_JOINS = re.compile(r",? ?(?:at|around|about|in the|by|early|late)? ?(?:about |around )?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -49,53 +56,60 @@ class Reading:
 def find(text: str, now: datetime, reading: Reading | None = None, *, expected: str = "free") -> list[Found]:
     """All of ``text``'s dates, times, identifiers and numbers, in order of appearance.
 
-    ``now``: the present, in the customer's timezone. ``expected``: what the customer was just asked for, one of
-    `domain.turns.EXPECTATIONS`; it only adds readings ("2" is a time when a time was asked for).
+    ``now``: the present, in the customer's timezone. ``expected``: what the customer was just asked for, `date`, `time`, `since`, else
+    `free`. It adds readings: "2" is a time when a time was asked for, "monday" lies in the past when "since when?" was asked.
     """
     reading = reading or Reading()
     words = SpokenText(text)
-    # A number of a fixed length is a day or a clock time only if it is written like one; so days first, identifiers next.
-    dates = list(find_dates(words, now.date(), day_first=reading.day_first, expected=expected == "date"))
-    identifiers = find_identifiers(words)
+    # Days first: "2026-11-24" would be eight digits. Identifiers next: "97201" at two would be an hour. Numbers are what is left.
+    found = list(find_dates(words, now.date(), day_first=reading.day_first, expected=expected))
+    parts = list(find_parts_of_day(words))
     times = find_times(words, now, day_starts=reading.day_starts, expected=expected == "time")
-    taken = _unclaimed([], dates)
-    for group in (identifiers, times, find_numbers(words)):
-        taken += _unclaimed(taken, group)
-    # A part of the day may lie within a day ("tonight") or a time ("8 in the evening"): it is found besides them.
-    taken += [
-        part
-        for part in find_parts_of_day(words)
-        if not _within(part, [item for item in taken if item.kind in ("time", "since")])
-    ]
-    return _with_roles(text, sorted(taken, key=lambda item: (item.start, item.end)))
+    times = (item for item in times if not any(_holds(part, item) for part in parts))  # "before noon" is a part of the day
+    for group in (find_identifiers(words), times, find_numbers(words)):
+        found += [item for item in group if not _touches(item, found)]
+    # A part of the day may lie within a day ("tonight"): it is found besides it. Within a time it has done its work.
+    found += [part for part in parts if not _touches(part, [item for item in found if item.kind == "time"])]
+    found.sort(key=lambda item: (item.start, item.end))
+    return _choose(text, _of_the_past(text, found))
 
 
-def _unclaimed(taken: list[Found], group: Iterable[Found]) -> list[Found]:
-    return [item for item in group if not _within(item, taken)]
-
-
-def _within(item: Found, others: Iterable[Found]) -> bool:
+def _touches(item: Found, others: Iterable[Found]) -> bool:
     """Whether any character of ``item`` belongs to one of ``others``."""
     return any(item.start < other.end and item.end > other.start for other in others)
 
 
-def _with_roles(text: str, found: list[Found]) -> list[Found]:
-    """Give days and times that are not the wish itself their role."""
-    for kind in ("date", "time"):
-        same = [index for index, item in enumerate(found) if item.kind == kind and item.role is None]
+def _holds(outer: Found, inner: Found) -> bool:
+    return outer.start <= inner.start and inner.end <= outer.end
+
+
+def _of_the_past(text: str, found: list[Found]) -> list[Found]:
+    """Times and parts of the day that belong to a day in the past: "since yesterday at 5", "monday morning it broke"."""
+    past = [item for item in found if item.kind == "since"]
+
+    def belongs(item: Found) -> bool:
+        if _touches(item, past) or _SINCE.search(text[: item.start]):
+            return True
+        return any(other.end <= item.start and _JOINS.fullmatch(text[other.end : item.start]) for other in past)
+
+    return [replace(item, role=SINCE) if item.kind in ("time", "part_of_day") and belongs(item) else item for item in found]
+
+
+def _choose(text: str, found: list[Found]) -> list[Found]:
+    """Of several of one kind, leave one plain and give the others their role."""
+    found = list(found)
+    for kind in _CHOSEN_ONCE:
         plain: int | None = None
-        for position, index in enumerate(same):
-            item = found[index]
-            if _EXCLUDES.search(text[: item.start]) or _MOVES.search(text[: item.start]):
-                found[index] = replace(item, role="excluded")
+        for index, item in enumerate(found):
+            if item.kind != kind or item.role is not None:
                 continue
-            between = text[found[plain].end : item.start] if plain is not None else ""
-            if plain is not None and _CORRECTS.search(between):
-                found[plain] = replace(found[plain], role="excluded")
+            if _EXCLUDES.search(text[: item.start]) or (kind == "date" and _MOVED_FROM.search(text[: item.start])):
+                found[index] = replace(item, role=EXCLUDED)
+            elif plain is None:
                 plain = index
-            elif plain is not None:
-                found[index] = replace(item, role="alternative")
+            elif _CORRECTS.search(text[found[plain].end : item.start]):
+                found[plain] = replace(found[plain], role=EXCLUDED)
+                plain = index
             else:
-                plain = index
-            del position
+                found[index] = replace(item, role=ALTERNATIVE)
     return found

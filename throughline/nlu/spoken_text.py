@@ -16,26 +16,22 @@ from dataclasses import dataclass
 
 SENTENCE_END = "|"
 
-_UNITS = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen".split()
-    )
-} | {"nought": 0, "naught": 0}
-_TENS = {word: 10 * value for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
-_TENS["fourty"] = 40
-_ORDINAL_UNITS = {
-    word: value
-    for value, word in enumerate(
-        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
-        "sixteenth seventeenth eighteenth nineteenth".split(),
-        1,
-    )
-}
+# fmt: off
+_UNIT_NAMES = [
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen",
+    "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+]
+_ORDINAL_NAMES = [
+    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth",
+    "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth",
+]
+_TEN_NAMES = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+# fmt: on
+_UNITS = {name: value for value, name in enumerate(_UNIT_NAMES)} | {"nought": 0, "naught": 0}
+_TENS = {name: 10 * value for value, name in enumerate(_TEN_NAMES, 2)} | {"fourty": 40}
+_ORDINAL_UNITS = {name: value for value, name in enumerate(_ORDINAL_NAMES, 1)}
 _ORDINAL_TENS = {"twentieth": 20, "thirtieth": 30}
 _REPEATS = {"double": 2, "triple": 3, "treble": 3}
-_SCALES = {"hundred": 100, "thousand": 1000}
 _ZERO_LETTERS = ("oh", "o")
 
 # The spellings people really type, brought to one. A short form that is also a word of its own ("sat", "sun", "wed", "may",
@@ -187,19 +183,29 @@ def _spelled_number(words: list[_Word], index: int) -> tuple[list[_Word], int]:
     """A cardinal or ordinal of several words: "twenty four", "twenty-fourth", "one hundred and five", "two thousand"."""
     value, used = _below_hundred(words, index)
     end = index + used
-    if words[end - 1].text in _TENS and (step := _after_hyphen(words, end)) < len(words) and words[step].text in _ORDINAL_UNITS:
-        if _ORDINAL_UNITS[words[step].text] < 10:
-            return [_ordinal(words[step], value, words[index].start)], step + 1 - index
-    while end < len(words) and words[end].text in _SCALES:
-        value *= _SCALES[words[end].text]
-        end += 1
-        step = end + 1 if end < len(words) and words[end].text == "and" else end
+    step = _after_hyphen(words, end)
+    if words[end - 1].text in _TENS and step < len(words) and _ORDINAL_UNITS.get(words[step].text, 10) < 10:
+        return [_ordinal(words[step], value, words[index].start)], step + 1 - index
+    value, end = _below_thousand(words, value, end)
+    if end < len(words) and words[end].text == "thousand":
+        value, end = value * 1000, end + 1
+        step = _after_and(words, end)
         if step < len(words) and words[step].text in _UNITS | _TENS:
             rest, used = _below_hundred(words, step)
-            if step + used < len(words) and words[step + used].text == "hundred":  # two thousand one hundred
-                rest, used = rest * 100, used + 1
-            value, end = value + rest, step + used
+            rest, end = _below_thousand(words, rest, step + used)
+            value += rest
     return [_Word(str(value), words[index].start, words[end - 1].end, spelled=True)], end - index
+
+
+def _below_thousand(words: list[_Word], value: int, end: int) -> tuple[int, int]:
+    """``value``, with the "hundred" that may follow it at ``end`` and what that may be followed by. Also where it ends."""
+    if end == len(words) or words[end].text != "hundred":
+        return value, end
+    step = _after_and(words, end + 1)
+    if step < len(words) and words[step].text in _UNITS | _TENS:
+        rest, used = _below_hundred(words, step)
+        return value * 100 + rest, step + used
+    return value * 100, end + 1
 
 
 def _below_hundred(words: list[_Word], index: int) -> tuple[int, int]:
@@ -210,6 +216,10 @@ def _below_hundred(words: list[_Word], index: int) -> tuple[int, int]:
     if step < len(words) and 1 <= _UNITS.get(words[step].text, 0) <= 9:
         return _TENS[first] + _UNITS[words[step].text], step + 1 - index
     return _TENS[first], 1
+
+
+def _after_and(words: list[_Word], index: int) -> int:
+    return index + 1 if index < len(words) and words[index].text == "and" else index
 
 
 def _after_hyphen(words: list[_Word], index: int) -> int:
@@ -234,6 +244,11 @@ def _digit(text: str) -> str | None:
 
 
 def _beside_digit(words: list[_Word], index: int) -> bool:
-    """Whether a number stands right before or after: "seven oh one", and not "oh no"."""
-    around = [words[at].text for at in (index - 1, index + 1) if 0 <= at < len(words)]
-    return any(text.isdecimal() or text in _UNITS or text in _TENS or text in _REPEATS for text in around)
+    """Whether a number stands before or after, other "oh"s aside: "oh oh seven", and not "oh no"."""
+    for step in (-1, 1):
+        at = index + step
+        while 0 <= at < len(words) and words[at].text in _ZERO_LETTERS:
+            at += step
+        if 0 <= at < len(words) and (words[at].text.isdecimal() or words[at].text in _UNITS | _TENS | _REPEATS):
+            return True
+    return False

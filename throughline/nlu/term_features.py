@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,9 @@ class TermFeatures:
 
     def of(self, texts: Sequence[str]) -> sparse.csr_matrix:
         """float32 [len(texts), len(vocabulary)]. Terms never seen in training are left out."""
-        rows, columns, values = [], [], []
+        rows: list[int] = []
+        columns: list[int] = []
+        values: list[float] = []
         for row, text in enumerate(texts):
             for terms in (word_terms(text), character_terms(text)):
                 found = self._weights(terms)
@@ -62,7 +65,7 @@ class TermFeatures:
 def word_terms(text: str) -> list[str]:
     """Words and pairs of words, in lower case, without punctuation."""
     words = _WORD.findall(text.lower())
-    return words + [f"{first} {second}" for first, second in zip(words, words[1:], strict=False)]
+    return words + [f"{first} {second}" for first, second in pairwise(words)]
 
 
 def character_terms(text: str) -> list[str]:
