@@ -27,6 +27,8 @@ class CallSettings:
 
     silence_ms: int = 8000
     """Silence before each step of utter_silence_1, utter_silence_2, utter_silence_goodbye."""
+    silence_typing_ms: int = 30_000
+    """The same once somebody has typed into the page: writing takes longer than saying."""
     keypad_pause_ms: int = 2500
     """Pause that ends a number typed on the keypad."""
     keypad_max_digits: int = 8

@@ -71,6 +71,7 @@ class CallMachine:
         self._ends_by_ms = float("inf")
         self._over = False
         self._failures = 0
+        self._silence_ms = settings.silence_ms
         self._silence_steps = 0
         self._quiet_since_ms = 0.0
         self._shown = ""
@@ -222,6 +223,7 @@ class CallMachine:
         if not text:
             return
         self._quiet_since_ms = now_ms
+        self._silence_ms = max(self._settings.silence_ms, self._settings.silence_typing_ms)
         if len(text) > self._settings.typed_max_chars:
             self._prompt_next("utter_too_long")
         else:
@@ -270,10 +272,10 @@ class CallMachine:
             self._ask(AskPrompt(name), now_ms)
         elif self._waiting:
             self._ask(self._waiting.popleft(), now_ms)
-        elif self._turns.due(now_ms) and (spoken := self._turns.take()):
+        elif not self._keypad.gathering and self._turns.due(now_ms) and (spoken := self._turns.take()):
             self._out.append(Caption("customer", spoken.text, final=True))
             self._ask(AskTurn(spoken.text, "speech", spoken.confidence), now_ms, waited_ms=now_ms - spoken.heard_ms)
-        elif not caller_waits and now_ms - self._quiet_since_ms >= self._settings.silence_ms:
+        elif not caller_waits and now_ms - self._quiet_since_ms >= self._silence_ms:
             self._next_silence_step(now_ms)
 
     def _next_silence_step(self, now_ms: float) -> None:

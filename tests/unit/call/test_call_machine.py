@@ -206,9 +206,10 @@ def test_what_must_be_heard_is_not_interrupted_and_nothing_said_meanwhile_is_los
     line.does(Text("97201"))
     line.keys("1")
     assert not line.all(Clear)
-    assert line.wait_for(AskTurn).text == "97201"
-    line.result()
-    assert line.all(AskTurn)[-1].text == "but I only wanted"
+    for text in ("97201", "1", "but I only wanted"):
+        line.wait(3000)
+        assert line.all(AskTurn)[-1].text == text
+        line.result()
 
 
 def test_a_late_transcript_joins_the_next_turn() -> None:
@@ -321,6 +322,15 @@ def test_speech_holds_off_the_silence_prompt() -> None:
     line.says("well", final=False)
     line.wait(2500)
     assert not line.all(AskPrompt)
+
+
+def test_somebody_who_types_is_given_more_time() -> None:
+    line = greeted()
+    line.does(Text("it leaks"))
+    line.result("Which brand is it?")
+    line.wait(29_000)
+    assert not line.all(AskPrompt)
+    assert line.wait_for(AskPrompt, 4000) == AskPrompt("utter_silence_1")
 
 
 def test_the_good_bye_after_silence_may_be_interrupted() -> None:
@@ -508,10 +518,12 @@ def test_interim_words_that_stay_without_a_final_are_asked_for() -> None:
     assert line.wait_for(AskTurn).text == "it leaks"
 
 
-def test_what_is_said_while_a_key_is_pressed_is_not_lost() -> None:
+def test_what_is_said_while_keys_are_pressed_waits_for_the_number() -> None:
     line = greeted()
+    line.keys("1234")
     line.says("my code is")
-    line.keys("12345678")
+    line.wait(1000)
+    line.keys("5678")
     assert line.all(AskTurn) == [AskTurn("12345678", "keypad")]
     line.result()
-    assert line.wait_for(AskTurn).text == "my code is"
+    assert line.all(AskTurn)[-1].text == "my code is"

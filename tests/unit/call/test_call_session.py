@@ -48,6 +48,10 @@ class ManualClock:
         else:
             await asyncio.sleep(0)
 
+    def stall(self, length_ms: int) -> None:
+        """Time passes and nobody gets to run."""
+        self._now_ms += length_ms
+
     async def advance(self, length_ms: int) -> None:
         for _ in range(length_ms // 20):
             self._now_ms += 20
@@ -448,6 +452,19 @@ async def test_a_port_that_fails_to_admit_ends_the_call(error: Exception) -> Non
     assert await call.over() == "failed"
 
 
+async def test_admitting_a_call_may_not_take_for_ever() -> None:
+    call = Call(handshake_timeout_ms=20)
+    held = asyncio.Event()
+
+    async def admit_never(_start: Start) -> Admission:
+        await held.wait()
+        return Admission(page=True)
+
+    call.port.admit = admit_never  # type: ignore[method-assign]
+    await call.start()
+    assert await call.over() == "failed"
+
+
 async def test_the_caller_may_hang_up_before_the_call_starts() -> None:
     call = Call()
     call.socket.incoming.put_nowait(LOST)
@@ -468,6 +485,27 @@ async def test_a_recogniser_that_is_lost_is_opened_again_once() -> None:
     call.stt.ears[1].reports.put_nowait(LOST)
     await call.clock.advance(2000)
     assert call.port.of("prompt") == [("utter_apology_person",)]
+    assert await call.over() == "listening_lost"
+
+
+async def test_a_recogniser_that_stops_by_itself_is_opened_again() -> None:
+    call = Call()
+    await call.greeted()
+
+    async def nothing() -> AsyncIterator[Transcript]:
+        for transcript in ():
+            yield transcript
+
+    call.stt.ears[0].reports.put_nowait(LOST)
+    opened = call.stt.open
+
+    async def open_deaf(audio: AudioFormat) -> FakeEar:
+        ear = await opened(audio)
+        ear.transcripts = nothing  # type: ignore[method-assign]
+        return ear
+
+    call.stt.open = open_deaf  # type: ignore[method-assign]
+    await call.clock.advance(2000)
     assert await call.over() == "listening_lost"
 
 
@@ -508,6 +546,19 @@ async def test_a_voice_that_fails_before_its_first_sound_is_tried_again() -> Non
     assert call.port.of("heard") == [("e-Good morning.", "Good morning.", True)]
     await call.caller(LOST)
     await call.over()
+
+
+async def test_a_voice_that_fails_in_mid_sentence_leaves_the_rest_to_the_captions() -> None:
+    call = Call()
+    call.tts.failures = 1
+    call.tts.after = 4
+    call.port.greeting = said("Good morning to you. What can I do for you?")
+    await call.start()
+    await call.clock.advance(200)
+    assert call.tts.spoken == ["Good morning to you."]
+    assert call.port.of("heard") == [("e-Good morning to you. What can I do for you?", "", False)]
+    await call.caller(LOST)
+    assert await call.over() == "hung_up"
 
 
 async def test_a_page_without_a_voice_goes_on_in_captions() -> None:
@@ -561,6 +612,52 @@ async def test_a_socket_that_takes_nothing_ends_the_call() -> None:
     await call.start()
     await call.clock.advance(40)
     assert await call.over() == "too_slow"
+
+
+async def test_a_socket_that_closes_while_we_send_ends_the_call() -> None:
+    call = Call()
+    await call.greeted()
+    call.socket.closed = True
+    call.stt.ears[0].reports.put_nowait(Transcript("it leaks", final=True))
+    await settle()
+    assert await call.over() == "hung_up"
+
+
+async def test_more_messages_than_the_outbox_holds_end_the_call() -> None:
+    call = Call(send_timeout_ms=20)
+    call.socket.stuck = True
+    await call.start()
+    for count in range(1000):
+        call.stt.ears[0].reports.put_nowait(Transcript(f"word {count}", final=False))
+    assert await call.over() == "too_slow"
+
+
+async def test_a_record_that_cannot_note_what_was_heard_does_not_stop_the_call() -> None:
+    call = Call()
+
+    async def fails(_event_id: str, *, text_heard: str, complete: bool) -> None:
+        raise Unavailable(f"the record, for {text_heard!r}, {complete}")
+
+    call.port.heard = fails  # type: ignore[method-assign]
+    await call.start()
+    await call.clock.advance(400)
+    await call.caller({"event": "text", "text": "it leaks"})
+    assert call.port.of("turn") == [("it leaks", "typed", None)]
+    await call.caller(LOST)
+    assert await call.over() == "hung_up"
+
+
+async def test_after_a_long_stall_time_goes_on_from_now() -> None:
+    call = Call()
+    call.port.greeting = said("one two three four five six seven eight nine ten " * 5)
+    await call.start()
+    call.clock.stall(5000)
+    await call.clock.advance(20)
+    assert len(call.socket.events("media")) == 20
+    await call.clock.advance(100)
+    assert len(call.socket.events("media")) == 25
+    await call.caller(LOST)
+    await call.over()
 
 
 async def test_a_stopped_server_ends_the_call() -> None:

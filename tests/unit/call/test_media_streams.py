@@ -215,6 +215,10 @@ def test_a_faulty_start_is_refused(fields: dict[str, Any], reason: str) -> None:
     assert refused(MediaStream(), message) == reason
 
 
+def test_a_start_for_another_stream_is_refused() -> None:
+    assert refused(MediaStream(), {**start_of(), "streamSid": "MZother"}) == "other_stream"
+
+
 def test_half_a_sample_is_refused() -> None:
     assert refused(started(page=True, mediaFormat=WIDEBAND_FORMAT), media_of(b"\0\0\0")) == "half_a_sample"
 
@@ -242,7 +246,7 @@ _VALUES = st.recursive(
     _SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS | st.text(max_size=9), inner, max_size=4), max_leaves=6
 )
 _EVENTS = st.sampled_from(["connected", "start", "media", "dtmf", "mark", "text", "stop", "news"])
-_MESSAGES = st.builds(lambda event, body: {**body, "event": event}, _EVENTS, st.dictionaries(_KEYS, _VALUES))
+_MESSAGES = st.builds(lambda event, body: {**body, "event": event}, _EVENTS, st.dictionaries(_KEYS, _VALUES, max_size=4))
 
 
 @settings(deadline=None, derandomize=True, max_examples=60)
