@@ -65,4 +65,4 @@ def configure(*, personal_data: bool = False, level: str = "INFO") -> None:
 
 def get_logger(name: str) -> Any:
     """A bound logger that names the room it speaks from."""
-    return structlog.get_logger().bind(room=name)
+    return structlog.get_logger(room=name)  # lazy: configured when it is first used, not when a module is imported
