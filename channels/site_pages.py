@@ -20,7 +20,7 @@ _HOME = "/demo/"
 # rasa-webchat's styled-components write inline styles; scripts come from this site only.
 _SECURITY_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: https:; "
+        "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: https:; font-src 'self' data:; "
         "connect-src 'self' ws: wss:; media-src 'self' blob: data:; object-src 'none'; base-uri 'self'; frame-ancestors 'self'"
     ),
     "X-Content-Type-Options": "nosniff",
