@@ -41,6 +41,7 @@ export class CallAudio {
     const { context } = this;
     const here = new URL("worklets/", import.meta.url);
     await Promise.all([
+      context.resume(), // asked for first: some browsers count only what happens in the click itself
       context.audioWorklet.addModule(new URL("microphone.js", here)),
       context.audioWorklet.addModule(new URL("player.js", here)),
     ]);
@@ -55,7 +56,6 @@ export class CallAudio {
     this.player.port.onmessage = ({ data }) => this.heard(data);
     this.microphone.connect(context.destination); // it puts out silence; unconnected, some browsers would never run it
     this.player.connect(context.destination);
-    await context.resume();
   }
 
   /** @returns {Promise<"on" | "refused" | "missing">} never throws: a call without a microphone is still a call */

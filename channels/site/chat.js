@@ -1,5 +1,5 @@
 /**
- * Rasa's community chat widget (rasa-webchat 1.0.1), mounted at the bottom right in the company's colours.
+ * Rasa's community chat widget (rasa-webchat 1.0.1), mounted at the bottom right. Its colours are in chat.css.
  *
  * The server issues the session id; the widget keeps it, with the conversation, in localStorage under "chat_session" and asks for it again
  * after a reload. This file turns off what the widget would do by itself (rules, tooltips, links through other sites) and gives its parts
@@ -9,15 +9,6 @@
 const STORED = "chat_session";
 const LOAD_TIMEOUT_MS = 20000;
 
-const COLOURS = {
-  mainColor: "#123a52",
-  conversationBackgroundColor: "#fffdf9",
-  userTextColor: "#ffffff",
-  userBackgroundColor: "#1d5a78",
-  assistTextColor: "#1c2b36",
-  assistBackgoundColor: "#eef2f1", // spelled so by the widget
-};
-
 /** The session's id, or null before there is one. */
 export function sessionId() {
   return stored()?.session_id ?? null;
@@ -26,6 +17,11 @@ export function sessionId() {
 /** True once anything has been said in the chat. */
 export function hasConversation() {
   return (stored()?.conversation ?? []).some((message) => !message.hidden);
+}
+
+/** The server no longer knows the session of what is kept here: what was said in it is not this conversation. */
+function forgetOther(confirmedId) {
+  if (sessionId() !== null && sessionId() !== confirmedId) localStorage.removeItem(STORED);
 }
 
 function stored() {
@@ -51,7 +47,8 @@ export async function mountChat(element, words, { onSession, onMessage, onLost }
     widget.default(settings(words, hide, events), element);
   };
   const events = {
-    session_confirm: () => {
+    session_confirm: (confirmed) => {
+      forgetOther(confirmed?.session_id ?? confirmed); // this runs before the widget's own handler
       draw(true);
       onSession();
     },
@@ -79,7 +76,6 @@ function isOpen() {
 
 function settings(words, hideWhenNotConnected, onSocketEvent) {
   return {
-    ...COLOURS,
     title: words.title,
     subtitle: words.subtitle,
     inputTextFieldHint: words.hint,

@@ -78,7 +78,7 @@ export class PhoneView {
     this.part("mute").hidden = !isLive(state) || typing;
     this.part("keypad-toggle").hidden = !isLive(state);
     this.part("type").hidden = !isLive(state);
-    this.part("intro").hidden = isUnderway(state) || this.part("captions").childElementCount > 0;
+    this.part("intro").hidden = isLive(state) || this.part("captions").childElementCount > 0;
     if (!isLive(state)) this.settle();
   }
 

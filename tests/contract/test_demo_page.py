@@ -194,6 +194,17 @@ async def test_a_chat_that_lost_its_connection_shows_nothing_twice(stub: Stub) -
         assert [line.who for line in await page.chat_messages()] == ["customer", "assistant", "customer", "assistant"]
 
 
+async def test_a_session_the_server_no_longer_knows_leaves_nothing_behind(stub: Stub) -> None:
+    async with open_page(stub.address) as page:
+        await page.ask_in_chat("The washing machine leaks")
+        stub.do("forget")
+        await page.reload()
+        await page.open_chat()
+        assert await page.session_id() == "stub-session-2"
+        assert await page.chat_messages() == []
+        assert await page.ask_in_chat("The dryer is loud") != []
+
+
 async def test_a_link_in_the_chat_opens_the_phone_in_the_same_page(stub: Stub) -> None:
     async with open_page(stub.address) as page:
         for words in ("It leaks", "Bosch", "97209"):

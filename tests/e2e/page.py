@@ -186,7 +186,9 @@ class Page:
         await self.tab.evaluate("(wav) => window.__speak(wav)", base64.b64encode(wav).decode("ascii"))
 
     async def type_in_phone(self, text: str) -> None:
-        """Type into the phone's field what one would say."""
+        """Type into the phone's field what one would say, closing the keypad if it is open."""
+        if await self.tab.locator("#phone-keypad").is_visible():
+            await self.tab.locator("#phone-keypad-toggle").click()
         await self.tab.locator("#phone-text").fill(text)
         await self.tab.locator("#phone-text").press("Enter")
 

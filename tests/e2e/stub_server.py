@@ -144,10 +144,13 @@ def application() -> web.Application:
     chat = socketio.AsyncServer(async_mode="aiohttp", cors_allowed_origins="*")
     chat.attach(app, socketio_path="socket.io")
     said: dict[str, int] = {}
+    forgotten: set[str] = set()
 
     @chat.event
     async def session_request(sid: str, data: dict[str, Any]) -> None:
-        session = (data or {}).get("session_id") or "stub-session-1"
+        session = (data or {}).get("session_id")
+        if session is None or session in forgotten:
+            session = f"stub-session-{len(forgotten) + 1}"
         await chat.enter_room(sid, session)
         await chat.emit("session_confirm", session, to=sid)
 
@@ -201,6 +204,11 @@ def application() -> web.Application:
         lines.clear()
         return web.Response()
 
+    async def forget(_request: web.Request) -> web.Response:
+        """Know nothing of any session so far."""
+        forgotten.update(said)
+        return web.Response()
+
     async def home(_request: web.Request) -> web.FileResponse:
         return web.FileResponse(SITE / "index.html")
 
@@ -213,6 +221,7 @@ def application() -> web.Application:
     app.router.add_get("/stub/heard", told)
     app.router.add_post("/stub/refuse", refuse)
     app.router.add_post("/stub/drop", drop)
+    app.router.add_post("/stub/forget", forget)
     app.router.add_get("/demo/company.json", company)
     app.router.add_get("/demo/", home)
     app.router.add_static("/demo/", SITE)
