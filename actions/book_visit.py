@@ -62,15 +62,18 @@ class BookVisit(Action):
 
 async def _book(where: Situation, key: str) -> Visit | None:
     """The booked visit; None where its window is free no more. Raises Unavailable, or Rejected."""
-    facts = where.facts
+    facts, calendar = where.facts, where.app.calendar
+    for visit in await where.bounded(calendar.visits_of(where.contact_id)):
+        if visit.details.get("booking") == key:  # this turn is done again after a crash
+            return visit
     free = await agenda(where, facts)
     if free is None or "visit_day" not in facts or "visit_time" not in facts:
         return None
     slot = free.find(date.fromisoformat(facts["visit_day"]), facts["visit_time"], where.words)
     if slot is None:
         return None
-    calendar = where.app.calendar
-    return await where.bounded(calendar.book(slot, where.contact_id, facts, idempotency_key=f"visit:{key}"))
+    details = {**facts, "booking": key}
+    return await where.bounded(calendar.book(slot, where.contact_id, details, idempotency_key=f"visit:{key}"))
 
 
 async def _tell_the_company(where: Situation, visit: Visit, key: str) -> None:

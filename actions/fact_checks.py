@@ -125,14 +125,19 @@ class FactChecks:
         facts["visit_time"] = None if slot is None else free.clock_of(slot)
 
     def _acknowledge(self, facts: Mapping[str, Any]) -> None:
-        """Say back what replaced something we had."""
-        for slot in recap.FACTS:
-            earlier, now = self._known.get(slot), facts.get(slot)
-            if earlier is None or now is None or earlier == now or earlier in self._where.words.parts_of_day:
-                continue
-            said = recap.phrase(slot, now, self._where.words, self._where.today)
-            if said is not None:
-                self._say(response="utter_noted", **both(fact=said))
+        """Say back, in the middle of the form, what replaced something we had and what we had not asked for."""
+        if self._begins:
+            return
+        asked = self._where.tracker.get_slot("requested_slot")
+        noted = {
+            slot: value
+            for slot, value in facts.items()
+            if value != self._known.get(slot)
+            and (slot != asked if self._known.get(slot) is None else self._known[slot] not in self._where.words.parts_of_day)
+        }
+        said = recap.in_one_breath(recap.told(noted), self._where.words, self._where.today)
+        if said is not None:
+            self._say(response="utter_noted", **both(fact=said))
 
 
 def _is_day(value: Any) -> bool:

@@ -20,8 +20,8 @@ from actions.situation import FORM, Event, Situation, situation, slots_before_me
 from throughline.domain import answers, recap
 from throughline.domain.answers import Said
 
-# Kinds of entities that are learned from examples, and so may be mistaken for each other.
-_LEARNED = ("problem", "brand", "customer_name")
+# Kinds of entities that are learned from examples and have no list of names, with what they may be mistaken for.
+_MISTAKEN = {"problem": ("customer_name",), "brand": ("customer_name", "problem"), "customer_name": ("problem",)}
 
 
 class ValidateFaultForm(Action):
@@ -106,7 +106,7 @@ def _told(said: Said, where: Situation, before: dict[str, Any]) -> dict[str, Any
         return told
     if asked == "visit_day" and before.get("since") is not None:
         told.pop("since", None)
-    if asked in _LEARNED and asked not in told and said.intent != "correct":
+    if asked in _MISTAKEN and asked not in told and said.intent != "correct":
         _reassign(told, asked, said, where)
     if asked not in told:
         value = answers.answer(asked, said, where.business)
@@ -118,7 +118,7 @@ def _told(said: Said, where: Situation, before: dict[str, Any]) -> dict[str, Any
 def _reassign(told: dict[str, Any], asked: str, said: Said, where: Situation) -> None:
     """What was learned as another kind of entity, but is nearly all that was said, is the answer to the question."""
     whole = answers.bare(said.text, where.business)
-    for other in _LEARNED:
-        if other != asked and other in told and len(str(told[other])) >= 0.8 * len(whole):
+    for other in _MISTAKEN[asked]:
+        if other in told and len(str(told[other])) >= 0.8 * len(whole):
             value = told.pop(other)
             told[asked] = answers.name(str(value), where.business) or value if asked == "customer_name" else value
