@@ -13,15 +13,19 @@ import subprocess
 import sys
 import urllib.request
 import wave
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
-from tests.e2e.page import HANDHELD, open_page
+from tests.e2e.page import HANDHELD, Page, open_browser, open_page
 
-pytestmark = pytest.mark.contract
+pytestmark = [pytest.mark.contract, pytest.mark.asyncio(loop_scope="module")]
 
 STUB = Path(__file__).parents[1] / "e2e" / "stub_server.py"
 
@@ -48,14 +52,35 @@ class Stub:
         urllib.request.urlopen(f"{self.root}/stub/{what}", data=b"").close()  # noqa: S310 -- our own server
 
 
-@pytest.fixture
-def stub() -> Iterator[Stub]:
+@pytest.fixture(scope="module")
+def running_stub() -> Iterator[Stub]:
     with subprocess.Popen([sys.executable, str(STUB)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield Stub(process.stdout.readline().strip())
         finally:
             process.terminate()
+
+
+@pytest.fixture
+def stub(running_stub: Stub) -> Stub:
+    running_stub.do("reset")
+    return running_stub
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with open_browser() as started:
+        yield started
+
+
+Visit = Callable[..., AbstractAsyncContextManager[Page]]
+
+
+@pytest.fixture
+def visit(stub: Stub, browser: Browser) -> Visit:
+    """Opens the page as a new visitor."""
+    return partial(open_page, stub.address, browser=browser)
 
 
 def spoken(seconds: float, pitch_hz: float) -> bytes:
@@ -73,8 +98,8 @@ def spoken(seconds: float, pitch_hz: float) -> bytes:
     return file.getvalue()
 
 
-async def test_from_the_chat_to_the_phone_and_back(stub: Stub) -> None:
-    async with open_page(stub.address) as page:
+async def test_from_the_chat_to_the_phone_and_back(stub: Stub, visit: Visit) -> None:
+    async with visit() as page:
         assert await page.ask_in_chat("The washing machine leaks") == ["I’m sorry about the leak. Which make is your washer?"]
         assert await page.choices() == ["Bosch", "Another make"]
         await page.choose("Bosch")
@@ -109,8 +134,8 @@ async def test_from_the_chat_to_the_phone_and_back(stub: Stub) -> None:
         assert page.problems == []
 
 
-async def test_what_is_said_reaches_the_server_in_full(stub: Stub) -> None:
-    async with open_page(stub.address) as page:
+async def test_what_is_said_reaches_the_server_in_full(stub: Stub, visit: Visit) -> None:
+    async with visit() as page:
         await page.continue_by_phone()
         await page.wait_for_state("listening")
         before = len(stub.heard()["samples"])
@@ -126,8 +151,8 @@ async def test_what_is_said_reaches_the_server_in_full(stub: Stub) -> None:
         assert page.problems == []
 
 
-async def test_an_interruption_empties_the_phone_at_once_and_returns_its_marks(stub: Stub) -> None:
-    async with open_page(stub.address) as page:
+async def test_an_interruption_empties_the_phone_at_once_and_returns_its_marks(stub: Stub, visit: Visit) -> None:
+    async with visit() as page:
         await page.continue_by_phone()
         await page.wait_for_state("listening")
         await page.type_in_phone("stop")
@@ -139,8 +164,8 @@ async def test_an_interruption_empties_the_phone_at_once_and_returns_its_marks(s
 @pytest.mark.parametrize(
     ("microphone", "note"), [("refused", "This page may not use the microphone."), ("missing", "No microphone was found.")]
 )
-async def test_without_a_microphone_the_call_goes_on_by_typing(stub: Stub, microphone: str, note: str) -> None:
-    async with open_page(stub.address, microphone=microphone, size=HANDHELD) as page:
+async def test_without_a_microphone_the_call_goes_on_by_typing(stub: Stub, visit: Visit, microphone: str, note: str) -> None:
+    async with visit(microphone=microphone, size=HANDHELD) as page:
         await page.continue_by_phone()
         await page.wait_for_state("listening")
         assert (await page.notes())[0].startswith(note)
@@ -154,8 +179,8 @@ async def test_without_a_microphone_the_call_goes_on_by_typing(stub: Stub, micro
         assert page.problems == []
 
 
-async def test_a_customer_need_not_answer_the_browsers_question(stub: Stub) -> None:
-    async with open_page(stub.address, microphone="unanswered") as page:
+async def test_a_customer_need_not_answer_the_browsers_question(visit: Visit) -> None:
+    async with visit(microphone="unanswered") as page:
         await page.continue_by_phone()
         await page.wait_for_state("asking")
         await page.tab.locator("#phone-skip").click()
@@ -164,8 +189,8 @@ async def test_a_customer_need_not_answer_the_browsers_question(stub: Stub) -> N
         await page.wait_for_caption("customer", "97209")
 
 
-async def test_a_lost_connection_and_a_refusal_are_told_and_can_be_mended(stub: Stub) -> None:
-    async with open_page(stub.address) as page:
+async def test_a_lost_connection_and_a_refusal_are_told_and_can_be_mended(stub: Stub, visit: Visit) -> None:
+    async with visit() as page:
         await page.continue_by_phone()
         await page.wait_for_state("listening")
         await page.type_in_phone("break")
@@ -181,8 +206,8 @@ async def test_a_lost_connection_and_a_refusal_are_told_and_can_be_mended(stub: 
         await page.wait_for_state("listening")
 
 
-async def test_a_chat_that_lost_its_connection_shows_nothing_twice(stub: Stub) -> None:
-    async with open_page(stub.address) as page:
+async def test_a_chat_that_lost_its_connection_shows_nothing_twice(stub: Stub, visit: Visit) -> None:
+    async with visit() as page:
         stub.do("drop")
         await page.tab.locator("#chat-status:not(:empty)").wait_for()
         await page.tab.locator("#chat-status:empty").wait_for(state="attached")
@@ -194,8 +219,8 @@ async def test_a_chat_that_lost_its_connection_shows_nothing_twice(stub: Stub) -
         assert [line.who for line in await page.chat_messages()] == ["customer", "assistant", "customer", "assistant"]
 
 
-async def test_a_session_the_server_no_longer_knows_leaves_nothing_behind(stub: Stub) -> None:
-    async with open_page(stub.address) as page:
+async def test_a_session_the_server_no_longer_knows_leaves_nothing_behind(stub: Stub, visit: Visit) -> None:
+    async with visit() as page:
         await page.ask_in_chat("The washing machine leaks")
         stub.do("forget")
         await page.reload()
@@ -205,8 +230,8 @@ async def test_a_session_the_server_no_longer_knows_leaves_nothing_behind(stub: 
         assert await page.ask_in_chat("The dryer is loud") != []
 
 
-async def test_a_link_in_the_chat_opens_the_phone_in_the_same_page(stub: Stub) -> None:
-    async with open_page(stub.address) as page:
+async def test_a_link_in_the_chat_opens_the_phone_in_the_same_page(visit: Visit) -> None:
+    async with visit() as page:
         for words in ("It leaks", "Bosch", "97209"):
             await page.ask_in_chat(words)
         await page.tab.get_by_role("link", name="talk here").click()
@@ -214,8 +239,8 @@ async def test_a_link_in_the_chat_opens_the_phone_in_the_same_page(stub: Stub) -
         assert len(page.tab.context.pages) == 1
 
 
-async def test_what_people_say_is_never_markup(stub: Stub) -> None:
-    async with open_page(stub.address) as page:
+async def test_what_people_say_is_never_markup(visit: Visit) -> None:
+    async with visit() as page:
         await page.continue_by_phone()
         await page.wait_for_state("listening")
         hostile = '<img src=x onerror="document.title=1"><b>bold</b>'
@@ -224,8 +249,8 @@ async def test_what_people_say_is_never_markup(stub: Stub) -> None:
         assert await page.tab.locator("#phone-captions :is(img, b)").count() == 0
 
 
-async def test_the_page_stays_whole_without_the_companys_facts(stub: Stub) -> None:
-    async with open_page(stub.address) as page:
+async def test_the_page_stays_whole_without_the_companys_facts(visit: Visit) -> None:
+    async with visit() as page:
         assert await page.tab.locator("[data-company=prices] tr").count() == 3
         assert await page.tab.locator("[data-missing]:visible").count() == 0
         await page.tab.route("**/company.json", lambda route: route.fulfill(status=503))

@@ -5,8 +5,9 @@ the PATH. Every wait is for something visible and ends in a clear failure; nothi
 have: script errors, console errors and requests to other hosts.
 
 The customer's voice: ``speak`` plays a WAV into the page's microphone at the moment the test wants it, through a MediaStream in place of
-the device's. With ``capture`` Chromium itself plays a file as its audio device instead, from the moment the microphone is opened, and
-through all its noise suppression; let the file end in a few seconds of silence, or the device goes on repeating its last 10 ms.
+the device's. In a browser opened for ``capture``, with ``microphone="device"``, Chromium itself plays a file as its audio device
+instead, from the moment the microphone is opened and through all its noise suppression; let the file end in a few seconds of silence, or
+the device goes on repeating its last 10 ms.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ import base64
 import os
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from playwright.async_api import Browser, async_playwright
 from playwright.async_api import Page as PlaywrightPage
-from playwright.async_api import async_playwright
 
 DESKTOP = (1280, 800)
 HANDHELD = (390, 844)
+ENDED = ("closed", "over", "lost", "refused")
 QUIET = (
     "--disable-gpu",
     "--disable-quic",
@@ -181,6 +183,11 @@ class Page:
             timeout=timeout_ms,
         )
 
+    async def wait_for_captions(self, count: int, *, timeout_ms: float = 30_000) -> None:
+        """Wait until at least ``count`` captions stand that will not change any more."""
+        lines = "document.querySelectorAll('#phone-captions li:not(.interim)')"
+        await self.tab.wait_for_function(f"(count) => {lines}.length >= count", arg=count, timeout=timeout_ms)
+
     async def speak(self, wav: bytes) -> None:
         """Say a WAV file's sound into the microphone; returns when it has been said."""
         await self.tab.evaluate("(wav) => window.__speak(wav)", base64.b64encode(wav).decode("ascii"))
@@ -200,7 +207,9 @@ class Page:
             await self.tab.locator(f'#phone-keypad button[value="{digit}"]').click()
 
     async def hang_up(self) -> None:
-        """Press the red button."""
+        """Press the red button, unless the call has ended already."""
+        if await self.call_state() in ENDED:
+            return
         await self.tab.locator("#phone-hang-up").click()
 
     async def notes(self) -> list[str]:
@@ -223,14 +232,8 @@ def chromium() -> str:
 
 
 @asynccontextmanager
-async def open_page(
-    address: str, *, size: tuple[int, int] = DESKTOP, microphone: str = "test", capture: Path | None = None
-) -> AsyncIterator[Page]:
-    """A fresh browser with nothing stored, at the demo page.
-
-    ``microphone`` is ``test`` (``speak`` works), ``refused``, ``missing`` or ``unanswered``. With ``capture``, a WAV file, it is
-    Chromium's own fake device, which plays the file once.
-    """
+async def open_browser(*, capture: Path | None = None) -> AsyncIterator[Browser]:
+    """A Chromium without a window. With ``capture``, a WAV file, its microphone is a fake device that plays the file once."""
     arguments = list(QUIET)
     if capture is not None:
         arguments += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
@@ -238,15 +241,29 @@ async def open_page(
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=arguments)
         try:
-            context = await browser.new_context(viewport={"width": size[0], "height": size[1]})
-            page = Page(await context.new_page(), address)
-            _watch(page)
-            if capture is None:
-                await page.tab.add_init_script(f"({_MICROPHONE})({microphone!r})")
-            await page.open()
-            yield page
+            yield browser
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def open_page(
+    address: str, *, browser: Browser | None = None, size: tuple[int, int] = DESKTOP, microphone: str = "test"
+) -> AsyncIterator[Page]:
+    """The demo page, as a visitor sees it for the first time: nothing is stored. In a browser of its own if none is given.
+
+    ``microphone`` is ``test`` (``speak`` works), ``refused``, ``missing``, ``unanswered``, or ``device`` for the browser's own.
+    """
+    async with AsyncExitStack() as stack:
+        browser = browser or await stack.enter_async_context(open_browser())
+        context = await browser.new_context(viewport={"width": size[0], "height": size[1]})
+        stack.push_async_callback(context.close)
+        page = Page(await context.new_page(), address)
+        _watch(page)
+        if microphone != "device":
+            await page.tab.add_init_script(f"({_MICROPHONE})({microphone!r})")
+        await page.open()
+        yield page
 
 
 def _watch(page: Page) -> None:

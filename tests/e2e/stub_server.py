@@ -55,6 +55,10 @@ class Heard:
     """What the page has sent over all calls."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
         self.frames = 0
         self.loudest = 0
         self.samples: list[int] = []
@@ -209,6 +213,14 @@ def application() -> web.Application:
         forgotten.update(said)
         return web.Response()
 
+    async def reset(_request: web.Request) -> web.Response:
+        """As just started."""
+        heard.reset()
+        said.clear()
+        forgotten.clear()
+        app["refuse"] = False
+        return web.Response()
+
     async def home(_request: web.Request) -> web.FileResponse:
         return web.FileResponse(SITE / "index.html")
 
@@ -222,6 +234,7 @@ def application() -> web.Application:
     app.router.add_post("/stub/refuse", refuse)
     app.router.add_post("/stub/drop", drop)
     app.router.add_post("/stub/forget", forget)
+    app.router.add_post("/stub/reset", reset)
     app.router.add_get("/demo/company.json", company)
     app.router.add_get("/demo/", home)
     app.router.add_static("/demo/", SITE)
