@@ -14,6 +14,7 @@ answer a failed save with success, and a failed read with a stranger.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,7 +62,9 @@ class RecordTrackerStore(TrackerStore):
         settings = load_settings()
         where = "endpoints.yml tracker_store"
         if unknown:
-            raise ConfigurationError([Problem(f"{where}.{key}", "there is no such setting.", "Remove it.") for key in sorted(unknown)])
+            raise ConfigurationError(
+                [Problem(f"{where}.{key}", "there is no such setting.", "Remove it.") for key in sorted(unknown)]
+            )
         self.record = store.open(host or settings.database_url())
         self.record.migrate()
         self._window_user_turns = window_user_turns or settings.database.window_user_turns
@@ -127,7 +130,7 @@ class RecordTrackerStore(TrackerStore):
     def _rebuilt(self, sender_id: str, window: Window) -> DialogueStateTracker | None:
         if window.head.version == 0:
             return None
-        events = [event for event in map(Event.from_parameters, window.events) if event is not None]
+        events = [event for event in map(_event, window.events) if event is not None]
         tracker = self._tracker(sender_id, window.header, events)
         ids = {claim for claim in map(_event_id, tracker.events) if claim is not None}
         setattr(tracker, _ATTRIBUTE, _Loaded(window.head, ids))
@@ -136,11 +139,22 @@ class RecordTrackerStore(TrackerStore):
     def _tracker(self, sender_id: str, header: Mapping[str, Any] | None, events: Sequence[Event]) -> DialogueStateTracker:
         known_slots = {slot.name for slot in self.domain.slots}
         before = [
-            Event.from_parameters(data)
+            _event(data)
             for data in header_events(header)
             if data["event"] != "slot" or data["name"] in known_slots  # a slot that a newer model no longer has is no fault
         ]
         return DialogueStateTracker.from_events(sender_id, [*before, *events], self.domain.slots)
+
+
+@functools.lru_cache(maxsize=None)
+def _class_of(type_name: str) -> Any:
+    return Event.resolve_by_type(type_name)
+
+
+def _event(data: Mapping[str, Any]) -> Event | None:
+    """``Event.from_parameters``, which looks through all classes again for every event: most of the cost of loading a window."""
+    found = _class_of(data["event"])
+    return None if found is None else found._from_parameters(data)
 
 
 def _event_id(event: Event) -> str | None:
