@@ -183,11 +183,6 @@ class Page:
             timeout=timeout_ms,
         )
 
-    async def wait_for_captions(self, count: int, *, timeout_ms: float = 30_000) -> None:
-        """Wait until at least ``count`` captions stand that will not change any more."""
-        lines = "document.querySelectorAll('#phone-captions li:not(.interim)')"
-        await self.tab.wait_for_function(f"(count) => {lines}.length >= count", arg=count, timeout=timeout_ms)
-
     async def speak(self, wav: bytes) -> None:
         """Say a WAV file's sound into the microphone; returns when it has been said."""
         await self.tab.evaluate("(wav) => window.__speak(wav)", base64.b64encode(wav).decode("ascii"))
