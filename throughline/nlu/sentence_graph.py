@@ -6,7 +6,7 @@ normalisation, then the mean over the tokens that are not padding, scaled to len
 
 Inputs ``input_ids`` and ``attention_mask``, int64 [batch, tokens]. Outputs ``tokens``, float32 [batch, tokens, 384], and
 ``sentence``, float32 [batch, 384]. Pure: weights in, graph out. `GRAPH_VERSION` is part of the cached file's name and must
-change with anything here that changes the vectors.
+change with anything, here or in its quantisation, that changes the vectors.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 WIDTH = 384
 _LAYERS = 6
 _HEADS = 12

@@ -95,8 +95,8 @@ def load() -> SentenceModel:
     folder = cache_folder()
     with _loading:
         if folder not in _loaded:
-            source = _package_files()
-            _loaded[folder] = SentenceModel(_graph_file(folder, source / "model.safetensors"), source / "tokenizer.json")
+            source = package_files()
+            _loaded[folder] = SentenceModel(graph_file(folder, source / "model.safetensors"), source / "tokenizer.json")
         return _loaded[folder]
 
 
@@ -105,7 +105,8 @@ def cache_folder() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or "var/cache").absolute()
 
 
-def _package_files() -> Path:
+def package_files() -> Path:
+    """The folder of the installed package that holds ``model.safetensors`` and ``tokenizer.json``. Raises ConfigurationError."""
     # find_spec reads no code of the package: importing it would want sentence-transformers, and so torch.
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
@@ -113,8 +114,8 @@ def _package_files() -> Path:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
-def _graph_file(folder: Path, weights: Path) -> Path:
-    """The cached graph; made from the weights when it isn't there."""
+def graph_file(folder: Path, weights: Path) -> Path:
+    """The quantised graph in ``folder``; made from the file ``weights`` when it isn't there. Raises ConfigurationError."""
     target = folder / f"minilm-{WEIGHTS_SHA256[:12]}-v{GRAPH_VERSION}-int8.onnx"
     if target.exists():
         return target

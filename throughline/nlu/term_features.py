@@ -74,5 +74,5 @@ def character_terms(text: str) -> list[str]:
     for word in _WORD.findall(text.lower()):
         padded = f" {word} "
         for size in _GROUP_SIZES:
-            groups += [_GROUP_MARK + padded[start : start + size] for start in range(max(1, len(padded) - size + 1))]
+            groups += [_GROUP_MARK + padded[start : start + size] for start in range(len(padded) - size + 1)]
     return groups
