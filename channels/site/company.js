@@ -7,6 +7,8 @@
 
 import { fill } from "./wording.js";
 
+const PATIENCE_MS = 3000; // the page's words wait for these facts
+
 /**
  * @typedef {object} Company
  * @property {string} [name] @property {string} [tagline] @property {string} [phone]
@@ -18,7 +20,7 @@ import { fill } from "./wording.js";
 /** @returns {Promise<Company>} what the server knows; nothing, when it can't be asked */
 export async function fetchCompany() {
   try {
-    const answer = await fetch("company.json", { signal: AbortSignal.timeout(8000) });
+    const answer = await fetch("company.json", { signal: AbortSignal.timeout(PATIENCE_MS) });
     if (!answer.ok) throw new Error(`company.json: ${answer.status}`);
     return await answer.json();
   } catch (error) {

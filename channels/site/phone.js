@@ -183,6 +183,7 @@ export class Phone {
     this.view.close();
     this.move({ type: "close" });
     this.page.onChange(this.state);
+    this.view.returnFocus();
   }
 
   mute() {

@@ -44,12 +44,18 @@ export class PhoneView {
   }
 
   open() {
+    if (!this.isOpen) this.cameFrom = document.activeElement;
     this.panel.hidden = false;
     this.part("close").focus({ preventScroll: true });
   }
 
   close() {
     this.panel.hidden = true;
+  }
+
+  /** Back to where the keyboard was before the panel opened. */
+  returnFocus() {
+    this.cameFrom?.focus({ preventScroll: true });
   }
 
   get isOpen() {

@@ -16,10 +16,10 @@ export class SilentAudio {
     this.callbacks = callbacks;
     this.buffer = new JitterBuffer(WIRE_RATE_HZ);
     this.unheard = new Float32Array(FRAME_SAMPLES);
+    this.next = null; // when the next frame is due
   }
 
   async start() {
-    this.next = performance.now();
     this.timer = setInterval(() => this.catchUp(performance.now()), FRAME_MS);
   }
 
@@ -27,8 +27,9 @@ export class SilentAudio {
     return "missing";
   }
 
+  /** Do what was due by `now`. @param {number} now milliseconds */
   catchUp(now) {
-    this.next = Math.max(this.next, now - MOST_FRAMES_AT_ONCE * FRAME_MS);
+    this.next = Math.max(this.next ?? now, now - MOST_FRAMES_AT_ONCE * FRAME_MS);
     while (this.next <= now) {
       this.next += FRAME_MS;
       this.callbacks.onFrame(new Int16Array(FRAME_SAMPLES), 0);

@@ -189,6 +189,25 @@ async def test_a_customer_need_not_answer_the_browsers_question(visit: Visit) ->
         await page.wait_for_caption("customer", "97209")
 
 
+async def test_where_the_browser_allows_no_sound_one_can_read_along_and_type(stub: Stub) -> None:
+    address = stub.address.replace("localhost", "insecure.test")
+    async with (
+        open_browser(options=["--host-resolver-rules=MAP insecure.test 127.0.0.1"]) as browser,
+        open_page(address, browser=browser, microphone="device") as page,
+    ):
+        await page.continue_by_phone()
+        await page.wait_for_state("listening")
+        assert (await page.notes())[0].startswith("This address allows no sound")
+        await page.type_in_phone("97209")
+        await page.wait_for_caption("assistant", "I have noted 97209")
+        await page.wait_for_state("listening")
+        heard = stub.heard()
+        assert [message["mark"]["name"] for message in stub.events("mark")] == ["turn-1", "turn-2"]
+        assert heard["frames"] > 20
+        assert heard["loudest"] == 0
+        assert page.problems == []
+
+
 async def test_a_lost_connection_and_a_refusal_are_told_and_can_be_mended(stub: Stub, visit: Visit) -> None:
     async with visit() as page:
         await page.continue_by_phone()
@@ -237,6 +256,23 @@ async def test_a_link_in_the_chat_opens_the_phone_in_the_same_page(visit: Visit)
         await page.tab.get_by_role("link", name="talk here").click()
         await page.wait_for_state("listening")
         assert len(page.tab.context.pages) == 1
+
+
+async def test_the_panel_can_be_put_away_while_the_call_goes_on(stub: Stub, visit: Visit) -> None:
+    async with visit(size=HANDHELD) as page:
+        await page.ask_in_chat("It leaks")
+        button = page.tab.locator("#handover")
+        assert await button.inner_text() == "Continue by phone"
+        await page.continue_by_phone()
+        await page.wait_for_state("listening")
+        await page.tab.locator("#phone-close").click()
+        assert await button.inner_text() == "Back to the call"
+        assert await page.tab.evaluate("document.activeElement.id") == "handover"
+        assert await page.call_state() == "listening"
+        await button.click()
+        await page.type_in_phone("97209")
+        await page.wait_for_caption("assistant", "I have noted 97209")
+        assert len(stub.events("start")) == 1
 
 
 async def test_what_people_say_is_never_markup(visit: Visit) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,9 +227,10 @@ def chromium() -> str:
 
 
 @asynccontextmanager
-async def open_browser(*, capture: Path | None = None) -> AsyncIterator[Browser]:
-    """A Chromium without a window. With ``capture``, a WAV file, its microphone is a fake device that plays the file once."""
-    arguments = list(QUIET)
+async def open_browser(*, capture: Path | None = None, options: Sequence[str] = ()) -> AsyncIterator[Browser]:
+    """A Chromium without a window, started with ``options``. With ``capture``, a WAV file, its microphone is a fake device that plays
+    the file once."""
+    arguments = [*QUIET, *options]
     if capture is not None:
         arguments += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
         arguments.append(f"--use-file-for-fake-audio-capture={capture}%noloop")

@@ -27,7 +27,9 @@ def node() -> str:
 
 def test_the_sites_scripts_keep_their_word() -> None:
     files = sorted(str(path) for path in HERE.glob("*.test.js"))
-    run = subprocess.run([node(), "--test", *files], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(
+        [node(), "--test", "--test-reporter=tap", *files], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
     assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
     passed = re.search(r"^# pass (\d+)$", run.stdout, re.MULTILINE)
     assert passed and int(passed.group(1)) >= len(files), "no test ran"
