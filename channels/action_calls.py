@@ -54,7 +54,12 @@ class ActionCalls(EndpointConfig):
         return _LeftOpen(self._lasting)
 
     async def request(self, *args: Any, **kwargs: Any) -> Any:
-        """As EndpointConfig.request, within the deadline. A failure is noted in ``failures`` before it is raised."""
+        """As EndpointConfig.request, within the deadline. A failure is noted in ``failures`` before it is raised.
+
+        After a failure no further action of the turn is called: Rasa would go on, and might book what was never confirmed.
+        """
+        if failures.get([]):
+            raise Unavailable("an earlier action of this turn has failed")
         kwargs["timeout"] = aiohttp.ClientTimeout(total=self._timeout_s)
         action = str((kwargs.get("json") or {}).get("next_action"))
         try:

@@ -17,6 +17,7 @@ from typing import Any
 
 from rasa.core.channels.channel import InputChannel, UserMessage
 from sanic import Blueprint, Sanic
+from sanic.exceptions import WebsocketClosed
 from sanic.request import Request
 from sanic.response import HTTPResponse, json
 from websockets.exceptions import ConnectionClosed
@@ -56,8 +57,16 @@ class Phone(InputChannel):
         """``/webhooks/phone/media`` and ``/webhooks/phone/page-call``. Rasa's own message handler is not used: the runner
         owns a turn."""
         blueprint = Mounted("phone", self._mount)
-        blueprint.add_websocket_route(self._media, "/media")
-        blueprint.add_route(self._page_call, "/page-call", methods=["POST"])
+
+        # Sanic puts attributes of its own on a handler, which a bound method does not take.
+        @blueprint.websocket("/media")
+        async def media(_request: Request, websocket: Any) -> None:
+            await self._media(websocket)
+
+        @blueprint.post("/page-call")
+        async def page_call(request: Request) -> HTTPResponse:
+            return await self._page_call(request)
+
         return blueprint
 
     def _mount(self, sanic: Sanic) -> None:
@@ -121,7 +130,7 @@ class Phone(InputChannel):
         _log.info("phone.page_call_refused", reason=reason)
         return json({"error": reason, "message": sentence(self._server.domain, response, WEB_CHAT)}, status=status)
 
-    async def _media(self, _request: Request, websocket: Any) -> None:
+    async def _media(self, websocket: Any) -> None:
         """One call, from its first message to hang-up."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine always runs in a task
@@ -223,7 +232,7 @@ class SanicSocket:
         """The next message; bytes are taken as UTF-8. Raises SocketClosed."""
         try:
             message = await self._websocket.recv()
-        except ConnectionClosed as error:
+        except (ConnectionClosed, WebsocketClosed) as error:
             raise SocketClosed from error
         if message is None:
             raise SocketClosed
@@ -233,14 +242,14 @@ class SanicSocket:
         """Send one message. Raises SocketClosed."""
         try:
             await self._websocket.send(message)
-        except ConnectionClosed as error:
+        except (ConnectionClosed, WebsocketClosed) as error:
             raise SocketClosed from error
 
     async def close(self) -> None:
         """Close; may be called twice."""
         try:
             await self._websocket.close()
-        except ConnectionClosed:
+        except (ConnectionClosed, WebsocketClosed):
             return
 
 

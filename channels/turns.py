@@ -38,6 +38,7 @@ _log = log.get_logger("channels")
 
 RESUME = "action_resume"
 APOLOGY = "utter_apology"
+_NEXT_BEST = {RESUME: "utter_call_welcome"}  # what a call begins with when nothing can be looked up
 _LISTEN = "action_listen"
 _BY_RUNNER = "runner"  # stands as policy name beside actions that no policy predicted
 _WARM_UP_TURNS = 6
@@ -166,10 +167,10 @@ class TurnRunner:
         token = failures.set(failed)
         try:
             tracker = await self._processor.log_message(message, should_save_tracker=False)
-            said_before = sum(event.type_name == "bot" for event in tracker.events)
+            said_before = _utterances_of(tracker)
             tracker = await self._processor.run_action_extract_slots(quiet, tracker)
             await self._processor._run_prediction_loop(quiet, tracker)
-            if sum(event.type_name == "bot" for event in tracker.events) == said_before:
+            if _utterances_of(tracker) == said_before:
                 failed.append("no reply")
         except ThroughlineError as error:
             if isinstance(error, Unavailable) and not failed:
@@ -196,14 +197,32 @@ class TurnRunner:
         context = turn_context.TurnContext(session_id, channel, None, [])
         token = turn_context.current.set(context)
         try:
-            quiet = Quiet(channel)
-            tracker = await self._processor.fetch_tracker_and_update_session(living, quiet)
-            tracker.update_with_events(list(first), self.domain)
-            await self._say(tracker, action, quiet)
+            tracker = await self._spoken(living, channel, action, first)
+            if tracker is None:
+                tracker = await self._spoken(living, channel, _NEXT_BEST.get(action, APOLOGY), first)
+            if tracker is None:
+                raise Unavailable(f"neither {action} nor what stands in for it could be said")
             await self._processor.save_tracker(tracker)
         finally:
             turn_context.current.reset(token)
         return self._result(living, tracker, context.saved)
+
+    async def _spoken(self, living: str, channel: str, action: str, first: tuple[Any, ...]) -> DialogueStateTracker | None:
+        """The living contact's tracker with ``first`` and what ``action`` says, not saved yet; None if the action failed."""
+        quiet = Quiet(channel)
+        tracker = await self._processor.fetch_tracker_and_update_session(living, quiet)
+        tracker.update_with_events(list(first), self.domain)
+        failed: list[str] = []
+        token = failures.set(failed)
+        said_before = _utterances_of(tracker)
+        try:
+            await self._say(tracker, action, quiet)
+        finally:
+            failures.reset(token)
+        if failed or _utterances_of(tracker) == said_before:
+            _log.error("turn.action_failed", action=action, because=failed or ["nothing said"])
+            return None
+        return tracker
 
     async def _say(self, tracker: DialogueStateTracker, action: str, quiet: Quiet) -> None:
         """Run ``action`` and leave the tracker listening: without that, the next message would be answered twice."""
@@ -275,6 +294,10 @@ class TurnRunner:
             utterances=tuple(_utterance(event) for event in saved if event.get("event") == "bot"),
             expects=Expectation(kind, slot),
         )
+
+
+def _utterances_of(tracker: DialogueStateTracker) -> int:
+    return sum(event.type_name == "bot" for event in tracker.events)
 
 
 @asynccontextmanager
