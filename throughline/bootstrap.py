@@ -80,12 +80,13 @@ def code_secret(settings: Settings) -> bytes:
 
 def listening(settings: Settings) -> SpeechToText:
     """The engine that listens. Raises ConfigurationError or Unavailable when it is opened, not here."""
-    from throughline.speech.stt.pocketsphinx import PocketsphinxStt
-    from throughline.speech.stt.whisper import WhisperStt, is_whisper_model
-
     directory = settings.whisper_dir()
-    if settings.speech.stt == "whisper" or (settings.speech.stt == "auto" and is_whisper_model(directory)):
+    if settings.speech.stt == "whisper" or (settings.speech.stt == "auto" and directory.is_dir()):
+        from throughline.speech.stt.whisper import WhisperStt
+
         return WhisperStt(directory)
+    from throughline.speech.stt.pocketsphinx import PocketsphinxStt
+
     return PocketsphinxStt.from_training_data(Path("data/nlu"))
 
 
