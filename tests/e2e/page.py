@@ -251,8 +251,8 @@ async def open_page(
     ``microphone`` is ``test`` (``speak`` works), ``refused``, ``missing``, ``unanswered``, or ``device`` for the browser's own.
     """
     async with AsyncExitStack() as stack:
-        browser = browser or await stack.enter_async_context(open_browser())
-        context = await browser.new_context(viewport={"width": size[0], "height": size[1]})
+        opened = browser if browser is not None else await stack.enter_async_context(open_browser())
+        context = await opened.new_context(viewport={"width": size[0], "height": size[1]})
         stack.push_async_callback(context.close)
         page = Page(await context.new_page(), address)
         _watch(page)
