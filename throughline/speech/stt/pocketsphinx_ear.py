@@ -1,0 +1,164 @@
+"""One call's ear with pocketsphinx: audio in, transcripts out, nothing else.
+
+Runs inside the worker process (``pocketsphinx_worker``), because the decoder keeps Python's lock while it thinks. Plain calls,
+no clock but the length of the audio: the same audio in the same order gives the same transcripts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+
+import numpy as np
+import pocketsphinx
+
+from throughline.domain.transcripts import WIDEBAND, AudioFormat, Transcript
+from throughline.speech.audio import Converter, Framer
+from throughline.speech.stt.pocketsphinx_models import DICTIONARY, DIGITS_GRAMMAR, language_model_file
+from throughline.speech.stt.segmenter import Segmenter, SegmenterSettings, SpeechEnded, SpeechStarted
+
+_MODEL = WIDEBAND  # what the acoustic model was trained on
+_INTERIM_MS = 240
+_VARIANT = re.compile(r"\(\d+\)")  # "the(2)": the second pronunciation of "the"
+
+# The decoder subtracts the average spectrum of what it has heard and begins with this one, measured over several synthetic
+# voices; with its own it needs some ten seconds of speech to settle, and most answers are shorter.
+_FIRST_MEAN = "51.2,-2.36,-1.1,15.8,-8.86,2.57,-6.2,-8.2,-2.61,-1.5,3.78,-1.5,1.0"
+
+# A line with no sound at all between the words (a synthetic voice, a gated microphone) is unlike anything in the training of
+# the acoustic model: words at the edge of such silence are lost. A hiss of -57 dBFS halves the errors and is inaudible.
+_HISS_AMPLITUDE = 45.0
+_HISS = np.random.default_rng(1).normal(0.0, _HISS_AMPLITUDE, _MODEL.sample_rate_hz)
+
+
+# Kinds that are so many digits: heard a second time with a grammar of nothing else.
+_DIGITS = {"postcode": 5, "code": 8}
+_DIGIT_WORDS = frozenset({"zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"})
+_MUCH_THE_SAME = 0.4  # of the words, in order: what another sentence never reaches, and a slurred digit or two always does
+
+
+def _strict(kind: str) -> str:
+    return f"{kind}.strict"
+
+
+def digits_in(text: str) -> int:
+    """How many digits are said in ``text``: "double four" is two."""
+    words = text.split()
+    return sum(
+        2 if before == "double" else 1 for before, word in zip(["", *words], words, strict=False) if word in _DIGIT_WORDS
+    )
+
+
+def chosen(free: str, strict: str, digits: int) -> str:
+    """Which of two hearings stands: ``strict``, of digits only, if it is whole and ``free`` is much the same, else ``free``."""
+    alike = difflib.SequenceMatcher(None, free.split(), strict.split()).ratio() >= _MUCH_THE_SAME
+    return strict if alike and digits_in(strict) == digits else free
+
+
+class PocketsphinxEar:
+    """Listens to one call in the format ``audio`` with the models in ``folder`` (see ``pocketsphinx_models.prepare``)."""
+
+    def __init__(self, folder: Path, audio: AudioFormat, segmenter: SegmenterSettings | None = None) -> None:
+        self._folder = folder
+        self._config = pocketsphinx.Config(loglevel="FATAL", dict=str(folder / DICTIONARY), lm=None)
+        self._decoder = pocketsphinx.Decoder(self._config)
+        self._decoder.set_cmn(_FIRST_MEAN)
+        self._loaded: set[str] = set()
+        self._kind = self._decoding = "free"
+        self._load(self._kind)
+        self._utterance = bytearray()
+        self._mean = _FIRST_MEAN
+        self._converter = Converter(audio, _MODEL)
+        self._framer = Framer(_MODEL.frame_bytes)
+        self._segmenter = Segmenter(_MODEL.sample_rate_hz, segmenter)
+        self._samples_heard = 0
+        self._bytes_since_interim = 0
+        self._last_interim = ""
+
+    def expect(self, kind: str) -> None:
+        """What the dialogue expects from the next utterance on; an unknown kind is heard as free speech."""
+        self._kind = kind if (self._folder / language_model_file(kind)).is_file() else "free"
+        self._load(self._kind)
+
+    def hear(self, audio: bytes) -> list[Transcript]:
+        """Take audio of any length; returns what there is to report."""
+        reports: list[Transcript] = []
+        for frame in self._framer.push(self._converter.process(audio)):
+            for event in self._segmenter.push(frame):
+                if isinstance(event, SpeechEnded):
+                    reports += self._final()
+                    continue
+                if isinstance(event, SpeechStarted):
+                    self._begin()
+                reports += self._decode(event.audio)
+        return reports
+
+    def flush(self) -> list[Transcript]:
+        """End the utterance now."""
+        reports = self.hear(b"") if self._segmenter.speaking else []
+        return reports + (self._final() if self._segmenter.flush() else [])
+
+    def _load(self, kind: str) -> None:
+        if kind not in self._loaded:
+            file = str(self._folder / language_model_file(kind))
+            self._decoder.add_lm(kind, pocketsphinx.NGramModel(self._config, self._decoder.logmath, file))
+            self._loaded.add(kind)
+        if kind in _DIGITS and _strict(kind) not in self._loaded:
+            rules = DIGITS_GRAMMAR.read_bytes()
+            self._decoder.add_fsg(_strict(kind), self._decoder.parse_jsgf(rules, f"digits.{kind}"))
+            self._loaded.add(_strict(kind))
+
+    def _begin(self) -> None:
+        self._decoding = self._kind
+        self._mean = self._decoder.get_cmn()
+        self._decoder.activate_search(self._decoding)
+        self._decoder.start_utt()
+        self._utterance.clear()
+        self._bytes_since_interim = 0
+        self._last_interim = ""
+
+    def _decode(self, audio: bytes) -> list[Transcript]:
+        audio = self._with_hiss(audio)
+        self._utterance += audio
+        self._decoder.process_raw(audio)
+        self._bytes_since_interim += len(audio)
+        if self._bytes_since_interim < _MODEL.frame_bytes * _INTERIM_MS // 20:
+            return []
+        self._bytes_since_interim = 0
+        text = self._text()
+        if not text or text == self._last_interim:
+            return []
+        self._last_interim = text
+        return [Transcript(text, final=False)]
+
+    def _final(self) -> list[Transcript]:
+        self._decoder.end_utt()
+        text = self._text()
+        if text and self._decoding in _DIGITS:
+            text = chosen(text, self._heard_as_digits(), _DIGITS[self._decoding])
+        return [Transcript(text, final=True)] if text else []
+
+    def _heard_as_digits(self) -> str:
+        """The utterance once more, from the same average spectrum, with the grammar of digits."""
+        after = self._decoder.get_cmn()
+        self._decoder.set_cmn(self._mean)
+        self._decoder.activate_search(_strict(self._decoding))
+        self._decoder.start_utt()
+        for start in range(0, len(self._utterance), _MODEL.frame_bytes):
+            self._decoder.process_raw(bytes(self._utterance[start : start + _MODEL.frame_bytes]))
+        self._decoder.end_utt()
+        text = self._text()
+        self._decoder.set_cmn(after)
+        return text
+
+    def _text(self) -> str:
+        hypothesis = self._decoder.hyp()
+        return _VARIANT.sub("", hypothesis.hypstr) if hypothesis else ""
+
+    def _with_hiss(self, audio: bytes) -> bytes:
+        samples = np.frombuffer(audio, dtype="<i2")
+        start = self._samples_heard % len(_HISS)
+        self._samples_heard += len(samples)
+        hiss = np.take(_HISS, range(start, start + len(samples)), mode="wrap")
+        return bytes(np.clip(np.rint(samples + hiss), -32768, 32767).astype("<i2"))
