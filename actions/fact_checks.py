@@ -15,14 +15,22 @@ from throughline.errors import Unavailable
 
 
 class FactChecks:
-    """The checks of one turn. ``known`` are the facts before it; when the form ``begins`` the known ones are checked too."""
+    """The checks of one turn. ``known`` are the facts before it, ``asked`` is the open question; when the form ``begins`` the known
+    facts are checked too."""
 
     def __init__(
-        self, where: Situation, dispatcher: CollectingDispatcher, *, known: Mapping[str, Any], begins: bool
+        self,
+        where: Situation,
+        dispatcher: CollectingDispatcher,
+        *,
+        known: Mapping[str, Any],
+        asked: str | None,
+        begins: bool,
     ) -> None:
         self._where = where
         self._say = dispatcher.utter_message
         self._known = known
+        self._asked = asked
         self._begins = begins
 
     async def run(self, proposed: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,16 +136,17 @@ class FactChecks:
         """Say back, in the middle of the form, what replaced something we had and what we had not asked for."""
         if self._begins:
             return
-        asked = self._where.tracker.get_slot("requested_slot")
-        noted = {
-            slot: value
-            for slot, value in facts.items()
-            if value != self._known.get(slot)
-            and (slot != asked if self._known.get(slot) is None else self._known[slot] not in self._where.words.parts_of_day)
-        }
+        noted = {slot: value for slot, value in facts.items() if value != self._known.get(slot) and self._worth_saying(slot)}
         said = recap.in_one_breath(recap.told(noted), self._where.words, self._where.today)
         if said is not None:
             self._say(response="utter_noted", **both(fact=said))
+
+    def _worth_saying(self, slot: str) -> bool:
+        earlier = self._known.get(slot)
+        if earlier is None:
+            # What was asked for needs no echo, and a day or a window is said with the next question or the booking.
+            return slot != self._asked and not (slot == "visit_time" and self._asked == "visit_day")
+        return earlier not in self._where.words.parts_of_day
 
 
 def _is_day(value: Any) -> bool:

@@ -34,26 +34,39 @@ class ValidateFaultForm(Action):
     async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, _domain: object) -> list[Event]:
         """The facts after this message, or a rejection where it does not answer the form."""
         where = situation(tracker)
-        if where.in_form and _came_back(tracker):
+        begins = _begins(tracker)
+        if not begins and _came_back(tracker):
             return []
         said = _said(where)
         if answers.about_gas(said.text, where.business):
             # The form ends without another question, and safety comes before everything else.
             return [SlotSet("requested_slot", None), FollowupAction("action_gas_emergency")]
         before = slots_before_message(tracker)
-        if where.in_form and _is_digression(said, where):
+        if not begins and _is_digression(said, where):
             return [ActionExecutionRejected(FORM), *_put_back(where, before)]
-        known = recap.told(before)
-        told = _told(said, where, before)
-        checks = FactChecks(where, dispatcher, known=known, begins=not where.in_form)
+        # A fact of an earlier fault, withdrawn since the message came, is not known any more.
+        known = {slot: value for slot, value in recap.told(before).items() if tracker.get_slot(slot) is not None or not begins}
+        asked = None if begins else tracker.get_slot("requested_slot")
+        told = _told(said, where, before, asked)
+        checks = FactChecks(where, dispatcher, known=known, asked=asked, begins=begins)
         final = await checks.run({**known, **told})
         events = [SlotSet(slot, final.get(slot)) for slot in recap.FACTS if final.get(slot) != tracker.get_slot(slot)]
         if not events and told:
             # Nothing changed, but the question was answered: without an event Rasa would take it for a digression.
             events = [SlotSet(slot, final.get(slot)) for slot in told]
-        if not where.in_form:
+        if begins:
             events += [SlotSet("ui_booking", latest_message_name(where)), SlotSet("ui_handed_over", None)]
         return events
+
+
+def _begins(tracker: Tracker) -> bool:
+    """Whether the form began with the latest message."""
+    for event in reversed(tracker.events):
+        if event.get("event") == "user":
+            return False
+        if event.get("event") == "active_loop":
+            return bool(event.get("name") == FORM)
+    return False
 
 
 def _came_back(tracker: Tracker) -> bool:
@@ -90,22 +103,26 @@ def _put_back(where: Situation, before: dict[str, Any]) -> list[Event]:
     return events
 
 
-def _told(said: Said, where: Situation, before: dict[str, Any]) -> dict[str, Any]:
+def _told(said: Said, where: Situation, before: dict[str, Any], asked: str | None) -> dict[str, Any]:
     """The facts in the message: volunteered ones, and the answer to the open question."""
     told = answers.volunteered(said, before)
     if said.intent in ("urgent", "not_urgent"):
         told["urgent"] = said.intent == "urgent"
-    asked = where.tracker.get_slot("requested_slot") if where.in_form else None
     if not asked:
         return told
+    if asked in ("visit_day", "visit_time"):
+        choice = answers.choice(said, where.business)
+        if choice is not None:
+            # "The second one" is neither the second of the month nor one o'clock.
+            return {**told, asked: choice}
     if asked == "since" and "since" not in told and "visit_day" in told and said.intent != "correct":
         # "On Monday" tells when it began, because that was the question.
         del told["visit_day"]
         told.pop("visit_time", None)
         told["since"] = answers.bare(said.text, where.business)
         return told
-    if asked == "visit_day" and before.get("since") is not None:
-        told.pop("since", None)
+    if asked == "visit_day" and "since" in told and "visit_day" not in told and before.get("since") is not None:
+        told["visit_day"] = told.pop("since")  # a day that is past, which will be said
     if asked in _MISTAKEN and asked not in told and said.intent != "correct":
         _reassign(told, asked, said, where)
     if asked not in told:

@@ -43,9 +43,7 @@ class Assistant:
         os.environ["THROUGHLINE_SECRET"] = "a key for tests only"  # noqa: S105 - and for nothing else
         bootstrap.application.cache_clear()
         self.app = bootstrap.application()
-        log = (self._folder / "actions.log").open("wb")
-        command = [sys.executable, "-m", "rasa_sdk", "--actions", "actions", "--port", str(self._port)]
-        self._server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        self._server = self._start_actions()
         endpoints = AvailableEndpoints(
             action=EndpointConfig(f"http://localhost:{self._port}/webhook", enable_selective_domain=True)
         )
@@ -70,6 +68,11 @@ class Assistant:
     def actions_log(self) -> str:
         """What the action server has printed."""
         return (self._folder / "actions.log").read_text(errors="replace")
+
+    def _start_actions(self) -> subprocess.Popen[bytes]:
+        log = (self._folder / "actions.log").open("wb")
+        command = [sys.executable, "-m", "rasa_sdk", "--actions", "actions", "--port", str(self._port)]
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
     def _wait_for_actions(self) -> None:
         deadline = time.monotonic() + _READY_WITHIN_S

@@ -17,7 +17,8 @@ from throughline.domain.company import Business
 ANY = "any"  # the customer leaves the choice to us
 _FREE = ("problem", "since", "brand")
 _YES, _NO = ("affirm", "urgent"), ("deny", "not_urgent")
-_NO_ANSWER = ("affirm", "deny", "correct", "any_time")
+_CHOICE_WORDS = 5  # a choice from what was offered takes no more words than that
+_NO_ANSWER = ("affirm", "deny", "correct", "any_time", "urgent", "not_urgent")
 _BRAND_WORDS = 3
 _WORD = re.compile(r"[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?")
 
@@ -81,8 +82,16 @@ def answer(slot: str, said: Said, business: Business) -> Any:
         digits = re.sub(r"[\s-]", "", said.text)
         return digits if re.fullmatch(r"\d{5}", digits) else None
     if slot in ("visit_day", "visit_time"):
-        return _choice(said, business)
+        return _any(said, business)
     return None
+
+
+def choice(said: Said, business: Business) -> str | None:
+    """The ordinal by which a short answer chooses from what was offered ("the second one"); None if it is no such answer."""
+    words = re.findall(r"[\w']+", said.text.lower())
+    if len(words) > _CHOICE_WORDS or said.intent == "correct":
+        return None
+    return next((word for word in words if word in business.dialogue.ordinals), None)
 
 
 def name(text: str, business: Business) -> str | None:
@@ -137,7 +146,9 @@ def _urgent(said: Said) -> bool | None:
 def _free(slot: str, said: Said, business: Business) -> str | None:
     if said.intent == "dont_know":
         return business.words.unknown
-    if said.intent in _NO_ANSWER:
+    # "It's not cooling" sounds like a correction, but corrects nothing.
+    corrects_nothing = slot == "problem" and said.intent == "correct" and not said.entities
+    if said.intent in _NO_ANSWER and not corrects_nothing:
         return None
     others = [entity for other, entity in ENTITY_OF.items() if other != slot] + ["part_of_day", "code", "phone_number"]
     rest = bare(said.without(others), business)[: business.thresholds.answer_chars]
@@ -147,12 +158,7 @@ def _free(slot: str, said: Said, business: Business) -> str | None:
     return rest if words else None
 
 
-def _choice(said: Said, business: Business) -> str | None:
-    words = re.findall(r"[\w']+", said.text.lower())
-    plain = " ".join(words)
-    for ordinal in business.dialogue.ordinals:
-        if ordinal in words:
-            return ordinal
-    if said.intent in ("any_time", "urgent") or any(re.search(rf"\b{re.escape(either)}\b", plain) for either in business.dialogue.either):
-        return ANY
-    return None
+def _any(said: Said, business: Business) -> str | None:
+    plain = " ".join(re.findall(r"[\w']+", said.text.lower()))
+    free = any(re.search(rf"\b{re.escape(either)}\b", plain) for either in business.dialogue.either)
+    return ANY if free or said.intent in ("any_time", "urgent") else None

@@ -23,12 +23,12 @@ def digits(text: str) -> Said:
 
 
 def day(value: date, words: Words, today: date) -> Said:
-    """``Thursday, November 26`` and ``Thursday, November twenty sixth``; today and tomorrow say so first."""
+    """``Thursday, November 26`` and ``Thursday, November twenty sixth``; of today and tomorrow that is said too."""
     weekday, month = words.weekdays[WEEKDAYS[value.weekday()]], words.months[value.month - 1]
     shown = f"{weekday}, {month} {value.day}"
     near = {0: words.today, 1: words.tomorrow}.get((value - today).days)
     if near:
-        return Said(f"{near}, {shown}", f"{near}, {weekday}")
+        return Said(near.shown.format(value=shown), near.spoken.format(value=weekday))
     return Said(shown, f"{weekday}, {month} {words.ordinal_days[value.day - 1]}")
 
 
