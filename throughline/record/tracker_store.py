@@ -146,7 +146,7 @@ class RecordTrackerStore(TrackerStore):
         return DialogueStateTracker.from_events(sender_id, [*before, *events], self.domain.slots)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _class_of(type_name: str) -> Any:
     return Event.resolve_by_type(type_name)
 
