@@ -62,10 +62,10 @@ class SentenceFeaturizer(DenseFeaturizer, GraphComponent):
         return cls(config, execution_context.node_name, sentence_model.load())
 
     def process(self, messages: list[Message]) -> list[Message]:
-        """Add the features to each message that has words."""
+        """Add the features to each message that has more than blanks."""
         for message in messages:
             text, tokens = message.get(TEXT), message.get(TOKENS_NAMES[TEXT])
-            if text and tokens:
+            if text and text.strip() and tokens:
                 found = self._model.read(text)
                 words = found.of_spans([(token.start, token.end) for token in tokens])
                 self.add_features_to_message(words, found.sentence[np.newaxis, :], TEXT, message)

@@ -18,6 +18,7 @@ from rasa.engine.storage.resource import Resource
 from rasa.engine.validation import validate
 from rasa.nlu.tokenizers.whitespace_tokenizer import WhitespaceTokenizer
 from rasa.shared.core.events import SlotSet
+from rasa.shared.core.slots import AnySlot
 from rasa.shared.core.trackers import DialogueStateTracker
 from rasa.shared.data import TrainingType
 from rasa.shared.nlu.training_data.message import Message
@@ -140,19 +141,15 @@ def test_the_grammars_entities_come_in_rasas_form() -> None:
 
 
 def test_a_bare_answer_is_read_as_what_the_form_asked_for() -> None:
-    tracker = DialogueStateTracker("c_1", slots=None)
     reader = extractor(expects={"visit_time": "time"}, day_starts="07:00")
-    (before,) = reader.process([Message({"text": "2"})], tracker)
-    tracker.slots = {}
+    (before,) = reader.process([Message({"text": "2"})], DialogueStateTracker("c_1", slots=[_requested_slot()]))
     tracker = DialogueStateTracker.from_events("c_1", [SlotSet("requested_slot", "visit_time")], slots=[_requested_slot()])
     (asked,) = reader.process([Message({"text": "2"})], tracker)
     assert [(entity["entity"], entity["value"]) for entity in before.get("entities")] == [("number", 2)]
     assert [(entity["entity"], entity["value"]) for entity in asked.get("entities")] == [("time", "14:00")]
 
 
-def _requested_slot() -> Any:
-    from rasa.shared.core.slots import AnySlot
-
+def _requested_slot() -> AnySlot:
     return AnySlot("requested_slot", mappings=[{}], influence_conversation=False)
 
 
