@@ -35,7 +35,7 @@ class ChangeVisit(Action):
         before = recap.told(slots_before_message(tracker))
         message = tracker.latest_message or {}
         said = Said(str(message.get("text") or ""), where.intent, tuple(message.get("entities") or ()))
-        changes = {slot: value for slot, value in answers.volunteered(said, before).items() if value != before.get(slot)}
+        changes = {slot: value for slot, value in answers.volunteered(said, before, where.business).items() if value != before.get(slot)}
         restored = [SlotSet(slot, before.get(slot)) for slot in _OF_THE_VISIT if tracker.get_slot(slot) != before.get(slot)]
         if where.intent in ("stop", "urgent") or any(slot in _OF_THE_VISIT for slot in changes):
             await _pass_on(where, dispatcher)

@@ -105,7 +105,7 @@ def _put_back(where: Situation, before: dict[str, Any]) -> list[Event]:
 
 def _told(said: Said, where: Situation, before: dict[str, Any], asked: str | None) -> dict[str, Any]:
     """The facts in the message: volunteered ones, and the answer to the open question."""
-    told = answers.volunteered(said, before)
+    told = answers.volunteered(said, before, where.business)
     if said.intent in ("urgent", "not_urgent"):
         told["urgent"] = said.intent == "urgent"
     if not asked:

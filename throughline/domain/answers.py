@@ -56,9 +56,9 @@ class Said:
         return "".join([*kept, self.text[position:]])
 
 
-def volunteered(said: Said, previous: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts that the message's entities carry, whatever was asked. Where one kind was said twice ("not Thursday, Friday") the one
-    we did not know yet counts, the last of them."""
+def volunteered(said: Said, previous: Mapping[str, Any], business: Business) -> dict[str, Any]:
+    """The facts that the message carries, whatever was asked. Where one kind was said twice ("not Thursday, Friday") the one we did not
+    know yet counts, the last of them."""
     found = {}
     for slot, entity in ENTITY_OF.items():
         values = [value for value in said.values(entity) if value is not None]
@@ -67,6 +67,9 @@ def volunteered(said: Said, previous: Mapping[str, Any]) -> dict[str, Any]:
             found[slot] = (news or values)[-1]
     if "visit_time" not in found and said.values("part_of_day"):
         found["visit_time"] = said.values("part_of_day")[-1]
+    introduced = _introduced_name(said, str(found.get("customer_name") or ""), business)
+    if introduced:
+        found["customer_name"] = introduced
     return found
 
 
@@ -134,6 +137,30 @@ def about_gas(text: str, business: Business) -> bool:
     """Whether the message is about gas, whatever the understanding made of it."""
     plain = " ".join(re.findall(r"[\w']+", text.lower()))
     return any(re.search(rf"\b{re.escape(words)}\b", plain) for words in business.dialogue.gas_words)
+
+
+def _introduced_name(said: Said, part: str, business: Business) -> str | None:
+    """The name that follows "my name is", or "I'm" where ``part`` of it was found: all of it, also what was not recognised as a name."""
+    openings = business.dialogue.name_openings + (business.dialogue.name_openings_perhaps if part else ())
+    for opening in openings:
+        for match in re.finditer(rf"\b{re.escape(opening)}\s+", said.text, re.IGNORECASE):
+            words = _leading_name(said.text[match.end() :], business)
+            if words and part.lower() in " ".join(words).lower():
+                return name(" ".join(words), business)
+    return None
+
+
+def _leading_name(text: str, business: Business) -> list[str]:
+    """The words at the beginning of ``text`` that may be a name, up to a comma, a digit, or a word that no name contains."""
+    words = []
+    for word in text.split():
+        bare_word = word.rstrip(",.;!?")
+        if not _WORD.fullmatch(bare_word) or bare_word.lower() in business.dialogue.not_a_name:
+            break
+        words.append(bare_word)
+        if bare_word != word:
+            break
+    return words if len(words) <= business.thresholds.name_words else []
 
 
 def _urgent(said: Said) -> bool | None:

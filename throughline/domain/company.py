@@ -136,6 +136,8 @@ class Dialogue:
     guess_confidence: float = field(metadata=doc("A guess below this is not asked about.", minimum=0, maximum=1))
     openings: tuple[str, ...] = field(metadata=doc("How free answers begin, which is no part of them."))
     closings: tuple[str, ...] = field(metadata=doc("How free answers end, which is no part of them."))
+    name_openings: tuple[str, ...] = field(metadata=doc("What a name follows."))
+    name_openings_perhaps: tuple[str, ...] = field(metadata=doc("What a name follows where a part of it was found there."))
     not_a_name: tuple[str, ...] = field(metadata=doc("Words that no name contains."))
     ordinals: dict[str, int] = field(metadata=doc("Words that choose from what was offered: 1 the first, -1 the last."))
     either: tuple[str, ...] = field(metadata=doc("Words that leave the choice to us."))

@@ -1,0 +1,215 @@
+"""The dialogue as customers have it: the trained model, the real runner, the real actions and a record, talked to in words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import date, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.talk import Assistant, Customer
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+# What any reply to gas must say, whatever the wording around it.
+_SAFETY = ("leave the building", "outside")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def assistant(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Assistant]:
+    """One assistant for all of them."""
+    running = Assistant(tmp_path_factory.mktemp("dialogue"))
+    await running.start()
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+def customer(assistant: Assistant) -> Customer:
+    """Somebody new, in the chat."""
+    return Customer(assistant)
+
+
+def weekday_ahead(days: int) -> date:
+    """A working day of the company at least ``days`` from now that is no holiday, Monday to Friday."""
+    day = datetime.now(timezone.utc).astimezone(ZoneInfo("America/Los_Angeles")).date() + timedelta(days=days)
+    while day.weekday() > 4 or day.strftime("%m-%d") in ("12-25", "01-01", "07-04"):
+        day += timedelta(days=1)
+    return day
+
+
+def said(day: date) -> str:
+    """The day as a customer says it."""
+    return f"{day:%B} {day.day}"
+
+
+async def test_what_was_said_in_chat_is_not_asked_again_on_the_phone(assistant: Assistant, customer: Customer) -> None:
+    day = weekday_ahead(3)
+    await customer.says("my washing machine leaks")
+    await customer.says(f"I'm Dana Reyes in 97201, {said(day)} would be good")
+    assert customer.facts() == {
+        "appliance": "washing machine",
+        "problem": "leaks",
+        "customer_name": "Dana Reyes",
+        "postcode": "97201",
+        "visit_day": day.isoformat(),
+    }
+
+    greeting = await customer.calls()
+    assert "Dana" in greeting
+    assert "washing machine" in greeting
+    assert "9 7 2 0 1" in greeting
+    asked = [customer.asked]
+    for answer in ("bosch", "since yesterday", "it can wait"):
+        await customer.says(answer)
+        asked.append(customer.asked)
+    confirmed = await customer.says("in the morning")
+
+    assert asked == ["brand", "since", "urgent", "visit_time"], "only what was open is asked"
+    visits = assistant.app.record.calendar.visits_of(customer.contact_id)
+    cases = assistant.app.record.crm.cases_of(customer.contact_id)
+    assert [visit.slot.start.astimezone(ZoneInfo("America/Los_Angeles")).date() for visit in visits] == [day]
+    assert len(cases) == 1
+    assert "washing machine" in cases[0].subject
+    assert any("leaks" in line["text"] for line in cases[0].details["conversation"])
+    reference = visits[0].reference
+    assert " ".join(reference[:3]) in confirmed, "the reference is said digit by digit"
+    assert [outcome.kind for outcome in assistant.app.record.outcomes(customer.contact_id)] == ["visit_booked"]
+
+    assert reference in await _in_chat(customer, "when is my visit")
+
+
+async def _in_chat(customer: Customer, text: str) -> str:
+    customer.returns_to_chat()
+    return await customer.says(text)
+
+
+async def test_a_code_from_the_chat_finds_the_conversation_again(customer: Customer) -> None:
+    await customer.says("my dryer doesn't heat")
+    offer = await customer.says("can I continue by phone")
+    code = "".join(character for character in offer.split("code:")[1].split(".")[0] if character.isdigit())
+    assert len(code) == 8
+    known = customer.contact_id
+
+    welcome = await customer.calls(known=False)
+    assert "code" in welcome
+    wrong = "00000000" if code != "00000000" else "11111111"
+    assert "doesn't match" in await customer.says(wrong)
+    greeting = await customer.says(" ".join(code))
+
+    assert customer.contact_id == known
+    assert "dryer" in greeting
+    assert customer.asked == "brand"
+
+    await customer.calls(known=False)
+    assert "used" in await customer.says(code)
+
+
+@pytest.mark.parametrize("words", ["i smell gas", "the stove smells of gas", "we have a gas leak", "it smells like rotten eggs in here"])
+@pytest.mark.parametrize("in_form", [False, True])
+async def test_gas_comes_before_everything(assistant: Assistant, customer: Customer, words: str, in_form: bool) -> None:
+    if in_form:
+        await customer.says("my dishwasher won't drain")
+        assert customer.asked
+    reply = (await customer.says(words)).lower()
+    assert all(part in reply for part in _SAFETY)
+    assert customer.asked is None, "never a form"
+    assert [handoff.kind for handoff in assistant.app.record.handoffs(customer.contact_id)] == ["emergency"]
+
+
+async def test_a_person_gets_everything_that_was_said(assistant: Assistant, customer: Customer) -> None:
+    await customer.says("my furnace won't start")
+    await customer.says("I want to talk to a person")
+    (handoff,) = assistant.app.record.handoffs(customer.contact_id)
+    assert {fact["slot"]: fact["value"] for fact in handoff.packet["facts"]} == {"appliance": "furnace", "problem": "won't start"}
+    assert handoff.packet["open_question"] == "brand"
+    assert [line["text"] for line in handoff.packet["transcript"] if line["who"] == "customer"] == [
+        "my furnace won't start",
+        "I want to talk to a person",
+    ]
+    assert customer.asked is None
+    assert "colleague" in await customer.calls()
+
+
+@pytest.mark.parametrize(
+    ("correction", "slot", "value"),
+    [
+        ("no, the dryer", "appliance", "dryer"),
+        ("sorry my zip is 97209", "postcode", "97209"),
+        ("no my name is Marta Kowalski", "customer_name", "Marta Kowalski"),
+    ],
+)
+async def test_a_fact_is_corrected_and_the_question_stays(customer: Customer, correction: str, slot: str, value: str) -> None:
+    await customer.says("my washing machine leaks")
+    await customer.says("I'm Dana Reyes in 97201")
+    asked = customer.asked
+    reply = await customer.says(correction)
+    assert customer.facts()[slot] == value
+    assert value in reply
+    assert customer.asked == asked
+
+
+async def test_a_question_in_between_is_answered_and_the_open_one_put_again(customer: Customer) -> None:
+    await customer.says("my oven doesn't heat")
+    question = (await customer.says("what?")).splitlines()[-1]
+    assert question
+    for words, part in [("how much is it?", "$89"), ("when are you open", "7:30"), ("do you come to 97301", "Salem")]:
+        reply = await customer.says(words)
+        assert part in reply
+        assert "oven" in reply.splitlines()[-1], "the open question comes last"
+        assert customer.asked == "brand"
+    assert customer.facts()["postcode"] == "97301", "what was said in a question is known too"
+
+
+async def test_not_understood_three_times_leads_to_a_person(assistant: Assistant, customer: Customer) -> None:
+    for words in ("asdf qwer zxcv", "blub blub", "foo bar baz"):
+        await customer.says(words)
+    assert [handoff.reason for handoff in assistant.app.record.handoffs(customer.contact_id)] == ["not_understood"]
+
+
+async def test_outside_the_area_is_said_at_once_and_leaves_a_way_out(customer: Customer) -> None:
+    await customer.says("my dryer doesn't heat")
+    reply = await customer.says("I'm Tom Baker in 90210")
+    assert "outside" in reply
+    assert "person" in reply
+    assert "postcode" not in customer.facts()
+
+
+async def test_waiting_and_parting_leave_the_question_open(customer: Customer) -> None:
+    await customer.says("my washing machine leaks")
+    await customer.calls()
+    assert "take your time" in await customer.says("hold on")
+    assert customer.asked == "brand"
+    await customer.says("miele")
+    await customer.says("goodbye")
+    assert customer.last.end_session
+    customer.returns_to_chat()
+    await customer.says("two days ago")
+    assert customer.facts()["brand"] == "Miele"
+    assert customer.asked == "urgent"
+
+
+async def test_another_fault_after_the_visit_begins_anew(assistant: Assistant, customer: Customer) -> None:
+    await customer.says(f"my dryer doesn't heat, it's a Bosch. I'm Ana Ruiz in 97214, {said(weekday_ahead(4))} at ten")
+    while customer.asked in ("since", "urgent", "visit_time", "problem", "brand"):
+        answers = {"since": "yesterday", "urgent": "no", "visit_time": "any time", "problem": "no heat", "brand": "bosch"}
+        await customer.says(answers[customer.asked])
+    assert len(assistant.app.record.calendar.visits_of(customer.contact_id)) == 1
+    await customer.says("my oven is broken too")
+    assert customer.asked in ("problem", "brand")
+    assert customer.facts()["appliance"] == "oven"
+    assert "visit_day" not in customer.facts()
+    assert customer.facts()["customer_name"] == "Ana Ruiz"
+
+
+async def test_a_change_after_the_booking_goes_to_a_person_and_the_visit_stands(assistant: Assistant, customer: Customer) -> None:
+    await customer.says(f"my dryer doesn't heat, it's a Bosch. I'm Ana Ruiz in 97214, {said(weekday_ahead(5))} at ten")
+    while customer.asked in ("since", "urgent", "visit_time", "problem", "brand"):
+        answers = {"since": "yesterday", "urgent": "no", "visit_time": "any time", "problem": "no heat", "brand": "bosch"}
+        await customer.says(answers[customer.asked])
+    (visit,) = assistant.app.record.calendar.visits_of(customer.contact_id)
+    await customer.says(f"can we make it {said(weekday_ahead(7))} instead")
+    assert [handoff.kind for handoff in assistant.app.record.handoffs(customer.contact_id)] == ["change_visit"]
+    assert assistant.app.record.calendar.visits_of(customer.contact_id) == [visit]

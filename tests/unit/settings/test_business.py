@@ -1,0 +1,86 @@
+"""data/business as it ships, and what an editor is told when it is wrong."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from throughline.errors import ConfigurationError
+from throughline.settings.business import load_business
+
+pytestmark = pytest.mark.unit
+
+SHIPPED = Path("data/business")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(SHIPPED, tmp_path / "business"))
+
+
+def spoil(folder: Path, name: str, old: str, new: str) -> None:
+    file = folder / name
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+def test_what_ships_is_right() -> None:
+    business = load_business(SHIPPED)
+    assert business.territory_of("97201") is not None
+    assert business.territory_of("10001") is None
+    for service in business.services.values():
+        served = [one.name for one in business.territories if business.qualified(service.appliance, one)]
+        assert served == [one.name for one in business.territories], f"nobody repairs a {service.appliance} in some territory"
+
+
+def test_the_page_is_told_what_it_shows() -> None:
+    facts = load_business(SHIPPED).public_facts()
+    assert facts["hours"][0] == {"days": "Monday\N{EN DASH}Friday", "opens": "07:30", "closes": "18:00"}
+    assert facts["prices"][0] == {"name": "Visit of a technician", "price": "$89"}
+    assert "Portland, OR" in facts["territories"]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "where", "what"),
+    [
+        ("company.yml", "America/Los_Angeles", "Mars/Olympus", "company.yml:6 timezone", "no time zone"),
+        ("company.yml", '"+15035550142"', '"555-0142"', "company.yml:4 phone", "not E.164"),
+        ("hours.yml", '"18:00"}', '"25:00"}', "hours.yml:3 office[0]", "can't be read"),
+        ("hours.yml", '"07:30"', '"19:30"', "hours.yml:3 office[0]", "closes before it opens"),
+        ("hours.yml", '"07-04"', '"4 July"', "closed", "no day of the year"),
+        ("hours.yml", "monday, tuesday", "mnday, tuesday", "hours.yml:3 office.days", "mnday"),
+        ("prices.yml", "callout: 89", "callout: free", "prices.yml:2 callout", "whole number"),
+        ("prices.yml", "  dryer: {low: 140, high: 320}\n", "", "prices.yml", "dryer"),
+        ("prices.yml", "{low: 140, high: 320}", "{low: 400, high: 320}", "prices.yml", "low above its high"),
+        ("territories.yml", '["973"]', '["97x"]', "territories.yml:4", "begins no ZIP code"),
+        ("services.yml", "minutes: 90}", "minutes: 5}", "services.yml:3", "5"),
+        ("technicians.yml", "skills: [laundry, kitchen]", "skills: [laundry, plumbing]", "technicians.yml:3", "plumbing"),
+        ("technicians.yml", "[Portland, Vancouver]", "[Portland, Boise]", "technicians.yml:3", "Boise"),
+        ("thresholds.yml", "days_ahead: 14", "day_ahead: 14", "thresholds.yml", "not a known key"),
+        ("phone.yml", "urgent: yes_no", "urgent: maybe", "expects", "maybe"),
+        ("words.yml", "months: [January, ", "months: [", "words.yml", "11 entries"),
+    ],
+)
+def test_each_fault_is_told_with_its_place_and_mend(
+    folder: Path, name: str, old: str, new: str, where: str, what: str
+) -> None:
+    spoil(folder, name, old, new)
+    with pytest.raises(ConfigurationError) as raised:
+        load_business(folder)
+    fitting = [problem for problem in raised.value.problems if where in problem.where and what in f"{problem.where} {problem.what}"]
+    assert fitting, [str(problem) for problem in raised.value.problems]
+    assert all(problem.mend for problem in raised.value.problems)
+
+
+def test_all_faults_are_told_at_once(folder: Path) -> None:
+    spoil(folder, "company.yml", "America/Los_Angeles", "Mars/Olympus")
+    spoil(folder, "prices.yml", "callout: 89", "callout: -1")
+    (folder / "hours.yml").unlink()
+    with pytest.raises(ConfigurationError) as raised:
+        load_business(folder)
+    files = {Path(problem.where.split(":")[0].split(" ")[0]).name for problem in raised.value.problems}
+    assert files == {"company.yml", "prices.yml", "hours.yml"}
