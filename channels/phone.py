@@ -166,7 +166,9 @@ class PhoneLine:
         if not start.token or len(start.token) > _MAX_TOKEN_CHARS:
             raise Rejected("unknown_token")
         token = await self._record.call(self._record.redeem_call_token, str(start.token))
-        contact_id = token.contact_id or await self._record.call(self._record.create_contact)
+        contact_id = token.contact_id
+        if contact_id is None:
+            contact_id = await self._record.call(self._record.create_contact)
         # Only the page that holds the chat's secret gets a token with a contact in it.
         assurance = Assurance.POSSESSED if token.contact_id else Assurance.ANONYMOUS
         detail = {"origin": token.origin, "chat_session_id": token.chat_session_id, "call_sid": start.call_sid}

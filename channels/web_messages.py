@@ -51,17 +51,17 @@ def safe_address(address: Any) -> str | None:
     """``address`` if a browser may be sent there (http, https, mailto, tel, or a path on this site), else None."""
     if not isinstance(address, str):
         return None
-    address = str(_CONTROL.sub("", address)).strip()
-    if not address or re.search(r"\s", address):
+    cleaned: str = _CONTROL.sub("", address).strip()
+    if not cleaned or re.search(r"\s", cleaned):
         return None
     try:
-        scheme = urlsplit(address).scheme.lower()
+        scheme = urlsplit(cleaned).scheme.lower()
     except ValueError:
         return None
     if scheme in _SAFE_SCHEMES:
-        return address
-    is_path = address.startswith("/") and not address.startswith(("//", "/\\"))
-    return address if is_path else None
+        return cleaned
+    is_path = cleaned.startswith("/") and not cleaned.startswith(("//", "/\\"))
+    return cleaned if is_path else None
 
 
 def safe_text(text: str) -> str:

@@ -46,7 +46,7 @@ def up(*, host: str, port: int, actions_port: int, logs: Path) -> int:
     started: list[Started] = []
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     try:
-        rasa = [sys.executable, "-m", "rasa", "run", "-i", host, "-p", str(port), "-m", str(model)]
+        rasa = [sys.executable, "-m", "channels.serve", "run", "-i", host, "-p", str(port), "-m", str(model)]
         actions = [sys.executable, "-m", "rasa_sdk", "--actions", "actions", "-p", str(actions_port)]
         started.append(_start("rasa", [*rasa, "--endpoints", _endpoints(actions_port)], environment, logs))
         # Whoever reaches the action server can read and book without being asked who they are: this machine only.
