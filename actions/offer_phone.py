@@ -5,6 +5,7 @@ from __future__ import annotations
 from rasa_sdk import Action, Tracker
 from rasa_sdk.executor import CollectingDispatcher
 
+from actions.one_time_code import one_time_code
 from actions.situation import Event, both, situation, stays_open
 from throughline import log
 from throughline.domain import speakable
@@ -28,10 +29,7 @@ class OfferPhone(Action):
             return stays_open(where)
         phone, ttl_s = where.business.company.phone_shown, where.settings.codes.code_ttl_s
         try:
-            if where.session_id is None:
-                raise Rejected("no_session", "a code belongs to a visit of ours")
-            record = where.app.record
-            code = await where.bounded(record.call(record.issue_code, where.contact_id, where.session_id, ttl_s=ttl_s))
+            code = await one_time_code(where)
         except (Unavailable, Rejected) as error:
             _log.error("code.not_issued", error=str(error))
             dispatcher.utter_message(response="utter_offer_phone_unavailable", company_phone=phone)

@@ -1,4 +1,4 @@
-"""Takes the one-time code from the chat: the call and the chat become one conversation, and go on where it stood."""
+"""Takes the one-time code from the other channel: the two become one conversation, and go on where it stood."""
 
 from __future__ import annotations
 
@@ -31,9 +31,6 @@ class RedeemCode(Action):
         """Redeem it and ask the server to merge. An open question stays open."""
         where = situation(tracker)
         code = next(iter(tracker.get_latest_entity_values("code")), None)
-        if not where.by_phone:
-            dispatcher.utter_message(response="utter_code_chat")
-            return stays_open(where)
         if code is None or where.session_id is None:
             dispatcher.utter_message(response="utter_code_ask")
             return stays_open(where)

@@ -1,0 +1,35 @@
+"""Offers to go on in the chat: a one-time code that finds this conversation again when it is typed there."""
+
+from __future__ import annotations
+
+from rasa_sdk import Action, Tracker
+from rasa_sdk.executor import CollectingDispatcher
+
+from actions.one_time_code import one_time_code
+from actions.situation import Event, both, situation, stays_open
+from throughline import log
+from throughline.domain import speakable
+from throughline.errors import Rejected, Unavailable
+
+_log = log.get_logger("actions")
+
+
+class OfferChat(Action):
+    """``move_to_chat``."""
+
+    def name(self) -> str:
+        """As in domain.yml."""
+        return "action_offer_chat"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, _domain: object) -> list[Event]:
+        """Issue a code and say what to do with it. An open question stays open."""
+        where = situation(tracker)
+        try:
+            code = await one_time_code(where)
+        except (Unavailable, Rejected) as error:
+            _log.error("code.not_issued", error=str(error))
+            dispatcher.utter_message(response="utter_offer_chat_unavailable")
+            return stays_open(where)
+        minutes = where.settings.codes.code_ttl_s // 60
+        dispatcher.utter_message(response="utter_offer_chat", code_minutes=minutes, **both(code=speakable.digits(code)))
+        return stays_open(where)
