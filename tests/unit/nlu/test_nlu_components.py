@@ -47,12 +47,18 @@ class Pipeline:
         self.storage = LocalModelStorage(folder)
         self.resource = Resource("classifier")
         self.tokenizer = WhitespaceTokenizer(WhitespaceTokenizer.get_default_config())
-        config = SentenceFeaturizer.get_default_config()
-        self.featurizer = SentenceFeaturizer.create(config, self.storage, Resource("featurizer"), CONTEXT)
+        self.words = Resource("featurizer")
+        self.featurizer_config = SentenceFeaturizer.get_default_config()
+
+    @property
+    def featurizer(self) -> SentenceFeaturizer:
+        return SentenceFeaturizer.load(self.featurizer_config, self.storage, self.words, CONTEXT)
 
     def train(self, examples: dict[str, list[str]], **config: Any) -> None:
         messages = [Message.build(text, intent) for intent, texts in examples.items() for text in texts]
-        data = self.featurizer.process_training_data(self.tokenizer.process_training_data(TrainingData(messages)))
+        data = self.tokenizer.process_training_data(TrainingData(messages))
+        SentenceFeaturizer.create(self.featurizer_config, self.storage, self.words, CONTEXT).train(data)
+        data = self.featurizer.process_training_data(data)
         made = {**HybridIntentClassifier.get_default_config(), **config}
         HybridIntentClassifier.create(made, self.storage, self.resource, CONTEXT).train(data)
 
@@ -121,7 +127,17 @@ def test_training_without_two_intents_is_refused_with_its_mend(tmp_path: Path) -
 def test_words_get_a_vector_each(pipeline: Pipeline) -> None:
     (message,) = pipeline.featurizer.process(pipeline.tokenizer.process([Message({"text": "my dishwasher squeaks"})]))
     words, sentence = message.get_dense_features("text")
-    assert words.features.shape == (3, 384)
+    assert words.features.shape == (3, 32)
+    assert sentence.features.shape == (1, 384)
+
+
+def test_without_word_dimensions_only_the_sentence_has_a_vector(tmp_path: Path) -> None:
+    untouched = Pipeline(tmp_path)
+    untouched.featurizer_config["word_dimensions"] = 0
+    untouched.train(EXAMPLES)
+    (message,) = untouched.featurizer.process(untouched.tokenizer.process([Message({"text": "my dishwasher squeaks"})]))
+    words, sentence = message.get_dense_features("text")
+    assert words is None
     assert sentence.features.shape == (1, 384)
 
 
