@@ -1,7 +1,8 @@
-"""Reads the grammar of expected answers (grammars/*.jsgf) and lists the sentences it allows.
+"""Reads the grammar of expected answers (grammars/spoken.jsgf) and lists the sentences it allows, each with its probability.
 
 The part of JSGF 1.0 that a list of phrases needs: rules, alternatives ``a | b``, groups ``( )``, options ``[ ]``, comments; no
-weights, tags, imports or repetition. ``@name`` stands for a list given by the caller. Source: W3C note "JSpeech Grammar Format",
+weights, tags, imports or repetition. Alternatives are equally likely and an option is taken half the time, so that a rule with
+many forms of one thing (dates) does not crowd out another (weekdays). ``@name`` stands for a list given by the caller. Source: W3C note "JSpeech Grammar Format",
 5 June 2000.
 """
 
@@ -23,10 +24,10 @@ class Grammar:
     rules: Mapping[str, Sequence[str]]
     public: tuple[str, ...]
 
-    def sentences(self, rule: str, lists: Mapping[str, Sequence[str]] | None = None) -> list[str]:
-        """Every sentence ``rule`` allows, each once, in the order of the grammar. Raises ValueError for a faulty rule."""
+    def sentences(self, rule: str, lists: Mapping[str, Sequence[str]] | None = None) -> dict[str, float]:
+        """Every sentence ``rule`` allows, with its probability. Raises ValueError for a faulty rule."""
         found = _Expansion(self.rules, lists or {}).of_rule(rule)
-        return list(dict.fromkeys(" ".join(words) for words in found if words))
+        return {" ".join(words): share for words, share in found.items() if words}
 
 
 def parse(text: str) -> Grammar:
@@ -44,6 +45,7 @@ def parse(text: str) -> Grammar:
 
 
 _Words = tuple[str, ...]
+_Phrases = dict[_Words, float]  # what may be said in a place, with the probability of each
 
 
 class _Expansion:
@@ -52,10 +54,10 @@ class _Expansion:
     def __init__(self, rules: Mapping[str, Sequence[str]], lists: Mapping[str, Sequence[str]]) -> None:
         self._rules = rules
         self._lists = lists
-        self._known: dict[str, list[_Words]] = {}
+        self._known: dict[str, _Phrases] = {}
         self._open: list[str] = []
 
-    def of_rule(self, name: str) -> list[_Words]:
+    def of_rule(self, name: str) -> _Phrases:
         if name in self._known:
             return self._known[name]
         if name not in self._rules:
@@ -71,30 +73,45 @@ class _Expansion:
         self._known[name] = expanded
         return expanded
 
-    def _alternatives(self, tokens: Iterator[str], closing: str, rule: str) -> list[_Words]:
+    def _alternatives(self, tokens: Iterator[str], closing: str, rule: str) -> _Phrases:
         """Up to the token ``closing``, which is taken."""
-        found: list[_Words] = []
-        sequence: list[_Words] = [()]
+        found: list[_Phrases] = []
+        sequence: _Phrases = {(): 1.0}
         for token in tokens:
             if token == closing:
-                return found + sequence
+                return _either([*found, sequence])
             if token == "|":  # noqa: S105 - a token of the grammar
-                found += sequence
-                sequence = [()]
+                found.append(sequence)
+                sequence = {(): 1.0}
             else:
-                items = self._item(token, tokens, rule)
-                sequence = [before + after for before in sequence for after in items]
+                sequence = _both(sequence, self._item(token, tokens, rule))
         raise ValueError(f"the rule <{rule}> leaves a bracket open")
 
-    def _item(self, token: str, tokens: Iterator[str], rule: str) -> list[_Words]:
+    def _item(self, token: str, tokens: Iterator[str], rule: str) -> _Phrases:
         if token == "(":  # noqa: S105 - a token of the grammar
             return self._alternatives(tokens, ")", rule)
         if token == "[":  # noqa: S105 - a token of the grammar
-            return [(), *self._alternatives(tokens, "]", rule)]
+            return _either([{(): 1.0}, self._alternatives(tokens, "]", rule)])
         if token in (")", "]"):
             raise ValueError(f"the rule <{rule}> closes a bracket it did not open")
         if token.startswith("<"):
             return self.of_rule(token[1:-1])
         if token.startswith("@"):
-            return [tuple(entry.split()) for entry in self._lists.get(token[1:], ())]
-        return [(token,)]
+            return _either([{tuple(entry.split()): 1.0} for entry in self._lists.get(token[1:], ())])
+        return {(token,): 1.0}
+
+
+def _either(choices: Sequence[_Phrases]) -> _Phrases:
+    merged: _Phrases = {}
+    for phrases in choices:
+        for words, share in phrases.items():
+            merged[words] = merged.get(words, 0.0) + share / len(choices)
+    return merged
+
+
+def _both(first: _Phrases, second: _Phrases) -> _Phrases:
+    joined: _Phrases = {}
+    for before, share_before in first.items():
+        for after, share_after in second.items():
+            joined[before + after] = joined.get(before + after, 0.0) + share_before * share_after
+    return joined

@@ -78,9 +78,9 @@ def _digest(training_data: Path) -> str:
 def _make(training: training_sentences.TrainingSentences, cmudict: Path, folder: Path) -> None:
     rules = grammar.parse((_GRAMMARS / "spoken.jsgf").read_text(encoding="utf-8"))
     names = _names(training.values.get(_PERSON, ()))
-    expected = {kind: rules.sentences(kind, names) if kind in rules.public else [] for kind in EXPECTATIONS}
+    expected = {kind: rules.sentences(kind, names) if kind in rules.public else {} for kind in EXPECTATIONS}
     words = {word for said in (training.sentences, *expected.values()) for sentence in said for word in sentence.split()}
-    pronunciations = pronounce(words, cmudict)
+    pronunciations = pronounce(words, cmudict, read_too=set(names["first_name"] + names["last_name"]))
     (folder / DICTIONARY).write_text(dictionary(pronunciations), encoding="utf-8")
     for kind, sentences in expected.items():
         weights = {
@@ -92,7 +92,7 @@ def _make(training: training_sentences.TrainingSentences, cmudict: Path, folder:
     _log.info("speech.models_made", words=len(pronunciations), sentences=len(training.sentences))
 
 
-def _names(known: Sequence[str]) -> Mapping[str, list[str]]:
+def _names(known: Sequence[str]) -> dict[str, list[str]]:
     """Frequent US names (Census Bureau and Social Security lists), and those the training data mentions."""
     lists = {name: (_GRAMMARS / f"{name}.txt").read_text(encoding="utf-8").split() for name in ("first_name", "last_name")}
     for person in known:
@@ -102,14 +102,13 @@ def _names(known: Sequence[str]) -> Mapping[str, list[str]]:
     unique = {name: list(dict.fromkeys(entries)) for name, entries in lists.items()}
     last_names = itertools.cycle(unique["last_name"])
     pairs = [f"{first} {last}" for first in unique["first_name"] for last in itertools.islice(last_names, _PAIRS)]
-    return {**unique, "full_name": pairs}
+    return {**unique, "full_name": list(dict.fromkeys([*known, *pairs]))}
 
 
-def mixed(general: Mapping[str, float], expected: Sequence[str], share: float) -> dict[str, float]:
-    """``general`` with ``expected`` sentences added, all alike, so that these have ``share`` of the whole weight."""
+def mixed(general: Mapping[str, float], expected: Mapping[str, float], share: float) -> dict[str, float]:
+    """``general`` with the ``expected`` sentences (with their probabilities), which together have ``share`` of the whole weight."""
     weights = dict(general)
-    if expected:
-        each = sum(general.values()) * share / (1 - share) / len(expected)
-        for sentence in expected:
-            weights[sentence] = weights.get(sentence, 0.0) + each
+    whole = sum(general.values()) * share / (1 - share)
+    for sentence, probability in expected.items():
+        weights[sentence] = weights.get(sentence, 0.0) + whole * probability
     return weights

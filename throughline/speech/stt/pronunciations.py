@@ -7,7 +7,7 @@ phones without stress). Without espeak-ng such words cannot be heard, and ``pron
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from throughline import log
@@ -37,17 +37,22 @@ _PHONES: Mapping[str, str] = {
 _LONGEST = max(map(len, _PHONES))
 
 
-def pronounce(words: Iterable[str], cmudict: Path) -> dict[str, list[str]]:
-    """Each word's pronunciations ("D EY N AH"). Words nobody knows how to say are left out, and their number is logged."""
+def pronounce(words: Iterable[str], cmudict: Path, read_too: Collection[str] = ()) -> dict[str, list[str]]:
+    """Each word's pronunciations ("D EY N AH"). Words nobody knows how to say are left out, and their number is logged.
+
+    ``read_too``: words, such as names, that may well be said otherwise than the dictionary has it, so espeak-ng's reading counts
+    beside it.
+    """
     wanted = set(words)
     found = {word: list(variants) for word, variants in ADDED.items() if word in wanted}
     for word, phones in _entries(cmudict):
         if word in wanted and word not in ADDED:
             found.setdefault(word, []).append(phones)
-    missing = sorted(wanted - found.keys())
-    for word in missing:
-        if phones := _read_aloud(word):
-            found[word] = [phones]
+    for word in sorted(wanted):
+        if word not in found or word in read_too:
+            phones = _read_aloud(word)
+            if phones and phones not in found.get(word, []):
+                found.setdefault(word, []).append(phones)
     silent = sorted(wanted - found.keys())
     if silent:
         _log.warning("speech.words_without_pronunciation", count=len(silent), first=silent[0])

@@ -16,6 +16,9 @@ import webrtcvad
 from throughline.domain.transcripts import FRAME_MS
 
 
+_SETTLING_MS = 100  # webrtcvad takes the very first frames for speech, whatever they hold
+
+
 @dataclass(frozen=True)
 class SegmenterSettings:
     """Lengths in milliseconds, multiples of a frame. ``aggressiveness`` 0..3: how readily webrtcvad says "no speech"."""
@@ -63,6 +66,7 @@ class Segmenter:
         self._recent: deque[bool] = deque(maxlen=window)
         self._before: deque[bytes] = deque(maxlen=window + self._settings.pre_roll_ms // FRAME_MS)
         self._pause: list[bytes] = []
+        self._settling_ms = _SETTLING_MS
         self._speaking = False
         self._silent_ms = 0
         self._length_ms = 0
@@ -84,7 +88,8 @@ class Segmenter:
         return self._end() if self._speaking else []
 
     def _waiting(self, frame: bytes, is_speech: bool) -> list[SpeechEvent]:
-        self._recent.append(is_speech)
+        self._recent.append(is_speech and self._settling_ms <= 0)
+        self._settling_ms = max(0, self._settling_ms - FRAME_MS)
         self._before.append(frame)
         if sum(self._recent) < self._enough:
             return []

@@ -115,7 +115,9 @@ def spoken(text: str) -> str:
 def _say(token: str) -> str:
     if ":" in token:
         hour, minute = token.split(":")
-        return f"{_number(int(hour))} {_number(int(minute))}" if int(minute) else f"{_number(int(hour))} o'clock"
+        if minute == "00":
+            return f"{_number(int(hour))} o'clock"
+        return f"{_number(int(hour))} {'oh ' if minute < '10' else ''}{_number(int(minute))}"
     if not token[0].isdigit():
         return token
     if token[-1].isalpha():
