@@ -200,7 +200,7 @@ _RULES = [
     _rule(r"\bin (?P<amount>half an|an?|\d+) (?P<unit>hours?|minutes?)\b", _in_a_while),
     _rule(rf"{_CUE}(?P<time>{_HOUR} {_MINUTE}){_ENDS}", _clock),
     _rule(rf"{_CUE}(?P<time>{_HOUR}){_ENDS}", _clock),
-    _rule(rf"{_CUE}(?P<time>(?P<hour>[01]\d|2[0-3])(?P<minute>[0-5]\d)){_ENDS}", _clock),
+    _rule(rf"\b(?:at|by|around|until|before) (?P<time>(?P<hour>[01]\d|2[0-3])(?P<minute>[0-5][05])){_ENDS}", _clock),
     _rule(rf"\b(?:between|from) [^|]{{1,12}}?{_RANGE}{_STARTS}{_ENDS}", _clock),
     _rule(rf"\d{_RANGE}{_STARTS}(?= {_DAY})", _clock),
     # Alone, and on a quarter of an hour, two numbers are a time whatever was asked for.

@@ -85,7 +85,18 @@ def test_without_a_start_of_the_day_hours_are_taken_as_they_stand() -> None:
 
 @pytest.mark.parametrize(
     "said",
-    ["25:00", "at 5 main street", "for 2 hours", "two washers", "12:75", "2026-11-24", "97201", "by 2 people", "in 5000 hours"],
+    [
+        "25:00",
+        "at 5 main street",
+        "for 2 hours",
+        "two washers",
+        "12:75",
+        "2026-11-24",
+        "97201",
+        "it is from 2019",
+        "by 2 people",
+        "in 5000 hours",
+    ],
 )
 def test_what_is_no_time(said: str) -> None:
     assert read(said) == []
