@@ -14,7 +14,7 @@ from rasa_sdk.events import FollowupAction, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
 from actions.questions import open_question, put
-from actions.situation import Event, Situation, situation, stays_open
+from actions.situation import FORM, Event, Situation, situation, stays_open
 from throughline.domain import answers
 
 _SILENT = ("action_listen", "action_extract_slots", "action_session_start")
@@ -68,7 +68,7 @@ def _earlier_failures(tracker: Tracker) -> int:
         if kind == "action" and name not in _SILENT:
             done.add(str(name))
         elif kind == "user":
-            if done != {"action_clarify"}:
+            if done not in ({"action_clarify"}, {"action_clarify", FORM}):
                 break
             failures += 1
             done = set()

@@ -39,8 +39,7 @@ class ValidateFaultForm(Action):
             return []
         said = _said(where)
         if answers.about_gas(said.text, where.business):
-            # The form ends without another question, and safety comes before everything else.
-            return [SlotSet("requested_slot", None), FollowupAction("action_gas_emergency")]
+            return _instead("action_gas_emergency")
         before = slots_before_message(tracker)
         if not begins and _is_digression(said, where):
             return [ActionExecutionRejected(FORM), *_put_back(where, before)]
@@ -48,6 +47,8 @@ class ValidateFaultForm(Action):
         known = {slot: value for slot, value in recap.told(before).items() if tracker.get_slot(slot) is not None or not begins}
         asked = None if begins else tracker.get_slot("requested_slot")
         told = _told(said, where, before, asked)
+        if begins and not told and said.intent in where.business.dialogue.begin_with_fact:
+            return _instead("action_clarify")
         checks = FactChecks(where, dispatcher, known=known, asked=asked, begins=begins)
         final = await checks.run({**known, **told})
         events = [SlotSet(slot, final.get(slot)) for slot in recap.FACTS if final.get(slot) != tracker.get_slot(slot)]
@@ -57,6 +58,11 @@ class ValidateFaultForm(Action):
         if begins:
             events += [SlotSet("ui_booking", latest_message_name(where)), SlotSet("ui_handed_over", None)]
         return events
+
+
+def _instead(action: str) -> list[Event]:
+    """Events that end the form without another question and do ``action``."""
+    return [SlotSet("requested_slot", None), FollowupAction(action)]
 
 
 def _begins(tracker: Tracker) -> bool:

@@ -131,6 +131,7 @@ class Dialogue:
     """How the form treats what is said while a question is open."""
 
     digressions: tuple[str, ...] = field(metadata=doc("Intents that never answer the open question."))
+    begin_with_fact: tuple[str, ...] = field(metadata=doc("Intents that begin a booking only with a fact."))
     gas_words: tuple[str, ...] = field(metadata=doc("Words that are about gas, whatever else was understood."))
     guesses: dict[str, str] = field(metadata=doc("For each intent we ask back about, the action a yes leads to."))
     guess_confidence: float = field(metadata=doc("A guess below this is not asked about.", minimum=0, maximum=1))
