@@ -35,7 +35,11 @@ class ChangeVisit(Action):
         before = recap.told(slots_before_message(tracker))
         message = tracker.latest_message or {}
         said = Said(str(message.get("text") or ""), where.intent, tuple(message.get("entities") or ()))
-        changes = {slot: value for slot, value in answers.volunteered(said, before, where.business).items() if value != before.get(slot)}
+        changes = {
+            slot: value
+            for slot, value in answers.volunteered(said, before, where.business).items()
+            if value != before.get(slot)
+        }
         restored = [SlotSet(slot, before.get(slot)) for slot in _OF_THE_VISIT if tracker.get_slot(slot) != before.get(slot)]
         if where.intent in ("stop", "urgent") or any(slot in _OF_THE_VISIT for slot in changes):
             await _pass_on(where, dispatcher)
@@ -68,9 +72,7 @@ async def _note(where: Situation, dispatcher: CollectingDispatcher, changes: dic
         if not cases:
             await _pass_on(where, dispatcher)
             return
-        await where.bounded(
-            crm.add_note(cases[0].case_id, said.shown, idempotency_key=f"note:{latest_message_name(where)}")
-        )
+        await where.bounded(crm.add_note(cases[0].case_id, said.shown, idempotency_key=f"note:{latest_message_name(where)}"))
     except (Unavailable, Rejected) as error:
         _log.error("note.failed", error=str(error))
         await _pass_on(where, dispatcher)

@@ -121,12 +121,6 @@ def _told(said: Said, where: Situation, before: dict[str, Any], asked: str | Non
         if choice is not None:
             # "The second one" is neither the second of the month nor one o'clock.
             return {**told, asked: choice}
-    if asked == "since" and "since" not in told and "visit_day" in told and said.intent != "correct":
-        # "On Monday" tells when it began, because that was the question.
-        del told["visit_day"]
-        told.pop("visit_time", None)
-        told["since"] = answers.bare(said.text, where.business)
-        return told
     if asked == "visit_day" and "since" in told and "visit_day" not in told and before.get("since") is not None:
         told["visit_day"] = told.pop("since")  # a day that is past, which will be said
     if asked in _MISTAKEN and asked not in told and said.intent != "correct":

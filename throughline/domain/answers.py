@@ -180,6 +180,8 @@ def _free(slot: str, said: Said, business: Business) -> str | None:
     others = [entity for other, entity in ENTITY_OF.items() if other != slot] + ["part_of_day", "code", "phone_number"]
     rest = bare(said.without(others), business)[: business.thresholds.answer_chars]
     words = _WORD.findall(rest)
+    if said.entities and all(word.lower() in business.dialogue.filler_words for word in words):
+        return None  # "Thursday would be good": what is left beside the day answers nothing
     if slot == "brand":
         return " ".join(words).title() if 0 < len(words) <= _BRAND_WORDS else None
     return rest if words else None

@@ -49,7 +49,9 @@ class Hours:
 
     office: tuple[OpenDays, ...] = field(metadata=doc("Office hours."))
     visits: tuple[OpenDays, ...] = field(metadata=doc("Hours of visits."))
-    visit_window_minutes: int = field(metadata=doc("How long the window is in which a visit takes place.", minimum=15, maximum=600))
+    visit_window_minutes: int = field(
+        metadata=doc("How long the window is in which a visit takes place.", minimum=15, maximum=600)
+    )
     closed: tuple[str, ...] = field(metadata=doc('Days of the year on which nobody works, quoted: "12-25".'))
 
 
@@ -114,7 +116,9 @@ class Thresholds:
     urgent_lead_minutes: int = field(metadata=doc("The same where it is urgent.", minimum=0, maximum=10080))
     days_offered: int = field(metadata=doc("Free days named in one breath.", minimum=1, maximum=5))
     windows_offered: int = field(metadata=doc("Arrival windows named in one breath.", minimum=1, maximum=8))
-    misunderstood_before_person: int = field(metadata=doc("Messages not understood in a row, then a person.", minimum=2, maximum=6))
+    misunderstood_before_person: int = field(
+        metadata=doc("Messages not understood in a row, then a person.", minimum=2, maximum=6)
+    )
     name_words: int = field(metadata=doc("The longest name, in words.", minimum=1, maximum=8))
     answer_chars: int = field(metadata=doc("The longest free answer kept.", minimum=20, maximum=1000))
 
@@ -139,6 +143,9 @@ class Dialogue:
     closings: tuple[str, ...] = field(metadata=doc("How free answers end, which is no part of them."))
     name_openings: tuple[str, ...] = field(metadata=doc("What a name follows."))
     name_openings_perhaps: tuple[str, ...] = field(metadata=doc("What a name follows where a part of it was found there."))
+    filler_words: tuple[str, ...] = field(
+        metadata=doc("Words that are no answer where they are all that is left beside other facts.")
+    )
     not_a_name: tuple[str, ...] = field(metadata=doc("Words that no name contains."))
     ordinals: dict[str, int] = field(metadata=doc("Words that choose from what was offered: 1 the first, -1 the last."))
     either: tuple[str, ...] = field(metadata=doc("Words that leave the choice to us."))
@@ -194,4 +201,3 @@ def _days_shown(days: tuple[str, ...], names: Mapping[str, str]) -> str:
     if len(days) > 2 and positions == list(range(positions[0], positions[0] + len(days))):
         return f"{names[days[0]]}–{names[days[-1]]}"
     return ", ".join(names[day] for day in days)
-

@@ -73,7 +73,9 @@ def free_slots(day: date, wanted: Wanted, busy: Sequence[VisitSlot], hours: Hour
     return slots
 
 
-def free_days(first: date, days_ahead: int, wanted: Wanted, busy: Sequence[VisitSlot], hours: Hours, zone: tzinfo) -> list[date]:
+def free_days(
+    first: date, days_ahead: int, wanted: Wanted, busy: Sequence[VisitSlot], hours: Hours, zone: tzinfo
+) -> list[date]:
     """The days from ``first`` on, ``days_ahead`` of them looked at, that have a free slot."""
     days = (first + timedelta(days=ahead) for ahead in range(days_ahead))
     return [day for day in days if free_slots(day, wanted, busy, hours, zone)]

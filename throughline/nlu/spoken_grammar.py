@@ -42,6 +42,11 @@ _EXCLUDES = re.compile(
 _CORRECTS = re.compile(r"\b(?:no|sorry|actually|i mean|i meant|wait|make (?:it|that)|rather|instead|better)\b", re.IGNORECASE)
 _MOVED_FROM = re.compile(r"\b(?:change|move|moved|switch|push|reschedule)\b.*\bfrom(?: the)? ?$", re.IGNORECASE)
 _SINCE = re.compile(r"\bsince(?: about| around| early| late| this)? ?$", re.IGNORECASE)
+_WISH = re.compile(
+    r"\b(?:would (?:be|work|suit)|works?(?: best| well)? for (?:me|us)|suits?|(?:is|are) (?:good|fine|best|better|okay|ok|perfect)|prefer"
+    r"|(?:can|could) (?:you|somebody|someone|they) come|come (?:on|by|over)|please come|i'd like|i want|book)\b",
+    re.IGNORECASE,
+)
 _JOINS = re.compile(r",? ?(?:at|around|about|in the|by|early|late)? ?(?:about |around )?", re.IGNORECASE)
 
 
@@ -57,9 +62,12 @@ def find(text: str, now: datetime, reading: Reading | None = None, *, expected: 
     """All of ``text``'s dates, times, identifiers and numbers, in order of appearance.
 
     ``now``: the present, in the customer's timezone. ``expected``: what the customer was just asked for, `date`, `time`, `since`, else
-    `free`. It adds readings: "2" is a time when a time was asked for, "monday" lies in the past when "since when?" was asked.
+    `free`. It adds readings: "2" is a time when a time was asked for, "monday" lies in the past when "since when?" was asked, unless
+    the words are a wish ("monday would be good").
     """
     reading = reading or Reading()
+    if expected == "since" and _WISH.search(text):
+        expected = "date"  # "thursday would be good" tells when to come, whatever was asked
     words = SpokenText(text)
     # Days first: "2026-11-24" would be eight digits. Identifiers next: "97201" at two would be an hour. Numbers are what is left.
     found = list(find_dates(words, now.date(), day_first=reading.day_first, expected=expected))

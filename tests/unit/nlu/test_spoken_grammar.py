@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import datetime, time
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -94,3 +95,18 @@ def test_fragments_in_any_order_are_read_without_error(fragments: list[str], exp
     text = " ".join(fragments)
     found = [item for item in find(text, NOW, BY_DAY, expected=expected) if item.kind != "part_of_day"]
     assert all(before.end <= after.start for before, after in itertools.pairwise(found))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("thursday", "since"),
+        ("it began on monday", "since"),
+        ("thursday would be good", "date"),
+        ("could you come on friday", "date"),
+        ("thursday works for me", "date"),
+    ],
+)
+def test_a_wish_is_no_answer_to_since_when(text: str, kind: str) -> None:
+    now = datetime(2026, 11, 22, 9, tzinfo=ZoneInfo("America/Los_Angeles"))
+    assert [found.kind for found in find(text, now, expected="since")] == [kind]
