@@ -2,8 +2,8 @@
 
 The part of JSGF 1.0 that a list of phrases needs: rules, alternatives ``a | b``, groups ``( )``, options ``[ ]``, comments; no
 weights, tags, imports or repetition. Alternatives are equally likely and an option is taken half the time, so that a rule with
-many forms of one thing (dates) does not crowd out another (weekdays). ``@name`` stands for a list given by the caller. Source: W3C note "JSpeech Grammar Format",
-5 June 2000.
+many forms of one thing (dates) does not crowd out another (weekdays). ``@name`` stands for a list given by the caller. Source:
+W3C note "JSpeech Grammar Format", 5 June 2000.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ import webrtcvad
 
 from throughline.domain.transcripts import FRAME_MS
 
-
 _SETTLING_MS = 100  # webrtcvad takes the very first frames for speech, whatever they hold
 
 
