@@ -113,7 +113,12 @@ class Situation:
 
 def situation(tracker: Tracker) -> Situation:
     """The situation now."""
-    return Situation(bootstrap.application(), tracker, datetime.now(timezone.utc))
+    return Situation(bootstrap.application(), tracker, now())
+
+
+def now() -> datetime:
+    """The present moment, UTC. The one clock of all actions."""
+    return datetime.now(timezone.utc)
 
 
 def both(**said: Said) -> dict[str, str]:
