@@ -1,0 +1,98 @@
+"""The files trainers edit fit each other and the actions."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from throughline.domain.recap import FACTS
+from throughline.settings.business import load_business
+
+pytestmark = pytest.mark.unit
+
+# Only ever read on a screen.
+_NEVER_HEARD = {"utter_history_customer"}
+_LINKS = re.compile(r"https?://|\]\(|<[^>]+>|\*\*|^- ", re.MULTILINE)
+
+
+def load(path: str) -> Any:
+    return YAML(typ="safe").load(Path(path).read_text())
+
+
+DOMAIN = load("domain.yml")
+CONFIG = load("config.yml")
+BUSINESS = load_business(Path("data/business"))
+SPOKEN = {
+    name: [variant["text"] for variant in variants if variant.get("channel") == "phone"] or [variants[0]["text"]]
+    for name, variants in DOMAIN["responses"].items()
+    if name not in _NEVER_HEARD
+}
+
+
+def said_by_actions() -> set[str]:
+    """Every response named in the actions' code."""
+    named = set()
+    for file in Path("actions").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"utter_[a-z_0-9]+[a-z0-9]", node.value):
+                named.add(node.value)
+    return named - {"utter_action"}  # a key of Rasa's metadata
+
+
+def test_every_response_that_actions_use_exists() -> None:
+    assert said_by_actions() <= set(DOMAIN["responses"])
+
+
+def test_every_question_can_be_put_and_put_again() -> None:
+    for slot in FACTS:
+        if slot in ("visit_day", "visit_time"):
+            assert f"action_ask_{slot}" in DOMAIN["actions"]
+        else:
+            assert {f"utter_ask_{slot}", f"utter_again_{slot}"} <= set(DOMAIN["responses"])
+
+
+def test_the_form_asks_for_the_facts_in_their_order() -> None:
+    assert tuple(DOMAIN["forms"]["fault_form"]["required_slots"]) == FACTS
+
+
+@pytest.mark.parametrize("name", sorted(SPOKEN))
+def test_what_is_heard_can_be_spoken(name: str) -> None:
+    for text in SPOKEN[name]:
+        assert not _LINKS.search(text), "no links, lists or markup for the ear"
+        assert len(text) <= 220, "short"
+        assert not re.search(r"\{(postcode|code|reference|day|days|windows|start|end|hours|callout|hourly)\}", text), "spoken forms"
+
+
+def test_every_guess_can_be_asked_and_followed() -> None:
+    for intent, action in BUSINESS.dialogue.guesses.items():
+        assert intent in DOMAIN["intents"]
+        assert f"utter_guess_{intent}" in DOMAIN["responses"]
+        assert action in DOMAIN["actions"] or action in DOMAIN["forms"]
+
+
+def test_digressions_are_intents() -> None:
+    assert set(BUSINESS.dialogue.digressions) <= set(DOMAIN["intents"])
+    assert set(BUSINESS.dialogue.begin_with_fact) <= set(DOMAIN["intents"])
+
+
+def test_the_recogniser_is_told_what_each_question_expects() -> None:
+    assert set(BUSINESS.phone.expects) == set(FACTS)
+
+
+def test_understanding_and_business_share_their_time_zone() -> None:
+    (grammar,) = (part for part in CONFIG["pipeline"] if part["name"].endswith("SpokenEntityExtractor"))
+    assert grammar["timezone"] == BUSINESS.company.timezone
+
+
+def test_every_appliance_has_its_other_names() -> None:
+    synonyms = {entry["synonym"] for entry in load("data/nlu/words.yml")["nlu"] if "synonym" in entry}
+    assert set(BUSINESS.services) <= synonyms
+
+
+def test_no_conversation_is_ever_thought_to_be_over() -> None:
+    assert DOMAIN["session_config"]["session_expiration_time"] == 0
