@@ -19,6 +19,7 @@ from throughline.domain.answers import Said
 from throughline.errors import Rejected, Unavailable
 
 _log = log.get_logger("actions")
+_WORDS_OF_NOTHING = 4  # a longer correction says what is to change, even where we can't read it: a person can
 _OF_THE_VISIT = ("appliance", "postcode", "visit_day", "visit_time", "urgent")
 
 
@@ -41,7 +42,8 @@ class ChangeVisit(Action):
             if value != before.get(slot)
         }
         restored = [SlotSet(slot, before.get(slot)) for slot in _OF_THE_VISIT if tracker.get_slot(slot) != before.get(slot)]
-        if where.intent in ("stop", "urgent") or any(slot in _OF_THE_VISIT for slot in changes):
+        unread = where.intent == "correct" and not changes and len(said.text.split()) > _WORDS_OF_NOTHING
+        if unread or where.intent in ("stop", "urgent") or any(slot in _OF_THE_VISIT for slot in changes):
             await _pass_on(where, dispatcher)
             return [*restored, FollowupAction("action_listen")]
         if not changes:

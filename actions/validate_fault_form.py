@@ -114,6 +114,8 @@ def _told(said: Said, where: Situation, before: dict[str, Any], asked: str | Non
     told = answers.volunteered(said, before, where.business)
     if said.intent in ("urgent", "not_urgent"):
         told["urgent"] = said.intent == "urgent"
+        if before.get("problem") is not None:
+            told.pop("problem", None)  # "it's not pressing" is no other problem
     if not asked:
         return told
     if asked in ("visit_day", "visit_time"):

@@ -7,6 +7,7 @@ are a name.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from throughline.domain.company import Business
 ANY = "any"  # the customer leaves the choice to us
 _FREE = ("problem", "since", "brand")
 _YES, _NO = ("affirm", "urgent"), ("deny", "not_urgent")
+_NEARLY = 0.85  # of the letters in order: one or two slips in a name, not another word
 _CHOICE_WORDS = 5  # a choice from what was offered takes no more words than that
 _NO_ANSWER = ("affirm", "deny", "correct", "any_time", "urgent", "not_urgent")
 _BRAND_WORDS = 3
@@ -67,6 +69,10 @@ def volunteered(said: Said, previous: Mapping[str, Any], business: Business) -> 
             found[slot] = (news or values)[-1]
     if "visit_time" not in found and said.values("part_of_day"):
         found["visit_time"] = said.values("part_of_day")[-1]
+    if "appliance" not in found and said.intent in business.dialogue.tell_appliance:
+        meant = _misspelt_appliance(said.text, business)
+        if meant:
+            found["appliance"] = meant
     introduced = _introduced_name(said, str(found.get("customer_name") or ""), business)
     if introduced:
         found["customer_name"] = introduced
@@ -137,6 +143,17 @@ def about_gas(text: str, business: Business) -> bool:
     """Whether the message is about gas, whatever the understanding made of it."""
     plain = " ".join(re.findall(r"[\w']+", text.lower()))
     return any(re.search(rf"\b{re.escape(words)}\b", plain) for words in business.dialogue.gas_words)
+
+
+def _misspelt_appliance(text: str, business: Business) -> str | None:
+    """The appliance whose name is nearly in ``text`` ("washing mashine"); None where none is."""
+    words = re.findall(r"[^\W\d_]+", text.lower())
+    for name_ in business.services:
+        size = len(name_.split())
+        spans = (" ".join(words[start : start + size]) for start in range(len(words) - size + 1))
+        if any(difflib.SequenceMatcher(None, span, name_).ratio() >= _NEARLY for span in spans):
+            return name_
+    return None
 
 
 def _introduced_name(said: Said, part: str, business: Business) -> str | None:

@@ -136,6 +136,7 @@ class Dialogue:
 
     digressions: tuple[str, ...] = field(metadata=doc("Intents that never answer the open question."))
     begin_with_fact: tuple[str, ...] = field(metadata=doc("Intents that begin a booking only with a fact."))
+    tell_appliance: tuple[str, ...] = field(metadata=doc("Intents in which a misspelt appliance is looked for."))
     gas_words: tuple[str, ...] = field(metadata=doc("Words that are about gas, whatever else was understood."))
     guesses: dict[str, str] = field(metadata=doc("For each intent we ask back about, the action a yes leads to."))
     guess_confidence: float = field(metadata=doc("A guess below this is not asked about.", minimum=0, maximum=1))

@@ -25,7 +25,9 @@ def phrase(name: str, value: Any, words: Words, today: date) -> Said | None:
         return None
     if name == "urgent":
         return words.facts["urgent" if value else "not_urgent"]
-    form, said = words.facts[name], _value(name, value, words, today)
+    # Until a window is chosen, the time may be a part of the day.
+    form = words.facts["part_of_day" if value in words.parts_of_day else name]
+    said = _value(name, value, words, today)
     return Said(form.shown.format(value=said.shown), form.spoken.format(value=said.spoken))
 
 
@@ -39,7 +41,7 @@ def in_one_breath(facts: Mapping[str, Any], words: Words, today: date, *, withou
 def _value(name: str, value: Any, words: Words, today: date) -> Said:
     if name == "postcode":
         return speakable.digits(str(value))
-    if name == "visit_time":
+    if name == "visit_time" and value not in words.parts_of_day:
         return speakable.clock(local_time(str(value)), words)
     if name in ("since", "visit_day"):
         try:

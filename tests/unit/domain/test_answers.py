@@ -129,3 +129,17 @@ def test_gas_is_noticed_in_any_message(business: Business, text: str) -> None:
 @pytest.mark.parametrize("text", ["it's a gas stove", "the gasket leaks", "my gas bill"])
 def test_gas_as_such_is_no_emergency(business: Business, text: str) -> None:
     assert not answers.about_gas(text, business)
+
+
+@pytest.mark.parametrize(
+    ("text", "appliance"),
+    [
+        ("my washing mashine is leaking", "washing machine"),
+        ("the dishwaser", "dishwasher"),
+        ("it's the refridgerator", "refrigerator"),
+        ("my car is broken", None),
+        ("it won't drive", None),
+    ],
+)
+def test_a_slip_of_the_finger_still_names_the_appliance(business: Business, text: str, appliance: str | None) -> None:
+    assert answers.volunteered(Said(text, "report_fault"), {}, business).get("appliance") == appliance

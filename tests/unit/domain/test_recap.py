@@ -52,3 +52,9 @@ def test_since_is_a_day_or_the_customers_own_words(business: Business, value: st
     said = recap.phrase("since", value, business.words, TODAY)
     assert said is not None
     assert part in said.shown
+
+
+def test_a_part_of_the_day_is_a_time_until_a_window_is_chosen(business: Business) -> None:
+    said = recap.phrase("visit_time", "morning", business.words, TODAY)
+    assert said is not None
+    assert said.shown == "in the morning"
