@@ -101,9 +101,10 @@ class Phone(InputChannel):
         if len(self._calls) >= self._settings.phone.max_calls:
             return self._refusal("busy", 503, "utter_busy")
         body = request.json
-        chat_token = body.get("session_id") if isinstance(body, dict) else None
+        if not isinstance(body, dict):
+            return self._refusal("bad_request", 400, "utter_apology")
         try:
-            chat = await self._chat_session(chat_token)
+            chat = await self._chat_session(body.get("session_id"))
             token = await self._record.call(
                 self._record.issue_call_token,
                 contact_id=chat.contact_id if chat else None,
