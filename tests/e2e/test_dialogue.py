@@ -107,7 +107,9 @@ async def test_a_code_from_the_chat_finds_the_conversation_again(customer: Custo
     assert "used" in await customer.says(code)
 
 
-@pytest.mark.parametrize("words", ["i smell gas", "the stove smells of gas", "we have a gas leak", "it smells like rotten eggs in here"])
+@pytest.mark.parametrize(
+    "words", ["i smell gas", "the stove smells of gas", "we have a gas leak", "it smells like rotten eggs in here"]
+)
 @pytest.mark.parametrize("in_form", [False, True])
 async def test_gas_comes_before_everything(assistant: Assistant, customer: Customer, words: str, in_form: bool) -> None:
     if in_form:
@@ -123,7 +125,10 @@ async def test_a_person_gets_everything_that_was_said(assistant: Assistant, cust
     await customer.says("my furnace won't start")
     await customer.says("I want to talk to a person")
     (handoff,) = assistant.app.record.handoffs(customer.contact_id)
-    assert {fact["slot"]: fact["value"] for fact in handoff.packet["facts"]} == {"appliance": "furnace", "problem": "won't start"}
+    assert {fact["slot"]: fact["value"] for fact in handoff.packet["facts"]} == {
+        "appliance": "furnace",
+        "problem": "won't start",
+    }
     assert handoff.packet["open_question"] == "brand"
     assert [line["text"] for line in handoff.packet["transcript"] if line["who"] == "customer"] == [
         "my furnace won't start",
@@ -204,7 +209,9 @@ async def test_another_fault_after_the_visit_begins_anew(assistant: Assistant, c
     assert customer.facts()["customer_name"] == "Ana Ruiz"
 
 
-async def test_a_change_after_the_booking_goes_to_a_person_and_the_visit_stands(assistant: Assistant, customer: Customer) -> None:
+async def test_a_change_after_the_booking_goes_to_a_person_and_the_visit_stands(
+    assistant: Assistant, customer: Customer
+) -> None:
     await customer.says(f"my dryer doesn't heat, it's a Bosch. I'm Ana Ruiz in 97214, {said(weekday_ahead(5))} at ten")
     while customer.asked in ("since", "urgent", "visit_time", "problem", "brand"):
         answers = {"since": "yesterday", "urgent": "no", "visit_time": "any time", "problem": "no heat", "brand": "bosch"}

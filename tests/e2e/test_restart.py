@@ -54,7 +54,7 @@ async def test_history_after_a_reload_and_after_a_restart(tmp_path: Path) -> Non
         async with ChatCustomer(stack.address, session_id=session_id, auth={"token": ""}) as widget:
             await widget.wait_for_messages(len(texts))
             shown = [message["text"] for message in widget.messages]
-            assert "my dryer is making a noise" in shown
+            assert any(text.endswith("my dryer is making a noise") for text in shown)
             assert widget.session_id == session_id
     finally:
         stack.stop()

@@ -101,7 +101,16 @@ def load_business(folder: Path) -> Business:
     if words:
         _check_words(words, files)
     if files.problems or not (
-        company and hours and prices and territories and services and technicians and thresholds and phone and dialogue and words
+        company
+        and hours
+        and prices
+        and territories
+        and services
+        and technicians
+        and thresholds
+        and phone
+        and dialogue
+        and words
     ):
         raise ConfigurationError(files.problems)
     return Business(
@@ -122,9 +131,13 @@ def _check_company(company: Company, files: _Folder) -> None:
     try:
         ZoneInfo(company.timezone)
     except (ZoneInfoNotFoundError, ValueError):
-        files.wrong("company", "timezone", f"{company.timezone!r} is no time zone.", "Use an IANA name like America/Los_Angeles.")
+        files.wrong(
+            "company", "timezone", f"{company.timezone!r} is no time zone.", "Use an IANA name like America/Los_Angeles."
+        )
     if not re.fullmatch(r"\+[1-9]\d{6,14}", company.phone):
-        files.wrong("company", "phone", f"{company.phone!r} is not E.164.", 'Write it quoted with country code: "+15035550142".')
+        files.wrong(
+            "company", "phone", f"{company.phone!r} is not E.164.", 'Write it quoted with country code: "+15035550142".'
+        )
 
 
 def _check_hours(hours: Hours, files: _Folder) -> None:
@@ -134,7 +147,9 @@ def _check_hours(hours: Hours, files: _Folder) -> None:
             if times[0] is None or times[1] is None:
                 files.entry_wrong("hours", key, position, "a time can't be read.", 'Write times quoted in 24 hours: "08:00".')
             elif times[0] >= times[1]:
-                files.entry_wrong("hours", key, position, "it closes before it opens.", "Put `opens` before `closes`, on one day.")
+                files.entry_wrong(
+                    "hours", key, position, "it closes before it opens.", "Put `opens` before `closes`, on one day."
+                )
     for text in hours.closed:
         if not re.fullmatch(r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", text):
             files.wrong("hours", "closed", f"{text!r} is no day of the year.", 'Write month and day, quoted: "12-25".')
@@ -146,10 +161,14 @@ def _check_territories(territories: Iterable[Territory], files: _Folder) -> None
             files.entry_wrong("territories", "territories", position, "it covers nothing.", "Give it prefixes or zips.")
         for text in territory.prefixes:
             if not re.fullmatch(r"\d{1,5}", text):
-                files.entry_wrong("territories", "territories", position, f"{text!r} begins no ZIP code.", 'Quote its digits: "972".')
+                files.entry_wrong(
+                    "territories", "territories", position, f"{text!r} begins no ZIP code.", 'Quote its digits: "972".'
+                )
         for text in territory.zips:
             if not re.fullmatch(r"\d{5}", text):
-                files.entry_wrong("territories", "territories", position, f"{text!r} is no ZIP code.", 'Quote five digits: "97201".')
+                files.entry_wrong(
+                    "territories", "territories", position, f"{text!r} is no ZIP code.", 'Quote five digits: "97201".'
+                )
 
 
 def _check_prices(services: Iterable[Service], prices: Prices, files: _Folder) -> None:

@@ -43,11 +43,15 @@ def load_mapping(path: Path, problems: list[Problem]) -> CommentedMap:
     try:
         loaded = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        problems.append(Problem(str(path), f"can't be read ({error.strerror}).", "Restore the file, it ships with the project."))
+        problems.append(
+            Problem(str(path), f"can't be read ({error.strerror}).", "Restore the file, it ships with the project.")
+        )
         return CommentedMap()
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        problems.append(Problem(f"{path}:{line}", f"is not YAML: {error.problem}.", "Check indentation, colons and quotes there."))
+        problems.append(
+            Problem(f"{path}:{line}", f"is not YAML: {error.problem}.", "Check indentation, colons and quotes there.")
+        )
         return CommentedMap()
     if isinstance(loaded, CommentedMap):
         return loaded

@@ -30,7 +30,10 @@ class DatabaseSettings:
         doc="Environment variable with the key under which one-time codes are stored. Unset: a random key is kept in `var/secret`.",
     )
     window_user_turns: int = setting(
-        12, minimum=6, maximum=100, doc="How many of the customer's latest turns Rasa is given. Above the policies' max_history."
+        12,
+        minimum=6,
+        maximum=100,
+        doc="How many of the customer's latest turns Rasa is given. Above the policies' max_history.",
     )
     lock_wait_s: int = setting(30, minimum=1, maximum=300, doc="How long a turn waits for the turn ahead of it.")
 
@@ -55,7 +58,9 @@ class ChatSettings:
 
     message_chars: int = setting(1000, minimum=50, maximum=10000, doc="Longest message taken, in characters.")
     messages_per_minute: int = setting(30, minimum=1, maximum=600, doc="Messages a chat session may send in a minute.")
-    sessions_per_minute: int = setting(60, minimum=1, maximum=6000, doc="New chat sessions one network address may open in a minute.")
+    sessions_per_minute: int = setting(
+        60, minimum=1, maximum=6000, doc="New chat sessions one network address may open in a minute."
+    )
     session_days: int = setting(30, minimum=1, maximum=365, doc="How long a browser's chat session can be taken up again.")
     history_messages: int = setting(50, minimum=1, maximum=500, doc="How many earlier messages a reloaded page is shown.")
 
@@ -83,7 +88,9 @@ class PhoneSettings:
     silence_ms: int = setting(8000, minimum=2000, maximum=60000, doc="Silence before the next silence prompt.")
     keypad_pause_ms: int = setting(2500, minimum=500, maximum=10000, doc="Pause that ends a number typed on the keypad.")
     max_call_minutes: int = setting(30, minimum=1, maximum=240, doc="Longest call.")
-    turn_timeout_ms: int = setting(10000, minimum=1000, maximum=60000, doc="How long a turn may take before the caller hears an apology.")
+    turn_timeout_ms: int = setting(
+        10000, minimum=1000, maximum=60000, doc="How long a turn may take before the caller hears an apology."
+    )
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,9 @@ class SpeechSettings:
     """Which engines listen and speak."""
 
     stt: str = setting(
-        "auto", choices=("auto", "whisper", "pocketsphinx"), doc="Listening engine; auto takes Whisper where a model is, else pocketsphinx."
+        "auto",
+        choices=("auto", "whisper", "pocketsphinx"),
+        doc="Listening engine; auto takes Whisper where a model is, else pocketsphinx.",
     )
     tts: str = setting("auto", choices=("auto", "espeak"), doc="Speaking engine.")
     whisper_dir: str = setting("var/whisper", doc="Directory of a faster-whisper model.")
@@ -112,7 +121,9 @@ class SpeechSettings:
 class ActionSettings:
     """Bounds of the action server's work."""
 
-    connector_timeout_ms: int = setting(3000, minimum=100, maximum=30000, doc="How long the CRM or the calendar may take to answer.")
+    connector_timeout_ms: int = setting(
+        3000, minimum=100, maximum=30000, doc="How long the CRM or the calendar may take to answer."
+    )
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,11 @@ def said_by_actions() -> set[str]:
     named = set()
     for file in Path("actions").glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"utter_[a-z_0-9]+[a-z0-9]", node.value):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and re.fullmatch(r"utter_[a-z_0-9]+[a-z0-9]", node.value)
+            ):
                 named.add(node.value)
     return named - {"utter_action"}  # a key of Rasa's metadata
 
@@ -65,7 +69,9 @@ def test_what_is_heard_can_be_spoken(name: str) -> None:
     for text in SPOKEN[name]:
         assert not _LINKS.search(text), "no links, lists or markup for the ear"
         assert len(text) <= 220, "short"
-        assert not re.search(r"\{(postcode|code|reference|day|days|windows|start|end|hours|callout|hourly)\}", text), "spoken forms"
+        assert not re.search(r"\{(postcode|code|reference|day|days|windows|start|end|hours|callout|hourly)\}", text), (
+            "spoken forms"
+        )
 
 
 def test_every_guess_can_be_asked_and_followed() -> None:

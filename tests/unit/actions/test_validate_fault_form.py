@@ -121,7 +121,9 @@ async def test_a_day_when_nobody_is_free_is_said(talk: Conversation, app: Applic
         ("whatever you have", {}, "08:00"),
     ],
 )
-async def test_a_time_becomes_a_window_that_is_free(talk: Conversation, said: str, entities: dict[str, str], clock: str) -> None:
+async def test_a_time_becomes_a_window_that_is_free(
+    talk: Conversation, said: str, entities: dict[str, str], clock: str
+) -> None:
     talk.know(**PLACED, visit_day="2026-11-26").asks("visit_time")
     assert (await talk.hears(said, **entities).do(FORM)).slots == {"visit_time": clock}
 
@@ -144,11 +146,15 @@ async def test_an_urgent_visit_may_be_today(talk: Conversation) -> None:
 
 
 async def test_another_fault_does_not_bring_back_what_was_withdrawn(talk: Conversation) -> None:
-    talk.know(**PLACED, visit_day="2026-11-26", visit_time="08:00").hears("my oven is broken too", "report_fault", appliance="oven")
+    talk.know(**PLACED, visit_day="2026-11-26", visit_time="08:00").hears(
+        "my oven is broken too", "report_fault", appliance="oven"
+    )
     talk.events.append({"event": "action", "name": "action_new_fault"})
     talk.slots |= {"appliance": "oven"} | dict.fromkeys(("problem", "brand", "since", "urgent", "visit_day", "visit_time"))
     done = await talk.begins().do(FORM)
-    assert not {"problem", "brand", "since", "urgent", "visit_day", "visit_time"} & {name for name, value in done.slots.items() if value}
+    assert not {"problem", "brand", "since", "urgent", "visit_day", "visit_time"} & {
+        name for name, value in done.slots.items() if value
+    }
     assert talk.slots["customer_name"] == "Dana Reyes"
 
 

@@ -86,7 +86,9 @@ class Anything:
         for _ in range(utterances):
             event_id = self.word()
             self.uttered.append(event_id)
-            said.append(Utterance(event_id, "One sentence here. And another there.", interruptible=how.get("interruptible", True)))
+            said.append(
+                Utterance(event_id, "One sentence here. And another there.", interruptible=how.get("interruptible", True))
+            )
         result = TurnResult("c_1", tuple(said), Expectation(), end_session=how.get("end", False))
         self.take(self.machine.result(result, self.now_ms))
 

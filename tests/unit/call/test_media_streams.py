@@ -239,11 +239,26 @@ def test_nothing_is_sent_before_start() -> None:
 
 
 _KEYS = st.sampled_from(
-    ["start", "media", "mark", "dtmf", "text", "payload", "name", "digit", "streamSid", "mediaFormat", "customParameters", "token"]
+    [
+        "start",
+        "media",
+        "mark",
+        "dtmf",
+        "text",
+        "payload",
+        "name",
+        "digit",
+        "streamSid",
+        "mediaFormat",
+        "customParameters",
+        "token",
+    ]
 )
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 _VALUES = st.recursive(
-    _SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS | st.text(max_size=9), inner, max_size=4), max_leaves=6
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS | st.text(max_size=9), inner, max_size=4),
+    max_leaves=6,
 )
 _EVENTS = st.sampled_from(["connected", "start", "media", "dtmf", "mark", "text", "stop", "news"])
 _MESSAGES = st.builds(lambda event, body: {**body, "event": event}, _EVENTS, st.dictionaries(_KEYS, _VALUES, max_size=4))

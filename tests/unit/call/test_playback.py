@@ -186,7 +186,9 @@ def test_without_a_voice_utterances_are_shown_and_count_as_not_heard() -> None:
     voice.say([Utterance("e1", TEN), Utterance("e2", "Which day suits you?")])
     voice.audio(1, FRAME * 25, 0)
     effects = run(voice, 20, 600) + voice.lost(600)
-    assert [effect for effect in effects if isinstance(effect, Caption)] == [Caption("assistant", "Which day suits you?", final=True)]
+    assert [effect for effect in effects if isinstance(effect, Caption)] == [
+        Caption("assistant", "Which day suits you?", final=True)
+    ]
     assert voice.mark("sentence-2", 620) == [Heard("e1", "one two", complete=False), Heard("e2", "", complete=False)]
 
 

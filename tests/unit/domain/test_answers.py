@@ -103,7 +103,8 @@ def test_bare_digits_are_a_zip_code(business: Business, text: str, digits: str |
 
 
 @pytest.mark.parametrize(
-    ("text", "position"), [("the first one", 0), ("the second one", 1), ("the last one", 2), ("the third", 2), ("later please", 2)]
+    ("text", "position"),
+    [("the first one", 0), ("the second one", 1), ("the last one", 2), ("the third", 2), ("later please", 2)],
 )
 def test_ordinals_choose_from_what_was_offered(business: Business, text: str, position: int) -> None:
     ordinal = answers.choice(Said(text, "inform"), business)

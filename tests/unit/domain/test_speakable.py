@@ -69,4 +69,6 @@ def test_lists_are_joined_before_the_last() -> None:
 
 
 def test_office_hours_name_rows_of_days(business: Business) -> None:
-    assert speakable.office_hours(business.hours, business.words).shown.startswith("Monday to Friday 7:30 am to 6 pm and Saturday")
+    assert speakable.office_hours(business.hours, business.words).shown.startswith(
+        "Monday to Friday 7:30 am to 6 pm and Saturday"
+    )

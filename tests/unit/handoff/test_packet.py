@@ -19,7 +19,10 @@ FACTS = [
     Fact("appliance", "dryer", "s_1", "web_chat", AT),
     Fact("postcode", "97201", "s_2", "phone", AT, confidence=0.8),
 ]
-LINES = [Line("customer", "my dryer is broken", "web_chat", AT.isoformat()), Line("assistant", "Which brand?", "phone", AT.isoformat())]
+LINES = [
+    Line("customer", "my dryer is broken", "web_chat", AT.isoformat()),
+    Line("assistant", "Which brand?", "phone", AT.isoformat()),
+]
 
 
 def packet() -> HandoffPacket:

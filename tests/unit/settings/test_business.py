@@ -65,13 +65,13 @@ def test_the_page_is_told_what_it_shows() -> None:
         ("words.yml", "months: [January, ", "months: [", "words.yml", "11 entries"),
     ],
 )
-def test_each_fault_is_told_with_its_place_and_mend(
-    folder: Path, name: str, old: str, new: str, where: str, what: str
-) -> None:
+def test_each_fault_is_told_with_its_place_and_mend(folder: Path, name: str, old: str, new: str, where: str, what: str) -> None:
     spoil(folder, name, old, new)
     with pytest.raises(ConfigurationError) as raised:
         load_business(folder)
-    fitting = [problem for problem in raised.value.problems if where in problem.where and what in f"{problem.where} {problem.what}"]
+    fitting = [
+        problem for problem in raised.value.problems if where in problem.where and what in f"{problem.where} {problem.what}"
+    ]
     assert fitting, [str(problem) for problem in raised.value.problems]
     assert all(problem.mend for problem in raised.value.problems)
 

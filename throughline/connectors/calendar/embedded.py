@@ -20,13 +20,9 @@ class EmbeddedCalendar:
         """See the protocol."""
         return await self._record.call(self._record.calendar.busy, technicians, start, end)
 
-    async def book(
-        self, slot: VisitSlot, contact_id: str, details: Mapping[str, Any], *, idempotency_key: str
-    ) -> Visit:
+    async def book(self, slot: VisitSlot, contact_id: str, details: Mapping[str, Any], *, idempotency_key: str) -> Visit:
         """See the protocol."""
-        return await self._record.call(
-            self._record.calendar.book, slot, contact_id, details, idempotency_key=idempotency_key
-        )
+        return await self._record.call(self._record.calendar.book, slot, contact_id, details, idempotency_key=idempotency_key)
 
     async def visits_of(self, contact_id: str) -> list[Visit]:
         """See the protocol."""

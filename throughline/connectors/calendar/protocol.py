@@ -15,9 +15,7 @@ class Calendar(Protocol):
     async def busy(self, technicians: Sequence[str], start: datetime, end: datetime) -> list[VisitSlot]:
         """What is already taken between two UTC times. Raises Unavailable."""
 
-    async def book(
-        self, slot: VisitSlot, contact_id: str, details: Mapping[str, Any], *, idempotency_key: str
-    ) -> Visit:
+    async def book(self, slot: VisitSlot, contact_id: str, details: Mapping[str, Any], *, idempotency_key: str) -> Visit:
         """Book ``slot`` if it is still free, once. The same key returns the same visit. Raises Unavailable, or
         Rejected("slot_taken") when somebody else was faster."""
 

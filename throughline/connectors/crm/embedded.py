@@ -19,9 +19,7 @@ class EmbeddedCrm:
         """See the protocol."""
         await self._record.call(self._record.crm.upsert_customer, contact_id, fields)
 
-    async def open_case(
-        self, contact_id: str, subject: str, details: Mapping[str, Any], *, idempotency_key: str
-    ) -> Case:
+    async def open_case(self, contact_id: str, subject: str, details: Mapping[str, Any], *, idempotency_key: str) -> Case:
         """See the protocol."""
         return await self._record.call(
             self._record.crm.open_case, contact_id, subject, details, idempotency_key=idempotency_key

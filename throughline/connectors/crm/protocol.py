@@ -14,9 +14,7 @@ class Crm(Protocol):
     async def upsert_customer(self, contact_id: str, fields: Mapping[str, Any]) -> None:
         """Create or update the customer. Raises Unavailable or Rejected."""
 
-    async def open_case(
-        self, contact_id: str, subject: str, details: Mapping[str, Any], *, idempotency_key: str
-    ) -> Case:
+    async def open_case(self, contact_id: str, subject: str, details: Mapping[str, Any], *, idempotency_key: str) -> Case:
         """Open a case, or return the one this key has already opened. Raises Unavailable or Rejected."""
 
     async def add_note(self, case_id: str, text: str, *, idempotency_key: str) -> None:
