@@ -41,7 +41,8 @@ imports: install
 	@scripts/step "import rules" $(BIN)/lint-imports
 
 tests: install browser train
-	@$(BIN)/rasa data validate --fail-on-warnings --quiet 2>&1 | tail -n 5; exit $${PIPESTATUS[0]}
+	@scripts/step "rasa data validate" $(BIN)/rasa data validate --fail-on-warnings
+	@scripts/step "rasa test: the conversations" $(BIN)/rasa test core --stories tests/conversations --fail-on-prediction-errors --out var/results
 	@$(BIN)/python -m pytest
 
 benchmark: install train ## turn latency and audio stalls beside stock Rasa, as a table

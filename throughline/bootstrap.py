@@ -71,7 +71,7 @@ def code_secret(settings: Settings) -> bytes:
     except FileNotFoundError:
         SECRET_FILE.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with open(SECRET_FILE, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:  # noqa: PTH123 - needs an opener
+        with open(SECRET_FILE, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(secrets.token_bytes(32))
     except FileExistsError:  # another process of ours was faster
         pass

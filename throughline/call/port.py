@@ -12,7 +12,7 @@ from throughline.call.media_streams import Start
 from throughline.domain.turns import TurnResult
 
 
-class SocketClosed(Exception):  # noqa: N818 -- hanging up is no error
+class SocketClosed(Exception):
     """The other side has gone. Raised by ``Socket.recv`` and ``Socket.send``."""
 
 
