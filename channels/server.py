@@ -20,6 +20,7 @@ from sanic.request import Request
 from sanic.response import HTTPResponse, json
 
 from channels.turns import TurnRunner
+from channels.wording import check_wording
 from throughline import bootstrap, log
 from throughline.bootstrap import Application
 from throughline.errors import ConfigurationError, Problem
@@ -90,6 +91,8 @@ class Server:
             found = type(agent.tracker_store).__name__
             mend = "Set `type: throughline.record.tracker_store.RecordTrackerStore`; what went wrong is in the log above."
             problems.append(Problem("endpoints.yml tracker_store", f"Rasa runs on {found}, which loses turns.", mend))
+        else:
+            problems += check_wording(self.domain)
         if problems:
             raise ConfigurationError(problems)
         loaded_at = time.time()

@@ -4,7 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
+from throughline.domain.turns import PHONE, WEB_CHAT
 from throughline.errors import ConfigurationError, Problem
+
+# What channels and calls say by themselves. Whoever writes a domain must have a text for each.
+NEEDED = {
+    WEB_CHAT: (
+        "utter_apology",
+        "utter_busy",
+        "utter_history_customer",
+        "utter_live_assistant",
+        "utter_live_customer",
+        "utter_too_fast",
+        "utter_too_long",
+    ),
+    PHONE: (
+        "utter_apology",
+        "utter_apology_person",
+        "utter_call_over",
+        "utter_call_welcome",
+        "utter_silence_1",
+        "utter_silence_2",
+        "utter_silence_goodbye",
+        "utter_too_long",
+    ),
+}
+
+
+def check_wording(domain: Any) -> list[Problem]:
+    """A problem for each sentence the channels need and the domain lacks."""
+    problems: dict[str, Problem] = {}
+    for channel, names in NEEDED.items():
+        for name in names:
+            try:
+                sentence(domain, name, channel)
+            except ConfigurationError as error:
+                problems.setdefault(name, error.problems[0])
+    return list(problems.values())
 
 
 def sentence(domain: Any, name: str, channel: str, **values: str) -> str:

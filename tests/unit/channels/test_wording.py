@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from channels.wording import sentence
+from channels.wording import NEEDED, check_wording, sentence
 from throughline.errors import ConfigurationError
 
 pytestmark = pytest.mark.unit
@@ -37,3 +37,16 @@ def test_an_unknown_placeholder_stays() -> None:
 def test_a_missing_sentence_says_where_to_add_it(name: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"domain.yml responses.{name}"):
         sentence(DOMAIN, name, "phone")
+
+
+def test_every_sentence_the_channels_need_and_the_domain_lacks_is_named_once() -> None:
+    needed = {name for names in NEEDED.values() for name in names}
+    assert {problem.where for problem in check_wording(SimpleNamespace(responses={}))} == {
+        f"domain.yml responses.{name}" for name in needed
+    }
+    whole = {name: [{"text": "x"}] for name in needed}
+    assert check_wording(SimpleNamespace(responses=whole)) == []
+    spoken_only = {**whole, "utter_apology": [{"text": "x", "channel": "phone"}]}
+    assert [problem.where for problem in check_wording(SimpleNamespace(responses=spoken_only))] == [
+        "domain.yml responses.utter_apology"
+    ]
