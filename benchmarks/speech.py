@@ -77,7 +77,7 @@ def said_by(voice: str, text: str, line: AudioFormat) -> bytes:
         return b"".join([chunk async for chunk in EspeakTts(voice).speak(text, line)])
 
     quiet = (b"\xff" if line.encoding == "mulaw" else b"\x00") * line.frame_bytes
-    return quiet * 15 + asyncio.run(speech()) + quiet * 35
+    return quiet * 15 + asyncio.run(speech()) + quiet * 60
 
 
 def heard_in(ear: PocketsphinxEar, audio: bytes, line: AudioFormat) -> str:
