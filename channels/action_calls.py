@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 from contextvars import ContextVar
 from typing import Any
 
@@ -65,25 +66,36 @@ class ActionCalls(EndpointConfig):
         try:
             return await super().request(*args, **kwargs)
         except ClientResponseError as error:
-            if error.status != _REJECTED_BY_ACTION:
-                self._note(action, f"status {error.status}")
-            raise
+            if _is_rejection(error):
+                raise
+            # Without its cause: that one's message is the answer's body, which may tell what the customer said.
+            raise _failure(action, f"status {error.status}") from None
         except asyncio.TimeoutError as error:
-            self._note(action, f"no answer within {self._timeout_s:g} s")
-            raise Unavailable(f"action {action}: no answer") from error
-        except aiohttp.ClientError as error:
-            self._note(action, type(error).__name__)
-            raise
+            raise _failure(action, f"no answer within {self._timeout_s:g} s") from error
+        except (aiohttp.ClientError, ValueError) as error:  # ValueError: the answer is not JSON
+            raise _failure(action, type(error).__name__) from error
 
     async def close(self) -> None:
         """Close the lasting session."""
         if self._lasting is not None:
             await self._lasting.close()
 
-    @staticmethod
-    def _note(action: str, what: str) -> None:
-        _log.error("action.failed", action=action, what=what, mend="Is the action server running? `throughline check` tells.")
-        failures.get([]).append(f"{action}: {what}")
+
+def _failure(action: str, what: str) -> Unavailable:
+    """Note a failed call in ``failures`` and in the log; the error to raise."""
+    _log.error("action.failed", action=action, what=what, mend="Is the action server running? `throughline check` tells.")
+    failures.get([]).append(f"{action}: {what}")
+    return Unavailable(f"action {action}: {what}")
+
+
+def _is_rejection(error: ClientResponseError) -> bool:
+    """Whether the action declined to run. A 400 without the action's name is the server's complaint about the call."""
+    if error.status != _REJECTED_BY_ACTION:
+        return False
+    try:
+        return "action_name" in json.loads(error.text)
+    except (TypeError, ValueError):
+        return False
 
 
 class _LeftOpen:
@@ -105,11 +117,11 @@ def _answer_validator() -> Any:
     return jsonschema.validators.validator_for(schema)(schema)
 
 
-def _validate_action_result(_action: RemoteAction, result: Any) -> bool:
-    """Stands in for RemoteAction._validate_action_result: the same check with the schema compiled once."""
-    error = jsonschema.exceptions.best_match(_answer_validator().iter_errors(result))
-    if error is not None:
-        raise error
+def _validate_action_result(action: RemoteAction, result: Any) -> bool:
+    """Stands in for RemoteAction._validate_action_result: the same check with the schema compiled once, and a failure that the
+    runner hears of. jsonschema's own message would put what the customer said into the log."""
+    if not _answer_validator().is_valid(result):
+        raise _failure(action.name(), "an answer of another shape")
     return True
 
 
