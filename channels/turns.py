@@ -13,8 +13,9 @@ collects nothing of its own, commit, and only then hand back what was said. What
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -107,7 +108,7 @@ class TurnRunner:
         """Finish the turns that a crash cut short; returns how many. Their replies reach the chat through the record."""
         turns = await self._record.call(self._record.unfinished_messages)
         for turn in turns:
-            await self._loop.run(self._process(turn))
+            await self._loop.run(self._process(turn, _already()))
         return len(turns)
 
     @property
@@ -126,22 +127,27 @@ class TurnRunner:
             self._processor._predict_next_with_tracker(tracker)
 
     async def _take(self, turn: Turn) -> TurnResult:
-        if not await self._record.call(self._record.store_message, turn):
-            _log.info("turn.duplicate", message_id=turn.message_id)
-            return TurnResult(turn.contact_id, ())
-        return await self._process(turn)
+        # Stored at once, also while the turn ahead is still being taken; understanding need not wait for the disk, acting does.
+        stored = asyncio.ensure_future(self._record.call(self._record.store_message, turn))
+        try:
+            return await self._process(turn, stored)
+        finally:
+            await asyncio.gather(stored, return_exceptions=True)  # its error has been raised, or a worse one is on its way
 
-    async def _process(self, turn: Turn) -> TurnResult:
-        """Process a stored turn under its contact's lock, then carry out what its actions asked for."""
+    async def _process(self, turn: Turn, stored: Awaitable[bool]) -> TurnResult:
+        """Process a turn under its contact's lock, then carry out what its actions asked for. ``stored`` tells whether it is new."""
         began = time.perf_counter()
         async with self._living(turn.contact_id) as living:
             waited = time.perf_counter()
             context = turn_context.TurnContext(turn.session_id, turn.channel, turn.message_id, [])
             token = turn_context.current.set(context)
             try:
-                tracker = await self._through_rasa(turn, living)
+                tracker = await self._through_rasa(turn, living, stored)
             finally:
                 turn_context.current.reset(token)
+        if tracker is None:
+            _log.info("turn.duplicate", message_id=turn.message_id)
+            return TurnResult(living, ())
         result = self._result(living, tracker, context.saved)
         _log.info(
             "turn.taken",
@@ -152,8 +158,9 @@ class TurnRunner:
         )
         return await self._carry_out(turn, result, context.saved)
 
-    async def _through_rasa(self, turn: Turn, living: str) -> DialogueStateTracker:
-        """What MessageProcessor.handle_message does, but a turn whose actions failed, or that says nothing, is not saved."""
+    async def _through_rasa(self, turn: Turn, living: str, stored: Awaitable[bool]) -> DialogueStateTracker | None:
+        """What MessageProcessor.handle_message does, but a turn whose actions failed, or that says nothing, is not saved.
+        None for a message that was stored before."""
         quiet = Quiet(turn.channel)
         message = UserMessage(
             turn.text,
@@ -166,14 +173,16 @@ class TurnRunner:
         failed: list[str] = []
         token = failures.set(failed)
         try:
-            tracker = await self._processor.log_message(message, should_save_tracker=False)
+            tracker, is_new = await asyncio.gather(self._processor.log_message(message, should_save_tracker=False), stored)
+            if not is_new:
+                return None
             said_before = _utterances_of(tracker)
             tracker = await self._processor.run_action_extract_slots(quiet, tracker)
             await self._processor._run_prediction_loop(quiet, tracker)
             if _utterances_of(tracker) == said_before:
                 failed.append("no reply")
         except ThroughlineError as error:
-            if isinstance(error, Unavailable) and not failed:
+            if not failed:
                 raise  # the record itself: there is nothing to fall back on
             _log.warning("turn.failed", error=str(error))
         except Exception as error:  # noqa: BLE001 - whatever Rasa or a component raises, the customer gets an answer
@@ -294,6 +303,11 @@ class TurnRunner:
             utterances=tuple(_utterance(event) for event in saved if event.get("event") == "bot"),
             expects=Expectation(kind, slot),
         )
+
+
+async def _already() -> bool:
+    """For a message that a crash left behind: it is stored, and its turn is still to be taken."""
+    return True
 
 
 def _utterances_of(tracker: DialogueStateTracker) -> int:

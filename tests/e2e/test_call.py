@@ -1,0 +1,80 @@
+"""What happens in a call of the running product: interruptions, both channels at once, hanging up."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.e2e import story
+from tests.e2e.conftest import Voice
+from tests.e2e.stack import Stack
+from throughline.domain.transcripts import TELEPHONE, WIDEBAND
+from throughline.domain.turns import PHONE
+from throughline.record import Record
+from throughline.simulate.call import Caller
+from throughline.simulate.chat import ChatCustomer
+
+pytestmark = pytest.mark.e2e
+
+WITHIN_S = 20
+
+
+async def test_both_at_once(stack: Stack, record: Record) -> None:
+    async with ChatCustomer(stack.address) as chat:
+        await chat.ask("my dryer is making a noise")
+        contact = record.chat_session(chat.session_id or "").contact_id
+        assert story.open_question(record, contact) == "brand"
+        token = stack.page_call(chat.session_id).json()["token"]
+        async with Caller(stack.media_url, token, audio=WIDEBAND) as caller:
+            await caller.wait_quiet()
+            await chat.ask("it's a Miele")
+            await caller.type("since yesterday")
+            await caller.wait_answer()
+            facts = {fact.slot: fact for fact in record.facts(contact)}
+            assert facts["brand"].value == "Miele"
+            assert facts["since"].channel == PHONE
+            assert story.asked_again(record, contact) == [], "the call knew what was typed"
+            shown = [str(message.get("text")) for message in chat.messages]
+            assert any(text.endswith("since yesterday") for text in shown), "the chat shows what was said"
+            answer = story.said_by_assistant(record, contact, PHONE)[-1]
+            assert any(text.endswith(answer) for text in shown), "and what was answered"
+
+
+async def test_an_interruption_stops_the_assistant_and_only_what_was_heard_counts(
+    stack: Stack, record: Record, voice: Voice
+) -> None:
+    token = record.issue_call_token(contact_id=None, chat_session_id=None, origin="twilio", ttl_s=60)
+    async with Caller(stack.media_url, token, audio=TELEPHONE) as caller:
+        await caller.first_frame()
+        await asyncio.sleep(0.5)
+        await caller.say(await voice.audio("my washing machine is leaking", TELEPHONE))
+        await caller.wait_answer()
+        assert caller.clears >= 1
+        contact = record.latest_conversations(limit=1)[0].contact_id
+        welcome = story.events_of(record, contact, "bot")[0]
+        heard = record.heard([welcome.event_id])[welcome.event_id]
+        assert not heard.complete
+        assert str(welcome.data["text"]).startswith(heard.text_heard)
+        assert heard.text_heard != welcome.data["text"]
+        assert {fact.slot for fact in record.facts(contact)} >= {"appliance", "problem"}, "the interruption was understood"
+
+
+async def test_hanging_up_ends_the_session_and_keeps_what_was_said(stack: Stack, record: Record) -> None:
+    async with ChatCustomer(stack.address) as chat:
+        await chat.ask("my dryer is making a noise")
+        token = stack.page_call(chat.session_id).json()["token"]
+        async with Caller(stack.media_url, token, audio=WIDEBAND) as caller:
+            await caller.wait_quiet()
+            await caller.type("it's a Miele")
+            await caller.first_frame()
+        contact = record.chat_session(chat.session_id or "").contact_id
+        session_id = story.events_of(record, contact, "bot")[-1].session_id
+        for _ in range(WITHIN_S * 10):
+            if record.session(session_id or "").ended_at is not None:
+                break
+            await asyncio.sleep(0.1)
+        assert record.session(session_id or "").ended_at is not None
+        assert "Miele" in [fact.value for fact in record.facts(contact)]
+        assert await chat.ask("since yesterday"), "the chat goes on"
+        assert story.asked_again(record, contact) == []
