@@ -160,7 +160,7 @@ class TurnRunner:
 
     async def _through_rasa(self, turn: Turn, living: str, stored: Awaitable[bool]) -> DialogueStateTracker | None:
         """What MessageProcessor.handle_message does, but a turn whose actions failed, or that says nothing, is not saved.
-        None for a message that was stored before."""
+        None for a message whose turn was taken before; one that was only stored, because its turn failed, is taken now."""
         quiet = Quiet(turn.channel)
         message = UserMessage(
             turn.text,
@@ -174,7 +174,7 @@ class TurnRunner:
         token = failures.set(failed)
         try:
             tracker, is_new = await asyncio.gather(self._processor.log_message(message, should_save_tracker=False), stored)
-            if not is_new:
+            if not is_new and await self._record.call(self._record.is_finished, turn.message_id):
                 return None
             said_before = _utterances_of(tracker)
             tracker = await self._processor.run_action_extract_slots(quiet, tracker)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import array
 import io
+import itertools
 import json
 import math
+import statistics
 import subprocess
 import sys
 import urllib.request
@@ -142,10 +144,10 @@ async def test_what_is_said_reaches_the_server_in_full(stub: Stub, visit: Visit)
         await page.speak(spoken(1.0, 1000))
         await page.hang_up()
         said = stub.heard()["samples"][before:]
-        loud = [i for i, sample in enumerate(said) if abs(sample) > 4000]
-        assert 0.97 < (loud[-1] - loud[0]) / 16000 < 1.01
-        crossings = sum(a < 0 <= b for a, b in zip(said[loud[0] : loud[-1]], said[loud[0] + 1 : loud[-1]], strict=False))
-        assert crossings == pytest.approx(1000 * (loud[-1] - loud[0]) / 16000, abs=2)
+        # Counted in waves: a busy browser may let the tone pause for a moment, but no wave of it may be missing or stretched.
+        rises = [i for i, (a, b) in enumerate(itertools.pairwise(said)) if a < 0 <= b and max(said[i : i + 16]) > 4000]
+        assert len(rises) == pytest.approx(1000, abs=5)
+        assert statistics.median(b - a for a, b in itertools.pairwise(rises)) == 16
         assert stub.events("stop")
         assert await page.call_state() == "over"
         assert page.problems == []

@@ -48,6 +48,14 @@ class Messages(OnDatabase):
                 },
             )
 
+    def is_finished(self, message_id: str) -> bool:
+        """Whether the message's turn is committed. Raises Rejected("unknown_message")."""
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(messages.c.finished_at).where(messages.c.message_id == message_id)).first()
+        if row is None:
+            raise Rejected("unknown_message")
+        return row.finished_at is not None
+
     def finish_message(self, message_id: str) -> None:
         """The message's turn is committed. Raises Rejected("unknown_message")."""
         with self._database.writing() as connection:

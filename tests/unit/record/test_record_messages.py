@@ -119,3 +119,13 @@ def test_what_was_heard_is_a_row_of_its_own_and_the_event_stays(record: Record) 
     assert record.conversation(call.contact_id)[0].data["text"] == "Which appliance is it?"
     with pytest.raises(Rejected, match="unknown_event"):
         record.record_heard("e3", session_id=call.session_id, text_heard="", complete=False)
+
+
+def test_a_message_is_finished_once_its_turn_is_committed(record: Record) -> None:
+    message = turn(record)
+    with pytest.raises(Rejected, match="unknown_message"):
+        record.is_finished(message.message_id)
+    record.store_message(message)
+    assert not record.is_finished(message.message_id)
+    record.finish_message(message.message_id)
+    assert record.is_finished(message.message_id)
