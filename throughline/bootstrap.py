@@ -6,9 +6,11 @@ Nothing here imports Rasa: the action server starts in a second because of it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import secrets
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,25 +68,26 @@ def code_secret(settings: Settings) -> bytes:
     from_environment = os.environ.get(settings.database.secret_env)
     if from_environment:
         return from_environment.encode()
-    try:
-        return SECRET_FILE.read_bytes()
-    except FileNotFoundError:
+    if not SECRET_FILE.exists():
         SECRET_FILE.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with open(SECRET_FILE, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        descriptor, written = tempfile.mkstemp(dir=SECRET_FILE.parent)  # only its owner may read it
+        with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(32))
-    except FileExistsError:  # another process of ours was faster
-        pass
+        # Linked into place whole: another process of ours finds no half of it, and the first one's stays.
+        with contextlib.suppress(FileExistsError):
+            os.link(written, SECRET_FILE)
+        Path(written).unlink()
     return SECRET_FILE.read_bytes()
 
 
 def listening(settings: Settings) -> SpeechToText:
     """The engine that listens. Raises ConfigurationError or Unavailable when it is opened, not here."""
     directory = settings.whisper_dir()
-    if settings.speech.stt == "whisper" or (settings.speech.stt == "auto" and directory.is_dir()):
-        from throughline.speech.stt.whisper import WhisperStt
+    if settings.speech.stt in ("whisper", "auto"):
+        from throughline.speech.stt.whisper import WhisperStt, is_whisper_model
 
-        return WhisperStt(directory)
+        if settings.speech.stt == "whisper" or is_whisper_model(directory):
+            return WhisperStt(directory)
     from throughline.speech.stt.pocketsphinx import PocketsphinxStt
 
     return PocketsphinxStt.from_training_data(Path("data/nlu"))
