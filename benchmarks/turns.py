@@ -143,14 +143,14 @@ async def _measure(turns: int, conversations: int, console: Console) -> dict[str
     busy = conversations * len(SCRIPT)
     with tempfile.TemporaryDirectory() as name, Progress(console=console) as progress:
         folder = Path(name)
-        task = progress.add_task("starting the servers", total=3 * turns + 2 * busy)
+        task = progress.add_task("starting the servers", total=2 * turns + turns // 2 + 2 * busy)
         tick = lambda: progress.advance(task)  # noqa: E731 - a name for the callback
         with servers.actions(folder) as actions:
             with servers.throughline(folder, actions.address) as ours:
                 progress.update(task, description="chat turns")
                 chat = await _chat_latencies(ours.address, turns, tick)
                 progress.update(task, description="phone turns")
-                phone = await _phone_latencies(ours.address, turns, tick)
+                phone = await _phone_latencies(ours.address, turns // 2, tick)  # each waits until the answer was heard
                 progress.update(task, description=f"{conversations} busy conversations")
                 stalls = await _stalls(ours.address, lambda: _busy_chats(ours.address, conversations, tick))
             progress.update(task, description="starting stock Rasa")
@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=60, help="turns of each kind (default 60)")
     parser.add_argument("--conversations", type=int, default=20, help="conversations busy at once (default 20)")
     options = parser.parse_args()
-    console = Console()
+    console = Console(width=120)
     figures = asyncio.run(_measure(options.turns, options.conversations, console))
     table = Table("ms", "median", "95th", "99th", "longest", "stock median", "stock 95th", "stock 99th", "stock longest")
     for name, (ours, stock) in figures.items():
