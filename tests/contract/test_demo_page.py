@@ -142,6 +142,7 @@ async def test_what_is_said_reaches_the_server_in_full(stub: Stub, visit: Visit)
         await page.wait_for_state("listening")
         before = len(stub.heard()["samples"])
         await page.speak(spoken(1.0, 1000))
+        await page.tab.wait_for_timeout(300)  # the last frames are on their way: hanging up at once would cut them off
         await page.hang_up()
         said = stub.heard()["samples"][before:]
         # Counted in waves: a busy browser's stream pauses or repeats 10 ms of the tone, but no wave may be missing or stretched.
