@@ -55,7 +55,8 @@ def configure(*, personal_data: bool = False, level: str = "INFO") -> None:
     ]
     if not personal_data:
         processors.append(without_personal_data)
-    processors += [structlog.processors.format_exc_info, structlog.dev.ConsoleRenderer(colors=False)]
+    # A plain traceback: the pretty one prints the local variables, and with them what customers said.
+    processors.append(structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),

@@ -194,6 +194,7 @@ class Caller:
             self._to_play.append(message["mark"]["name"])
         elif event == "clear":
             self.clears += 1
+            self._answered.clear()  # what came before was no answer: it was interrupted
             marks = [item for item in self._to_play if isinstance(item, str)]
             self._to_play.clear()
             for name in marks:
