@@ -246,11 +246,12 @@ class TurnRunner:
         """Hold the lock of the living contact behind ``contact_id``, also if it is merged while we wait."""
         locks = self._agent_of().lock_store
         while True:
-            living = await self._record.call(self._record.resolve, contact_id)
-            async with _held(locks, living):
-                if await self._record.call(self._record.resolve, living) == living:
+            async with _held(locks, contact_id):
+                living = await self._record.call(self._record.resolve, contact_id)
+                if living == contact_id:
                     yield living
                     return
+            contact_id = living
 
     @asynccontextmanager
     async def _both_living(self, one: str, other: str) -> AsyncIterator[tuple[str, str]]:
