@@ -1,9 +1,7 @@
 """The one thread and the one event loop on which turns are taken, apart from the server's loop.
 
-Understanding and policies block the loop they run on, for tens of milliseconds; on the server's loop every caller's audio
-would stall
-meanwhile. One loop for good: a new one per turn breaks locks that are shared between loops (FACTS: a contended asyncio.Lock
-hangs).
+Understanding and policies block the loop they run on, for tens of milliseconds; on the server's loop every caller's audio would
+stall meanwhile. One loop for good: a new one per turn breaks locks that are shared between loops (a contended asyncio.Lock hangs).
 """
 
 from __future__ import annotations
