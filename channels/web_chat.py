@@ -89,11 +89,11 @@ class WebChat(InputChannel):
         self._sio.on("disconnect", self._disconnected)
         self._sio.on("session_request", self._session_requested)
         self._sio.on("user_uttered", self._user_uttered)
-        sanic.register_listener(self._start, "after_server_start")
+        server.before_ready(self._start)
         sanic.register_listener(self._stop, "before_server_stop")
         mount_site(sanic, server)
 
-    async def _start(self, _sanic: Sanic, _loop: Any) -> None:
+    async def _start(self) -> None:
         self._feed = LiveFeed(self._record)
 
     async def _stop(self, _sanic: Sanic, _loop: Any) -> None:
@@ -138,10 +138,10 @@ class WebChat(InputChannel):
             await self._notice(sid, "utter_too_fast")
             return False
         contact = await self._record.call(self._record.create_contact)
-        socket.session = await self._record.call(self._record.open_session, contact, WEB_CHAT)
-        socket.token = await self._record.call(
-            self._record.issue_chat_token, socket.session.session_id, ttl_s=self._settings.session_days * 86_400
-        )
+        session = await self._record.call(self._record.open_session, contact, WEB_CHAT)
+        ttl_s = self._settings.session_days * 86_400
+        socket.token = await self._record.call(self._record.issue_chat_token, session.session_id, ttl_s=ttl_s)
+        socket.session = session
         return True
 
     async def _watch(self, sid: str, socket: ChatSocket) -> None:
