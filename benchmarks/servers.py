@@ -73,11 +73,13 @@ def actions(folder: Path) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def throughline(folder: Path, actions_address: str) -> Iterator[Running]:
-    """This project's server with both channels and the ticker."""
+def throughline(folder: Path, actions_address: str, *, watched: bool = False) -> Iterator[Running]:
+    """This project's server with both channels and the ticker; ``watched`` with the stopwatch in the ticker's place."""
     port = free_port()
     endpoints = Path("endpoints.yml").read_text().replace("http://localhost:5055", actions_address)
-    credentials = Path("credentials.yml").read_text() + "benchmarks.ticker.Ticker:\n"
+    credentials = Path("credentials.yml").read_text() + (
+        "benchmarks.stopwatch.Stopwatch:\n" if watched else "benchmarks.ticker.Ticker:\n"
+    )
     command = _rasa_run(folder, "throughline", port, endpoints, credentials)
     database, public = f"sqlite:///{folder}/record.db", f"http://127.0.0.1:{port}"
     environment = {"DATABASE_URL": database, "THROUGHLINE_PUBLIC_URL": public}

@@ -1,6 +1,7 @@
 """How long a turn takes and how long audio would stall meanwhile, beside stock Rasa on the same model in the same run.
 
     python -m benchmarks.turns [--turns 60] [--conversations 20]
+    python -m benchmarks.turns --parts          # only the phone turns of this project, and where their time goes
 
 Prints one table. ``chat turn``: message sent to first reply. ``phone turn``: final transcript to first audio frame. ``stall``: how late
 the ticks of a 20 ms clock on the server's loop are while many conversations are busy at once (benchmarks/ticker.py).
@@ -22,7 +23,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import servers
+from benchmarks import servers, stopwatch
 from throughline.domain.transcripts import TELEPHONE
 from throughline.simulate.call import Caller
 from throughline.simulate.chat import ChatCustomer
@@ -162,13 +163,58 @@ async def _measure(turns: int, conversations: int, console: Console) -> dict[str
     return {"chat turn": (chat, stock_chat), "phone turn": (phone, []), "stall": (stalls, stock_stalls)}
 
 
+async def _measure_parts(turns: int, console: Console) -> tuple[list[float], list[dict[str, float]]]:
+    """The caller's ms from final transcript to first frame, and the ms of each turn by part, as the server's stopwatch took them."""
+    with tempfile.TemporaryDirectory() as name, Progress(console=console) as progress:
+        folder = Path(name)
+        task = progress.add_task("starting the servers", total=turns + len(SCRIPT))
+        tick = lambda: progress.advance(task)  # noqa: E731 - a name for the callback
+        with servers.actions(folder) as actions, servers.throughline(folder, actions.address, watched=True) as ours:
+            progress.update(task, description="phone turns")
+            await _phone_latencies(ours.address, len(SCRIPT), tick)  # the first turns of a server are slower: not counted
+            async with aiohttp.ClientSession() as session:
+                url = f"{ours.address}/webhooks/stopwatch/turns"
+                await (await session.get(f"{url}?reset=1")).read()
+                phone = await _phone_latencies(ours.address, turns, tick)
+                async with session.get(url) as answer:
+                    return phone, (await answer.json())["turns"]
+
+
+def _print_parts(phone: list[float], turns: list[dict[str, float]], console: Console) -> None:
+    table = Table("ms of a phone turn", "mean", "median", "95th", "turns with it")
+    names = sorted({name for turn in turns for name in turn}, key=lambda name: -sum(turn.get(name, 0.0) for turn in turns))
+    for name in names:
+        values = [turn[name] for turn in turns if name in turn]
+        mean = sum(values) / len(turns)
+        table.add_row(
+            name, f"{mean:.1f}", f"{statistics.median(values):.1f}", f"{_percentile(values, 0.95):.1f}", str(len(values))
+        )
+    table.add_section()
+    mean = statistics.mean(phone)
+    table.add_row(
+        "as the caller sees it",
+        f"{mean:.1f}",
+        f"{statistics.median(phone):.1f}",
+        f"{_percentile(phone, 0.95):.1f}",
+        str(len(phone)),
+    )
+    console.print(table)
+    console.print(
+        f"Parts lie inside '{stopwatch.WHOLE}', but for '{stopwatch.SPEECH}', which follows it; some run beside others."
+    )
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=60, help="turns of each kind (default 60)")
     parser.add_argument("--conversations", type=int, default=20, help="conversations busy at once (default 20)")
+    parser.add_argument("--parts", action="store_true", help="print where the time of a phone turn goes")
     options = parser.parse_args()
     console = Console(width=120)
+    if options.parts:
+        _print_parts(*asyncio.run(_measure_parts(options.turns, console)), console)
+        return
     figures = asyncio.run(_measure(options.turns, options.conversations, console))
     table = Table("ms", "median", "95th", "99th", "longest", "stock median", "stock 95th", "stock 99th", "stock longest")
     for name, (ours, stock) in figures.items():
