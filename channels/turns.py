@@ -24,10 +24,12 @@ from rasa.core.channels.channel import OutputChannel, UserMessage
 from rasa.core.lock_store import LockError
 from rasa.core.policies.policy import PolicyPrediction
 from rasa.core.processor import MessageProcessor
+from rasa.engine.runner.dask import DaskGraphRunner
 from rasa.shared.core.events import ActionExecuted, ActiveLoop, SlotSet
 from rasa.shared.core.trackers import DialogueStateTracker
 
 from channels.action_calls import ActionCalls, compile_answer_schema_once, failures
+from channels.graph_order import InOrder
 from channels.turn_loop import TurnLoop
 from throughline import log
 from throughline.bootstrap import Application
@@ -116,6 +118,8 @@ class TurnRunner:
         processor = self._agent_of().processor
         if processor is None:
             raise Unavailable("no model is loaded")
+        if isinstance(processor.graph_runner, DaskGraphRunner):  # after every load of a model
+            processor.graph_runner = InOrder(processor.graph_runner)
         return processor
 
     async def _warm_up(self) -> None:
