@@ -36,6 +36,7 @@ from throughline.bootstrap import Application
 from throughline.domain.turns import Button, Expectation, Turn, TurnResult, Utterance
 from throughline.errors import ThroughlineError, Unavailable
 from throughline.record import turn_context
+from throughline.record.entries import Window
 
 _log = log.get_logger("channels")
 
@@ -141,9 +142,9 @@ class TurnRunner:
     async def _process(self, turn: Turn, stored: Awaitable[bool]) -> TurnResult:
         """Process a turn under its contact's lock, then carry out what its actions asked for. ``stored`` tells whether it is new."""
         began = time.perf_counter()
-        async with self._living(turn.contact_id) as living:
-            waited = time.perf_counter()
-            context = turn_context.TurnContext(turn.session_id, turn.channel, turn.message_id, [])
+        async with self._living(turn.contact_id) as window:
+            waited, living = time.perf_counter(), window.head.contact_id
+            context = turn_context.TurnContext(turn.session_id, turn.channel, turn.message_id, [], window)
             token = turn_context.current.set(context)
             try:
                 tracker = await self._through_rasa(turn, living, stored)
@@ -202,12 +203,15 @@ class TurnRunner:
         return tracker
 
     async def _say_alone(self, contact_id: str, session_id: str, channel: str, action: str) -> TurnResult:
-        async with self._living(contact_id) as living:
-            return await self._say_locked(living, session_id, channel, action, ())
+        async with self._living(contact_id) as window:
+            return await self._say_locked(window.head.contact_id, session_id, channel, action, (), window)
 
-    async def _say_locked(self, living: str, session_id: str, channel: str, action: str, first: tuple[Any, ...]) -> TurnResult:
-        """Apply the events ``first``, run ``action``, commit. The contact's lock is held by the caller."""
-        context = turn_context.TurnContext(session_id, channel, None, [])
+    async def _say_locked(
+        self, living: str, session_id: str, channel: str, action: str, first: tuple[Any, ...], window: Window | None = None
+    ) -> TurnResult:
+        """Apply the events ``first``, run ``action``, commit. The contact's lock is held by the caller, who may have read ``window``
+        under it."""
+        context = turn_context.TurnContext(session_id, channel, None, [], window)
         token = turn_context.current.set(context)
         try:
             tracker = await self._spoken(living, channel, action, first)
@@ -246,16 +250,17 @@ class TurnRunner:
             tracker.update(ActionExecuted(_LISTEN), self.domain)
 
     @asynccontextmanager
-    async def _living(self, contact_id: str) -> AsyncIterator[str]:
-        """Hold the lock of the living contact behind ``contact_id``, also if it is merged while we wait."""
+    async def _living(self, contact_id: str) -> AsyncIterator[Window]:
+        """Hold the lock of the living contact behind ``contact_id``, also if it is merged while we wait; its window, read under that
+        lock. Raises Rejected("unknown_contact")."""
         locks = self._agent_of().lock_store
         while True:
             async with _held(locks, contact_id):
-                living = await self._record.call(self._record.resolve, contact_id)
-                if living == contact_id:
-                    yield living
+                window = await self._record.call(self._record.window, contact_id, known=True)
+                if window.head.contact_id == contact_id:
+                    yield window
                     return
-            contact_id = living
+            contact_id = window.head.contact_id
 
     @asynccontextmanager
     async def _both_living(self, one: str, other: str) -> AsyncIterator[tuple[str, str]]:

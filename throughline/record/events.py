@@ -16,11 +16,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from throughline.domain.visits import Fact
-from throughline.errors import Unavailable
+from throughline.errors import Rejected, Unavailable
 from throughline.record.database import OnDatabase
 from throughline.record.entries import Checkpoint, Head, NewEvent, StoredEvent, Window
-from throughline.record.identity import aliases_of, ensure_contact, living, utc_now
-from throughline.record.limits import check_json
+from throughline.record.identity import aliases_of, living, utc_now
+from throughline.record.limits import check_ids, check_json
 from throughline.record.schema import contacts, events, facts, messages, tracker_heads
 
 _SLOT_EVENT = "slot"
@@ -64,35 +64,31 @@ class Events(OnDatabase):
             if row.value is not None
         ]
 
-    def window(self, contact_id: str) -> Window:
-        """What the contact's tracker is rebuilt from. For an id nobody has seen yet: version 0 and no events."""
+    def window(self, contact_id: str, *, known: bool = False) -> Window:
+        """What the contact's tracker is rebuilt from. For an id nobody has seen yet: version 0 and no events, or where it has to be
+        ``known``, Rejected("unknown_contact")."""
         with self._database.reading() as connection:
-            if not _is_known(connection, contact_id):
-                return Window(Head(contact_id, 0), None, ())
-            owner = living(connection, contact_id)
-            head = _head(connection, owner)
-            if head is None:
-                return Window(Head(owner, 0), None, ())
+            owner, head = _owner_and_head(connection, contact_id)
+            if owner is None and known:
+                raise Rejected("unknown_contact")
+            if owner is None or head is None:
+                return Window(Head(owner or contact_id, 0), None, ())
             rows = _events_from(connection, owner, head.window_seq)
             return Window(Head(owner, head.version), head.window_header, rows)
 
     def whole_tracker(self, contact_id: str) -> Window:
         """As ``window``, from the first event on."""
         with self._database.reading() as connection:
-            if not _is_known(connection, contact_id):
-                return Window(Head(contact_id, 0), None, ())
-            owner = living(connection, contact_id)
-            head = _head(connection, owner)
+            owner, head = _owner_and_head(connection, contact_id)
             version = 0 if head is None else head.version
-            return Window(Head(owner, version), None, _events_from(connection, owner, 0))
+            rows = () if owner is None else _events_from(connection, owner, 0)
+            return Window(Head(owner or contact_id, version), None, rows)
 
     def known_event_ids(self, contact_id: str, event_ids: Iterable[str]) -> set[str]:
         """Which of these ids are events of the contact."""
         wanted, found = list(event_ids), set()
         with self._database.reading() as connection:
-            if not _is_known(connection, contact_id):
-                return set()
-            owner = living(connection, contact_id)
+            owner, _ = _owner_and_head(connection, contact_id)
             for start in range(0, len(wanted), _CHUNK):
                 these = events.c.event_id.in_(wanted[start : start + _CHUNK])
                 query = sa.select(events.c.event_id).where(events.c.sender_id == owner, these)
@@ -120,16 +116,18 @@ class Events(OnDatabase):
         ``message_id`` names the message that led to them: it is finished by this, and its recogniser's confidence goes into the facts.
         Raises Unavailable, with nothing written, when another writer was faster; Rejected("too_long").
         """
+        check_ids(contact_id=contact_id)
         for event in new:
             check_json(event=event.data)
         with self._database.writing() as connection:
-            owner = ensure_contact(connection, contact_id)
-            head = _head(connection, owner)
+            owner, head = _owner_and_head(connection, contact_id, hold=True)
+            if owner is None:  # an id that Rasa's own tools have made up
+                connection.execute(contacts.insert().values(contact_id=contact_id, created_at=utc_now()))
+                owner = contact_id
             version = 0 if head is None else head.version
             if expected is not None and expected != Head(owner, version):
                 raise Unavailable(f"conversation {contact_id} was changed by another writer since it was read")
-            seq_of = _insert_events(connection, owner, new)
-            last_seq = max(seq_of.values(), default=0 if head is None else head.last_seq)
+            last_seq = _insert_events(connection, owner, new) if new else 0 if head is None else head.last_seq
             _insert_facts(connection, owner, new, message_id)
             if message_id is not None:  # in this transaction: a crash right after the commit must not have the turn taken again
                 finished = messages.update().where(messages.c.message_id == message_id, messages.c.finished_at.is_(None))
@@ -146,12 +144,12 @@ def carry_facts(connection: Any, source: str, target: str) -> tuple[list[str], i
     their source. The event ids, and the tracker's last ``seq``."""
     known = {row.slot for row in _newest_facts(connection, target) if row.value is not None}
     missing = [row for row in _newest_facts(connection, source) if row.value is not None and row.slot not in known]
-    head = _head(connection, target)
+    _, head = _owner_and_head(connection, target, hold=True)
     if not missing:
         return [], 0 if head is None else head.last_seq
     carried = [_carried(row) for row in missing]
     # A tracker that begins here must be listening, or no rule fits what is said next.
-    seq_of = _insert_events(connection, target, carried if head else [*carried, _listening(source)])
+    last_seq = _insert_events(connection, target, carried if head else [*carried, _listening(source)])
     for row, event in zip(missing, carried, strict=True):
         connection.execute(
             facts.insert().values(
@@ -165,7 +163,6 @@ def carry_facts(connection: Any, source: str, target: str) -> tuple[list[str], i
                 confidence=row.confidence,
             )
         )
-    last_seq = max(seq_of.values())
     _write_head(connection, target, head, {"last_seq": last_seq})
     return [event.event_id for event in carried], last_seq
 
@@ -199,13 +196,22 @@ def _newest_facts(connection: Any, contact_id: str) -> list[Any]:
     return list(connection.execute(sa.select(facts).where(facts.c.id.in_(newest)).order_by(facts.c.id)).all())
 
 
-def _is_known(connection: Any, contact_id: str) -> bool:
-    return connection.execute(sa.select(contacts.c.contact_id).where(contacts.c.contact_id == contact_id)).first() is not None
-
-
-def _head(connection: Any, owner: str) -> Any:
-    query = sa.select(tracker_heads).where(tracker_heads.c.contact_id == owner)
-    return connection.execute(query.with_for_update()).first()
+def _owner_and_head(connection: Any, contact_id: str, *, hold: bool = False) -> tuple[str, Any] | tuple[None, None]:
+    """The living contact for an id and its tracker's head: (None, None) for an id nobody has seen, (owner, None) where there is no
+    tracker yet. ``hold``: other writers wait until this transaction ends."""
+    head = (tracker_heads.c.version, tracker_heads.c.last_seq, tracker_heads.c.window_seq, tracker_heads.c.window_header)
+    query = sa.select(contacts.c.merged_into, *head).outerjoin_from(
+        contacts, tracker_heads, tracker_heads.c.contact_id == contacts.c.contact_id
+    )
+    if hold:
+        query = query.with_for_update(of=contacts)
+    row = connection.execute(query.where(contacts.c.contact_id == contact_id)).first()
+    if row is None:
+        return None, None
+    if row.merged_into is not None:
+        contact_id = living(connection, row.merged_into)
+        row = connection.execute(query.where(contacts.c.contact_id == contact_id)).one()
+    return contact_id, None if row.version is None else row
 
 
 def _events_from(connection: Any, owner: str, seq: int) -> tuple[Mapping[str, Any], ...]:
@@ -215,8 +221,8 @@ def _events_from(connection: Any, owner: str, seq: int) -> tuple[Mapping[str, An
     return tuple(json.loads("[" + ",".join(connection.execute(query).scalars()) + "]"))
 
 
-def _insert_events(connection: Any, owner: str, new: Sequence[NewEvent]) -> dict[str, int]:
-    """The new rows' ``seq`` by event id."""
+def _insert_events(connection: Any, owner: str, new: Sequence[NewEvent]) -> int:
+    """The ``seq`` of the last of them, of which there is at least one."""
     created = utc_now()
     rows = [
         {
@@ -233,15 +239,9 @@ def _insert_events(connection: Any, owner: str, new: Sequence[NewEvent]) -> dict
         }
         for event in new
     ]
-    seq_of: dict[str, int] = {}
-    for start in range(0, len(rows), _CHUNK):
-        part = rows[start : start + _CHUNK]
-        connection.execute(events.insert(), part)
-        these = events.c.event_id.in_([row["event_id"] for row in part])
-        seq_of.update(
-            (row.event_id, row.id) for row in connection.execute(sa.select(events.c.event_id, events.c.id).where(these))
-        )
-    return seq_of
+    connection.execute(events.insert(), rows)
+    query = sa.select(events.c.id).where(events.c.event_id == new[-1].event_id)
+    return int(connection.execute(query).scalar_one())
 
 
 def _insert_facts(connection: Any, owner: str, new: Sequence[NewEvent], message_id: str | None) -> None:

@@ -1,6 +1,6 @@
 """From any contact id to the living contact it stands for. Every topic of the record goes through here.
 
-What always holds: these functions only read, but for ``ensure_contact``, and run inside the caller's transaction.
+What always holds: these functions only read, and run inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from throughline.errors import Rejected
-from throughline.record.limits import check_ids
 from throughline.record.schema import contacts
 
 
@@ -41,16 +40,6 @@ def aliases_of(connection: Any, contact_id: str) -> list[str]:
         level = list(connection.execute(query).scalars())
         found += level
     return found
-
-
-def ensure_contact(connection: Any, contact_id: str) -> str:
-    """The living contact for an id that Rasa's own tools may have made up: one that is unknown becomes a contact."""
-    check_ids(contact_id=contact_id)
-    known = connection.execute(sa.select(contacts.c.contact_id).where(contacts.c.contact_id == contact_id)).first()
-    if known is None:
-        connection.execute(contacts.insert().values(contact_id=contact_id, created_at=utc_now()))
-        return contact_id
-    return living(connection, contact_id)
 
 
 def aliases_or_self(connection: Any, contact_id: str) -> list[str]:

@@ -78,7 +78,11 @@ class RecordTrackerStore(TrackerStore):
     async def retrieve(self, sender_id: str) -> DialogueStateTracker | None:
         """The contact's tracker over the live window (see window.py); None where there is none. An alias gives the living contact's.
         Raises Unavailable."""
-        return self._rebuilt(sender_id, await self.record.call(self.record.window, sender_id))
+        turn = current.get()
+        window = None if turn is None else turn.take_window(sender_id)
+        if window is None:
+            window = await self.record.call(self.record.window, sender_id)
+        return self._rebuilt(sender_id, window)
 
     async def retrieve_full_tracker(self, conversation_id: str) -> DialogueStateTracker | None:
         """The contact's tracker over all its events; None where there is none. Raises Unavailable."""

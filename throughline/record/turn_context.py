@@ -1,7 +1,8 @@
 """Which turn the code that runs now belongs to.
 
 The runner sets ``current`` before it hands a turn to Rasa. Rasa passes nothing of its own from a channel to the tracker store,
-but both run in one task, so a context variable reaches from the one to the other. The tracker store stamps what it saves from it.
+but both run in one task, so a context variable reaches from the one to the other. The tracker store stamps what it saves from it,
+and begins with the window that the runner read when it took the lock.
 Where nobody set it (``rasa shell``, Rasa's HTTP API) events are saved without a session.
 """
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
+
+from throughline.record.entries import Window
 
 
 @dataclass
@@ -21,6 +24,12 @@ class TurnContext:
     channel: str
     message_id: str | None = None
     saved: list[dict[str, Any]] = field(default_factory=list)
+    window: Window | None = None
+
+    def take_window(self, contact_id: str) -> Window | None:
+        """The window read under this turn's lock, once: whoever reads again wants to know what has become of it."""
+        window, self.window = self.window, None
+        return window if window is not None and window.head.contact_id == contact_id else None
 
 
 current: ContextVar[TurnContext | None] = ContextVar("throughline_turn", default=None)
