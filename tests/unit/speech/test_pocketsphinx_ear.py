@@ -14,6 +14,7 @@ from throughline.domain.transcripts import WIDEBAND, Transcript
 from throughline.speech.audio import Framer
 from throughline.speech.stt import pocketsphinx_models
 from throughline.speech.stt.pocketsphinx_ear import PocketsphinxEar, chosen, digits_in
+from throughline.speech.stt.pocketsphinx_files import DICTIONARY
 from throughline.speech.tts.espeak import EspeakTts
 
 pytestmark = pytest.mark.unit
@@ -120,7 +121,7 @@ def test_models_are_made_once_for_the_same_sentences(tmp_path: Path) -> None:
     (nlu / "nlu.yml").write_text(TRAINING + "    - the freezer is warm\n", encoding="utf-8")
     second = pocketsphinx_models.prepare(nlu, cache)
     assert second != first
-    assert "freezer" in (second / pocketsphinx_models.DICTIONARY).read_text()
+    assert "freezer" in (second / DICTIONARY).read_text()
     assert sorted(path.name for path in cache.iterdir()) == sorted([first.name, second.name])
 
 

@@ -16,7 +16,7 @@ import pocketsphinx
 
 from throughline.domain.transcripts import WIDEBAND, AudioFormat, Transcript
 from throughline.speech.audio import Converter, Framer, Resampler
-from throughline.speech.stt.pocketsphinx_models import DICTIONARY, DIGITS_GRAMMAR, language_model_file
+from throughline.speech.stt.pocketsphinx_files import DICTIONARY, DIGITS_GRAMMAR, language_model_file
 from throughline.speech.stt.segmenter import Segmenter, SegmenterSettings, SpeechEnded, SpeechStarted
 
 _MODEL = WIDEBAND  # what the acoustic model was trained on

@@ -20,23 +20,19 @@ from throughline.domain.turns import EXPECTATIONS
 from throughline.errors import Unavailable
 from throughline.speech.stt import grammar, training_sentences
 from throughline.speech.stt.language_model import arpa
+from throughline.speech.stt.pocketsphinx_files import DICTIONARY, GRAMMARS, language_model_file
 from throughline.speech.stt.pronunciations import dictionary, pronounce
 
-DICTIONARY = "words.dict"
 EXPECTED_SHARE = 0.9  # of the probability goes to what the dialogue has asked for; measured by benchmarks/speech.py
 
-_GRAMMARS = Path(__file__).parent / "grammars"
-DIGITS_GRAMMAR = _GRAMMARS / "digits.jsgf"
-_SOURCES = ("language_model.py", "pocketsphinx_models.py", "pronunciations.py", "training_sentences.py", "grammar.py")
+_SOURCES = (
+    "language_model.py", "pocketsphinx_files.py", "pocketsphinx_models.py", "pronunciations.py", "training_sentences.py",
+    "grammar.py",
+)  # fmt: skip
 _PAIRS = 6  # last names each first name is seen with: enough for the model to expect any last name after any first name
 _PERSON = "person_name"  # the entity whose values in the examples are names
 
 _log = log.get_logger("speech")
-
-
-def language_model_file(kind: str) -> str:
-    """The name of the file with the language model for an expectation's kind."""
-    return f"{kind}.arpa"
 
 
 def prepare(training_data: Path, cache: Path) -> Path:
@@ -70,13 +66,13 @@ def _digest(training_data: Path) -> str:
     digest = hashlib.sha256(version("pocketsphinx").encode())
     here = Path(__file__).parent
     training = (path for pattern in ("*.yml", "*.yaml") for path in training_data.rglob(pattern))
-    for path in (*(here / name for name in _SOURCES), *sorted(_GRAMMARS.iterdir()), *sorted(training)):
+    for path in (*(here / name for name in _SOURCES), *sorted(GRAMMARS.iterdir()), *sorted(training)):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 
 def _make(training: training_sentences.TrainingSentences, cmudict: Path, folder: Path) -> None:
-    rules = grammar.parse((_GRAMMARS / "spoken.jsgf").read_text(encoding="utf-8"))
+    rules = grammar.parse((GRAMMARS / "spoken.jsgf").read_text(encoding="utf-8"))
     names = _names(training.values.get(_PERSON, ()))
     expected = {kind: rules.sentences(kind, names) if kind in rules.public else {} for kind in EXPECTATIONS}
     words = {word for said in (training.sentences, *expected.values()) for sentence in said for word in sentence.split()}
@@ -94,7 +90,7 @@ def _make(training: training_sentences.TrainingSentences, cmudict: Path, folder:
 
 def _names(known: Sequence[str]) -> dict[str, list[str]]:
     """Frequent US names (Census Bureau and Social Security lists), and those the training data mentions."""
-    lists = {name: (_GRAMMARS / f"{name}.txt").read_text(encoding="utf-8").split() for name in ("first_name", "last_name")}
+    lists = {name: (GRAMMARS / f"{name}.txt").read_text(encoding="utf-8").split() for name in ("first_name", "last_name")}
     for person in known:
         first, *rest = person.split()
         lists["first_name"].append(first)
