@@ -117,9 +117,16 @@ class Caller:
             await asyncio.sleep(0.02)
 
     async def wait_answer(self, within_s: float = 20) -> None:
-        """Return once the assistant has answered what was said last, and is quiet again. Raises Unavailable."""
-        await self.first_frame(within_s)
-        await self.wait_quiet()
+        """Return once the assistant has answered what was said last, and is quiet again. Raises Unavailable.
+
+        What it was still saying when it was interrupted is no answer, even where the interruption came after the last word said:
+        a recogniser that is still starting hears the first words late.
+        """
+        while True:
+            await self.first_frame(within_s)
+            await self.wait_quiet()
+            if self._answered.is_set():
+                return
 
     async def first_frame(self, within_s: float = 20) -> float:
         """``first_frame_at``, once that has come. Raises Unavailable."""
