@@ -106,7 +106,7 @@ async def _tell_the_company(where: Situation, visit: Visit, key: str) -> None:
 async def _open_case(where: Situation, visit: Visit, key: str) -> Case:
     """A case with the facts and the conversation, on every channel so far."""
     facts = where.facts
-    lines = await where.bounded(dossier.lines(where.app.record, where.contact_id, messages=_MESSAGES))
+    lines, _ = await where.bounded(dossier.latest(where.app.record, where.contact_id, messages=_MESSAGES))
     details: dict[str, Any] = {
         "facts": facts,
         "visit": visit.reference,

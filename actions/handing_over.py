@@ -42,14 +42,14 @@ async def _packet(where: Situation, reason: str) -> dict[str, Any]:
     facts = await dossier.facts(
         record, where.contact_id, where.facts, session_id=where.session_id or "", channel=where.channel, now=where.now
     )
-    lines = await dossier.lines(record, where.contact_id, messages=_MESSAGES)
+    lines, tried = await dossier.latest(record, where.contact_id, messages=_MESSAGES)
     built = packet.build(
         where.contact_id,
         reason,
         facts=facts,
         transcript=[*lines, *_not_yet_stored(where)],
         open_question=open_question(where) if where.in_form else None,
-        tried=packet.actions_tried(events),
+        tried=list(dict.fromkeys([*tried, *packet.actions_tried(events)])),  # events: this turn's stand in no record yet
         words=where.words,
         today=where.today,
     )

@@ -1,4 +1,5 @@
-"""Gathers from the record what a packet or a case needs: the latest lines of the conversation and every fact with its source."""
+"""Gathers from the record what a packet or a case needs: the latest lines of the conversation, what was done meanwhile, and every
+fact with its source."""
 
 from __future__ import annotations
 
@@ -8,21 +9,23 @@ from typing import Any
 
 from throughline.domain.recap import FACTS
 from throughline.domain.visits import Fact
-from throughline.handoff.packet import Line
+from throughline.handoff.packet import Line, actions_tried
 from throughline.record import Record
 
 _WHO = {"user": "customer", "bot": "assistant"}
 
 
-async def lines(record: Record, contact_id: str, *, messages: int) -> list[Line]:
-    """The latest ``messages`` lines said on any channel and committed, oldest first. Raises Rejected("unknown_contact")."""
+async def latest(record: Record, contact_id: str, *, messages: int) -> tuple[list[Line], list[str]]:
+    """The latest ``messages`` lines said on any channel and committed, oldest first, and what the assistant did meanwhile
+    (``packet.actions_tried``). Raises Rejected("unknown_contact")."""
     start = await record.call(record.history_start, contact_id, messages=messages)
     events = await record.call(record.conversation, contact_id, after_seq=start)
-    return [
+    lines = [
         Line(_WHO[event.type_name], str(event.data.get("text") or ""), event.channel, event.at.isoformat())
         for event in events
         if event.type_name in _WHO and event.data.get("text")
     ]
+    return lines, actions_tried(event.data for event in events)
 
 
 async def facts(

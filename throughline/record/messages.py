@@ -31,22 +31,24 @@ class Messages(OnDatabase):
         check_ids(message_id=turn.message_id)
         check_words(channel=turn.channel, source=turn.source)
         check_texts(text=turn.text)
-        with self._database.writing() as connection:
-            read_session(connection, turn.session_id)
-            return self._database.insert_unless_there(
-                connection,
-                messages,
-                {
-                    "message_id": turn.message_id,
-                    "contact_id": living(connection, turn.contact_id),
-                    "session_id": turn.session_id,
-                    "channel": turn.channel,
-                    "text": turn.text,
-                    "source": turn.source,
-                    "confidence": turn.confidence,
-                    "received_at": utc_now(),
-                },
-            )
+        row = {
+            "message_id": turn.message_id,
+            "contact_id": turn.contact_id,  # an alias stays one: whoever reads it asks for the living contact
+            "session_id": turn.session_id,
+            "channel": turn.channel,
+            "text": turn.text,
+            "source": turn.source,
+            "confidence": turn.confidence,
+            "received_at": utc_now(),
+        }
+        try:
+            with self._database.writing() as connection:
+                return self._database.insert_unless_there(connection, messages, row)
+        except sa.exc.IntegrityError:  # its foreign keys: which of them?
+            with self._database.reading() as connection:
+                read_session(connection, turn.session_id)
+                living(connection, turn.contact_id)
+            raise
 
     def is_finished(self, message_id: str) -> bool:
         """Whether the message's turn is committed. Raises Rejected("unknown_message")."""

@@ -30,7 +30,7 @@ class DatabaseSettings:
         doc="Environment variable with the key under which one-time codes are stored. Unset: a random key is kept in `var/secret`.",
     )
     window_user_turns: int = setting(
-        12,
+        6,
         minimum=6,
         maximum=100,
         doc="How many of the customer's latest turns Rasa is given. Above the policies' max_history.",
