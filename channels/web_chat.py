@@ -197,8 +197,11 @@ class WebChat(InputChannel):
             socket.waiting -= 1
 
     async def _take(self, sid: str, socket: ChatSocket, data: Any) -> None:
+        is_new = socket.session is None
         if not await self._bind(sid, socket, data):
             return
+        if is_new:  # refused when it asked, or it never asked: without its id a reload would lose the conversation
+            await self._sio.emit("session_confirm", socket.token, to=sid)
         await self._watch(sid, socket)
         session = socket.session
         assert session is not None  # noqa: S101 - _bind has just set it

@@ -20,10 +20,22 @@ from throughline.errors import ProtocolError, Unavailable
 class ChatCustomer:
     """One open chat page. ``session_id`` is what the server has issued; ``messages`` everything it has sent since."""
 
-    def __init__(self, address: str, *, session_id: str | None = None, auth: Any = None, origin: str | None = None) -> None:
-        """``address`` is the server's, ``http://host:port``. ``auth`` None connects as rasa-webchat does, a dict as Rasa's widget."""
+    def __init__(
+        self,
+        address: str,
+        *,
+        session_id: str | None = None,
+        auth: Any = None,
+        origin: str | None = None,
+        forwarded_for: str | None = None,
+    ) -> None:
+        """``address`` is the server's, ``http://host:port``. ``auth`` None connects as rasa-webchat does, a dict as Rasa's widget.
+
+        ``forwarded_for`` is the network address that a proxy in front of the server would name (X-Forwarded-For).
+        """
         self._address = address.rstrip("/")
         self._origin = origin or self._address
+        self._headers = {"X-Forwarded-For": forwarded_for} if forwarded_for else {}
         self._auth = auth
         self.session_id = session_id
         self.messages: list[dict[str, Any]] = []
@@ -40,15 +52,24 @@ class ChatCustomer:
         await self.close()
 
     async def open(self, within_s: float = 10) -> None:
-        """Connect and ask for the session. Raises Unavailable."""
+        """Connect and ask for the session. Raises asyncio.TimeoutError when none is given."""
+        await self.connect(within_s)
+        await self.ask_for_session()
+        await asyncio.wait_for(self._confirmed.wait(), within_s)
+
+    async def connect(self, within_s: float = 10) -> None:
+        """Connect, and ask for nothing. Raises asyncio.TimeoutError, and what websockets raises for a refusal."""
         url = self._address.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
-        self._socket = await asyncio.wait_for(websockets.client.connect(url, origin=self._origin, max_size=1 << 20), within_s)  # type: ignore[arg-type]
+        connecting = websockets.client.connect(url, origin=self._origin, extra_headers=self._headers, max_size=1 << 20)  # type: ignore[arg-type]
+        self._socket = await asyncio.wait_for(connecting, within_s)
         await self._expect("0", within_s)
         await self._socket.send("40" + (json.dumps(self._auth) if self._auth is not None else ""))
         await self._expect("40", within_s)
         self._reader = asyncio.create_task(self._read())
+
+    async def ask_for_session(self) -> None:
+        """Ask for the session ``session_id``, or a new one."""
         await self._emit("session_request", {"session_id": self.session_id})
-        await asyncio.wait_for(self._confirmed.wait(), within_s)
 
     async def say(self, text: Any) -> None:
         """Type a message and send it."""
