@@ -1,4 +1,4 @@
-"""The whole product, started as its users start it: ``throughline up`` with a record of its own on free ports."""
+"""The whole product, started as its users start it: ``throughline up`` with a record and settings of its own on free ports."""
 
 from __future__ import annotations
 
@@ -8,13 +8,28 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
+from ruamel.yaml import YAML
 
+_ROOT = Path(__file__).parents[2]
+_PARTS = ("actions", "channels", "config.yml", "credentials.yml", "data", "domain.yml", "requirements.lock", "throughline")
+_MADE = ("models", "var/cache")  # by the first training
 _READY_WITHIN_S = 300
 _STOP_WITHIN_S = 30
+
+SESSIONS_PER_MINUTE = 120
+"""The limit that the tests' chat runs with: above what they all open together from this machine in any minute."""
+
+SETTINGS: Mapping[str, Mapping[str, object]] = {
+    "chat": {"sessions_per_minute": SESSIONS_PER_MINUTE},
+    "phone": {"calls_per_minute": 60},
+    "site": {"trusted_proxies": 1},  # so that a test may stand at another network address
+}
+"""What the tests set under ``throughline:``, beside what the project's own endpoints.yml says."""
 
 
 def free_port() -> int:
@@ -26,7 +41,10 @@ def free_port() -> int:
 
 @dataclass
 class Stack:
-    """``start``, use ``address``, ``stop``; may be started again on the same record and ports. Logs go to ``folder``."""
+    """``start``, use ``address``, ``stop``; may be started again on the same record and ports.
+
+    ``folder`` holds the record, the logs, and the project as it is run: everything linked but endpoints.yml, which has SETTINGS.
+    """
 
     folder: Path
     port: int = field(default_factory=free_port)
@@ -55,11 +73,12 @@ class Stack:
 
     def start(self) -> None:
         """Start everything and wait until it is ready. Raises RuntimeError with what was printed."""
+        home = self._project()
         self._output = (self.folder / "up.log").open("ab")
         ports = ["--port", str(self.port), "--actions-port", str(self.actions_port), "--logs", str(self.folder)]
         command = [sys.executable, "-m", "throughline.cli.main", "up", *ports]
         environment = {**os.environ, "DATABASE_URL": self.database_url, "THROUGHLINE_SECRET": self.secret}
-        self._process = subprocess.Popen(command, stdout=self._output, stderr=subprocess.STDOUT, env=environment)
+        self._process = subprocess.Popen(command, stdout=self._output, stderr=subprocess.STDOUT, env=environment, cwd=home)
         deadline = time.monotonic() + _READY_WITHIN_S
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
@@ -70,6 +89,22 @@ class Stack:
             time.sleep(0.2)
         self.stop()
         raise RuntimeError(f"not ready:\n{(self.folder / 'up.log').read_text(errors='replace')[-4000:]}")
+
+    def _project(self) -> Path:
+        home = self.folder / "project"
+        for part in _MADE:
+            (_ROOT / part).mkdir(parents=True, exist_ok=True)
+        for part in _PARTS + _MADE:
+            link = home / part
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.is_symlink():
+                link.symlink_to(_ROOT / part)
+        yaml = YAML()
+        endpoints = yaml.load(_ROOT / "endpoints.yml")
+        for part, settings in SETTINGS.items():
+            endpoints["throughline"].setdefault(part, {}).update(settings)
+        yaml.dump(endpoints, home / "endpoints.yml")
+        return home
 
     def stop(self) -> None:
         """Stop everything that ``start`` has started."""

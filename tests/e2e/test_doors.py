@@ -11,7 +11,7 @@ import websockets.client
 from websockets.exceptions import ConnectionClosed, InvalidStatusCode
 
 from tests.e2e import story
-from tests.e2e.stack import Stack
+from tests.e2e.stack import SESSIONS_PER_MINUTE, Stack
 from throughline.errors import Unavailable
 from throughline.record import Record
 from throughline.simulate.call import Caller
@@ -183,3 +183,40 @@ async def test_a_flood_is_slowed_down(stack: Stack) -> None:
         await chat.wait_for_messages(20, within_s=60)
         async with ChatCustomer(stack.address) as other:
             assert await other.ask("hello")
+
+
+async def test_one_address_opens_so_many_sessions_and_no_more_and_nothing_is_lost(stack: Stack, record: Record) -> None:
+    office, elsewhere = "203.0.113.7", "203.0.113.8"
+    async with ChatCustomer(stack.address, forwarded_for=office) as early:
+        await early.ask("my dryer is making a noise")
+        for _ in range(SESSIONS_PER_MINUTE - 1):
+            async with ChatCustomer(stack.address, forwarded_for=office):
+                pass
+        refused = ChatCustomer(stack.address, forwarded_for=office)
+        await refused.connect()
+        await refused.ask_for_session()
+        await refused.wait_for_messages(1)
+        answers = [str(refused.messages[0]["text"]), *await refused.ask("my oven is cold")]
+        assert len(answers) == 2, "to the request, and to the words"
+        assert all("wait a moment and try again" in answer for answer in answers), "told why, in the domain's words"
+        assert refused.session_id is None
+        await refused.close()
+
+        await early.ask("it's a Miele")
+        contact = record.chat_session(early.session_id or "").contact_id
+        assert story.open_question(record, contact) == "since", "who was let in goes on"
+        async with ChatCustomer(stack.address, forwarded_for=office, session_id=early.session_id) as reloaded:
+            assert reloaded.session_id == early.session_id, "and takes up the session after a reload"
+        async with ChatCustomer(stack.address, forwarded_for=elsewhere) as other:
+            assert await other.ask("hello"), "and other addresses notice nothing"
+
+
+async def test_a_page_that_was_given_no_session_when_it_asked_gets_one_with_its_first_words(
+    stack: Stack, record: Record
+) -> None:
+    chat = ChatCustomer(stack.address)
+    await chat.connect()
+    await chat.ask("my dryer is making a noise")
+    contact = record.chat_session(chat.session_id or "").contact_id
+    assert story.open_question(record, contact) == "brand", "it was told the session's id, so a reload finds the conversation"
+    await chat.close()

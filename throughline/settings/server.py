@@ -59,7 +59,13 @@ class ChatSettings:
     message_chars: int = setting(1000, minimum=50, maximum=10000, doc="Longest message taken, in characters.")
     messages_per_minute: int = setting(30, minimum=1, maximum=600, doc="Messages a chat session may send in a minute.")
     sessions_per_minute: int = setting(
-        60, minimum=1, maximum=6000, doc="New chat sessions one network address may open in a minute."
+        60,
+        minimum=1,
+        maximum=6000,
+        doc="New chat sessions one network address may open in a minute. A browser's first page opens one; reloads and later "
+        "visits take it up again. Offices and mobile carriers put many people behind one address, so it is generous: a script "
+        "that opens as many costs the record some 45 MB a day. Behind a proxy set `site.trusted_proxies`, or all customers "
+        "count as one address.",
     )
     session_days: int = setting(30, minimum=1, maximum=365, doc="How long a browser's chat session can be taken up again.")
     history_messages: int = setting(50, minimum=1, maximum=500, doc="How many earlier messages a reloaded page is shown.")
