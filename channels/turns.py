@@ -28,6 +28,7 @@ from rasa.engine.runner.dask import DaskGraphRunner
 from rasa.shared.core.events import ActionExecuted, ActiveLoop, SlotSet
 from rasa.shared.core.trackers import DialogueStateTracker
 
+from channels import rasa_once
 from channels.action_calls import ActionCalls, compile_answer_schema_once, failures
 from channels.graph_order import InOrder
 from channels.turn_loop import TurnLoop
@@ -80,6 +81,7 @@ class TurnRunner:
     async def start(self) -> None:
         """Start the turn loop and warm the model up."""
         compile_answer_schema_once()
+        rasa_once.install()
         self._loop.start()
         agent = self._agent_of()
         if agent.action_endpoint is not None:

@@ -30,6 +30,7 @@ from throughline.errors import ConfigurationError, Problem
 from throughline.record import store
 from throughline.record.entries import Head, NewEvent, Window
 from throughline.record.events import new_event_id
+from throughline.record.live_tracker import LiveTracker
 from throughline.record.turn_context import current
 from throughline.record.window import header_events, next_checkpoint
 from throughline.settings.server import load_settings
@@ -71,7 +72,7 @@ class RecordTrackerStore(TrackerStore):
 
     def init_tracker(self, sender_id: str) -> DialogueStateTracker:
         """A tracker for somebody who has none yet. If another process makes one first, saving this one fails."""
-        tracker = super().init_tracker(sender_id)
+        tracker = LiveTracker(sender_id, self.domain.slots)
         setattr(tracker, _ATTRIBUTE, _Loaded(Head(sender_id, 0)))
         return tracker
 
@@ -147,7 +148,7 @@ class RecordTrackerStore(TrackerStore):
             for data in header_events(header)
             if data["event"] != "slot" or data["name"] in known_slots  # a slot that a newer model no longer has is no fault
         ]
-        return DialogueStateTracker.from_events(sender_id, [*before, *events], self.domain.slots)
+        return LiveTracker.from_events(sender_id, [*before, *events], self.domain.slots)
 
 
 @functools.cache

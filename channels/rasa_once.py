@@ -1,0 +1,87 @@
+"""What Rasa 3.6 works out anew for every message although only another model could change it, worked out once per model.
+
+Two methods of Rasa's are replaced, each by one that remembers and otherwise asks Rasa's own:
+
+- ``RulePolicy._get_possible_keys`` tries every rule against the conversation's states. The rules are kept by the previous action and
+  the intent of their last state, and only those are tried that the newest state can fit at all.
+- ``FormAction._create_unique_entity_mappings`` writes all of a form's slot mappings out as JSON, once for every slot.
+
+graph_order.py and action_calls.py do the like for Rasa's graph and for the shape of an action's answer.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rasa.core.actions.forms import FormAction
+from rasa.core.policies.rule_policy import RulePolicy
+from rasa.shared.core.constants import PREVIOUS_ACTION, SHOULD_NOT_BE_SET, USER
+from rasa.shared.core.domain import Domain
+from rasa.shared.nlu.constants import ACTION_NAME, INTENT
+
+State = Mapping[str, Mapping[str, Any]]
+
+_REMEMBERED = "throughline_remembered"  # the attribute of a policy or a domain that holds what was worked out for it
+_possible_keys = RulePolicy._get_possible_keys
+_unique_mappings = FormAction._create_unique_entity_mappings
+
+
+class RuleIndex:
+    """Rule keys by what their last state demands. ``could_fit`` leaves out only rules that Rasa would refuse at the newest state."""
+
+    def __init__(self, lookup: Mapping[str, Any]) -> None:
+        self._keys: dict[tuple[Any, Any], list[str]] = defaultdict(list)
+        for key in lookup:
+            states = RulePolicy._rule_key_to_state(key)
+            last = (
+                states[-1] if states and states[-1].get(PREVIOUS_ACTION) else {}
+            )  # a conversation's start fits whatever else is said
+            self._keys[_demand(last, PREVIOUS_ACTION, ACTION_NAME), _demand(last, USER, INTENT)].append(key)
+
+    def could_fit(self, newest: State) -> list[str]:
+        """The keys of the rules whose last state demands of the newest one nothing that it has not."""
+        action = newest.get(PREVIOUS_ACTION, {}).get(ACTION_NAME)
+        intent = newest.get(USER, {}).get(INTENT)
+        demands = dict.fromkeys((a, i) for a in (action, None) for i in (intent, None))
+        return [key for demand in demands for key in self._keys.get(demand, ())]
+
+
+def _demand(state: State, part: str, name: str) -> Any:
+    """The value that a rule's state demands there; None where it demands none."""
+    value = state.get(part, {}).get(name)
+    return None if not value or value == SHOULD_NOT_BE_SET else value
+
+
+def _keys_that_fit(policy: RulePolicy, lookup: Mapping[str, Any], states: Sequence[State]) -> set[str]:
+    """Stands in for RulePolicy._get_possible_keys."""
+    if not states:
+        return set(_possible_keys(policy, lookup, states))
+    indexes = _remembered(policy)
+    if id(lookup) not in indexes:
+        indexes[id(lookup)] = (lookup, RuleIndex(lookup))  # with the lookup, so that its id stays its own
+    candidates = dict.fromkeys(indexes[id(lookup)][1].could_fit(states[-1]))
+    return set(_possible_keys(policy, candidates, states))
+
+
+def _mappings_of_form(form: FormAction, domain: Domain) -> set[str]:
+    """Stands in for FormAction._create_unique_entity_mappings."""
+    known = _remembered(domain)
+    if form.name() not in known:
+        known[form.name()] = _unique_mappings(form, domain)
+    found: set[str] = known[form.name()]
+    return found
+
+
+def _remembered(owner: Any) -> dict[Any, Any]:
+    found: dict[Any, Any] = owner.__dict__.setdefault(_REMEMBERED, {})
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def install() -> None:
+    """Replace the two methods, for a process that takes turns and trains nothing: training changes a policy's rules as it goes."""
+    RulePolicy._get_possible_keys = _keys_that_fit
+    FormAction._create_unique_entity_mappings = _mappings_of_form

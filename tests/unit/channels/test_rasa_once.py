@@ -1,0 +1,65 @@
+"""What is worked out once is what Rasa would work out each time."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rasa.core.actions.forms import FormAction
+from rasa.core.policies.rule_policy import RulePolicy
+from rasa.shared.core.domain import Domain
+
+from channels import rasa_once
+
+pytestmark = pytest.mark.unit
+
+actions = st.sampled_from(["action_listen", "action_answer_hours", "fault_form", "..."])
+intents = st.sampled_from(["greet", "ask_hours"])
+absent = st.just("should_not_be_set")
+empty: st.SearchStrategy[dict[str, Any]] = st.just({})
+
+
+def states(demands: bool) -> st.SearchStrategy[dict[str, Any]]:
+    """Of a rule (``demands``), or of a conversation."""
+    other = absent if demands else st.nothing()
+    prev = st.one_of(empty, (actions | other).map(lambda name: {"prev_action": {"action_name": name}}))
+    user = st.one_of(empty, (intents | other).map(lambda name: {"user": {"intent": name}}), st.just({"user": {"text": "hi"}}))
+    loop = st.one_of(empty, (st.just("fault_form") | other).map(lambda name: {"active_loop": {"name": name}}))
+    slot = st.one_of(empty, st.just({"slots": {"brand": [1.0] if demands else (1.0,)}}))
+    return st.tuples(prev, user, loop, slot).map(lambda parts: {key: value for part in parts for key, value in part.items()})
+
+
+@given(st.lists(st.lists(states(True), max_size=3), max_size=12), st.lists(states(False), max_size=4))
+def test_the_same_rules_fit(rules: list[list[dict[str, Any]]], conversation: list[dict[str, Any]]) -> None:
+    lookup = {json.dumps(rule, sort_keys=True): "action_listen" for rule in rules}
+    policy = RulePolicy.__new__(RulePolicy)
+    rasas_own = rasa_once._possible_keys(policy, lookup, conversation)
+    for _ in range(2):  # worked out, and remembered
+        assert rasa_once._keys_that_fit(policy, lookup, conversation) == rasas_own
+
+
+def test_most_rules_need_not_be_tried() -> None:
+    def rule(intent: str) -> str:
+        return json.dumps([{"prev_action": {"action_name": "action_listen"}, "user": {"intent": intent}}])
+
+    lookup = {rule(f"intent_{number}"): "action_listen" for number in range(100)}
+    newest = {"prev_action": {"action_name": "action_listen"}, "user": {"intent": "intent_7"}}
+    assert rasa_once.RuleIndex(lookup).could_fit(newest) == [rule("intent_7")]
+
+
+def test_a_forms_mappings_are_those_of_its_domain() -> None:
+    def domain(entity: str) -> Domain:
+        mapping = {"type": "from_entity", "entity": entity}
+        slots = {
+            "brand": {"type": "any", "mappings": [mapping]},
+            "model": {"type": "any", "mappings": [mapping, {"type": "from_text"}]},
+        }
+        return Domain.from_dict({"slots": slots, "entities": [entity], "forms": {"form": {"required_slots": ["brand"]}}})
+
+    form = FormAction("form", None)
+    for known in (domain("brand"), domain("maker")):
+        for _ in range(2):
+            assert rasa_once._mappings_of_form(form, known) == rasa_once._unique_mappings(form, known) != set()

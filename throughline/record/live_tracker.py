@@ -1,0 +1,73 @@
+"""A Rasa tracker that remembers which of its events apply.
+
+Policies ask for them several times a turn (reverted turns removed, the turns of a form folded into one), and Rasa goes through all
+events of the conversation each time. What always holds: the answer is the one Rasa's own tracker gives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice
+
+from rasa.shared.core.events import (
+    ActionExecuted,
+    ActionReverted,
+    ActiveLoop,
+    Event,
+    Restarted,
+    SessionStarted,
+    UserUtteranceReverted,
+    UserUttered,
+)
+from rasa.shared.core.trackers import DialogueStateTracker
+
+
+@dataclass
+class _Applied:
+    """The events that apply after the first ``seen`` of the tracker's events, of which ``last`` was the last."""
+
+    seen: int = 0
+    last: Event | None = None
+    loops: frozenset[str] = frozenset()
+    events: list[Event] = field(default_factory=list)
+
+
+class LiveTracker(DialogueStateTracker):
+    """As its parent. Events may be appended to ``events``, and taken from its end."""
+
+    _applied: _Applied | None = None
+
+    def applied_events(self) -> list[Event]:
+        """The events that apply, as DialogueStateTracker.applied_events tells them, of which only new ones cost anything."""
+        known = self._applied
+        if known is None or len(self.events) < known.seen or (known.seen and self.events[known.seen - 1] is not known.last):
+            known = _Applied()
+        new = list(islice(self.events, known.seen, None))
+        loops = known.loops | {event.name for event in new if isinstance(event, ActiveLoop) and event.name}
+        if (
+            loops != known.loops
+        ):  # Rasa folds the turns of a form by its name, also those that stand before its first ActiveLoop
+            known, new = _Applied(), list(self.events)
+        applied = known.events
+        for event in new:
+            applied = self._apply(event, applied, loops)
+        self._applied = _Applied(len(self.events), self.events[-1] if self.events else None, loops, applied)
+        return list(applied)
+
+    def _apply(self, event: Event, applied: list[Event], loops: frozenset[str]) -> list[Event]:
+        if isinstance(event, (Restarted, SessionStarted)):
+            return []
+        if isinstance(event, ActionReverted):
+            self._undo_till_previous(ActionExecuted, applied)
+        elif isinstance(event, UserUtteranceReverted):  # takes back the message, and the listening before it
+            self._undo_till_previous(UserUttered, applied)
+            self._undo_till_previous(ActionExecuted, applied)
+        elif (
+            isinstance(event, ActionExecuted)
+            and event.action_name in loops
+            and not self._first_loop_execution_or_unhappy_path(event.action_name, applied)
+        ):
+            self._undo_till_previous_loop_execution(event.action_name, applied)
+        else:
+            applied.append(event)
+        return applied
