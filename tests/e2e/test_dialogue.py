@@ -220,3 +220,38 @@ async def test_a_change_after_the_booking_goes_to_a_person_and_the_visit_stands(
     await customer.says(f"can we make it {said(weekday_ahead(7))} instead")
     assert [handoff.kind for handoff in assistant.app.record.handoffs(customer.contact_id)] == ["change_visit"]
     assert assistant.app.record.calendar.visits_of(customer.contact_id) == [visit]
+
+
+@pytest.mark.parametrize(
+    ("told", "known", "asked"),
+    [
+        (
+            "my fridge is warm and everything is melting",
+            {"appliance": "refrigerator", "problem": "warm and everything is melting"},
+            "brand",
+        ),
+        (
+            "I need someone to look at my dryer, it's a Whirlpool, making a loud squeal, not urgent, I'm Dana Reyes in 97209",
+            {
+                "appliance": "dryer", "brand": "Whirlpool", "problem": "making a loud squeal", "urgent": False,
+                "customer_name": "Dana Reyes", "postcode": "97209",
+            },
+            "since",
+        ),
+        ("our water heater only gives lukewarm water", {"appliance": "water heater", "problem": "only gives lukewarm water"}, "brand"),
+        ("can someone come out for my furnace", {"appliance": "furnace"}, "problem"),
+    ],
+)  # fmt: skip
+async def test_what_the_first_message_tells_is_not_asked(
+    customer: Customer, told: str, known: dict[str, object], asked: str
+) -> None:
+    await customer.says(told)
+    assert customer.facts() == known
+    assert customer.asked == asked
+
+
+async def test_a_doubt_about_the_brand_is_no_problem(customer: Customer) -> None:
+    await customer.says("i have trouble with my fridge")
+    await customer.says("it's a Samsung i think")
+    assert customer.facts() == {"appliance": "refrigerator", "brand": "Samsung"}
+    assert customer.asked == "problem"

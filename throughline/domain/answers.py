@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from throughline.domain import descriptions
 from throughline.domain.company import Business
 
 ANY = "any"  # the customer leaves the choice to us
@@ -64,6 +65,8 @@ def volunteered(said: Said, previous: Mapping[str, Any], business: Business) -> 
     found = {}
     for slot, entity in ENTITY_OF.items():
         values = [value for value in said.values(entity) if value is not None]
+        if slot in _FREE:  # learned from examples, so at times from too little: "i think" is no problem
+            values = [value for value in values if not descriptions.says_nothing(str(value), business.dialogue)]
         if values:
             news = [value for value in values if value != previous.get(slot)]
             found[slot] = (news or values)[-1]
@@ -73,6 +76,8 @@ def volunteered(said: Said, previous: Mapping[str, Any], business: Business) -> 
         meant = _misspelt_appliance(said.text, business)
         if meant:
             found["appliance"] = meant
+    if said.intent in business.dialogue.describe_problem:
+        found.update(_described(said, found, previous, business))
     introduced = _introduced_name(said, str(found.get("customer_name") or ""), business)
     if introduced:
         found["customer_name"] = introduced
@@ -143,6 +148,15 @@ def about_gas(text: str, business: Business) -> bool:
     """Whether the message is about gas, whatever the understanding made of it."""
     plain = " ".join(re.findall(r"[\w']+", text.lower()))
     return any(re.search(rf"\b{re.escape(words)}\b", plain) for words in business.dialogue.gas_words)
+
+
+def _described(said: Said, found: Mapping[str, Any], previous: Mapping[str, Any], business: Business) -> dict[str, Any]:
+    """What a message that reports a fault tells in words of the customer's own."""
+    told: dict[str, Any] = {}
+    if "problem" not in found and previous.get("problem") is None:
+        told["problem"] = descriptions.problem(said.text, said.entities, business.dialogue)
+    told["urgent"] = descriptions.urgent(said.text, business.dialogue)
+    return {slot: value for slot, value in told.items() if value is not None}
 
 
 def _misspelt_appliance(text: str, business: Business) -> str | None:

@@ -147,6 +147,11 @@ class Dialogue:
     filler_words: tuple[str, ...] = field(
         metadata=doc("Words that are no answer where they are all that is left beside other facts.")
     )
+    describe_problem: tuple[str, ...] = field(metadata=doc("Intents in which the words behind the appliance are the problem."))
+    no_problem_words: tuple[str, ...] = field(metadata=doc("Words that, with the filler words alone, describe no problem."))
+    dangling_words: tuple[str, ...] = field(metadata=doc("Words that no description ends with."))
+    urgent_phrases: tuple[str, ...] = field(metadata=doc("How customers say in passing that it is urgent."))
+    not_urgent_phrases: tuple[str, ...] = field(metadata=doc("How customers say in passing that it is not; these count first."))
     not_a_name: tuple[str, ...] = field(metadata=doc("Words that no name contains."))
     ordinals: dict[str, int] = field(metadata=doc("Words that choose from what was offered: 1 the first, -1 the last."))
     either: tuple[str, ...] = field(metadata=doc("Words that leave the choice to us."))

@@ -97,7 +97,7 @@ class Slow(EmbeddedCalendar):
 async def test_a_calendar_that_is_down_is_admitted_and_a_person_books(
     complete: Conversation, app: Application, use: Callable[..., Application], calendar: type[EmbeddedCalendar]
 ) -> None:
-    use(calendar=calendar(app.record), settings=Settings(actions=ActionSettings(connector_timeout_ms=100)))
+    use(calendar=calendar(app.record), settings=Settings(actions=ActionSettings(connector_timeout_ms=1000)))
     done = await complete.do(BOOK)
     assert done.said == ["utter_booking_unavailable"]
     (handoff,) = app.record.handoffs(complete.contact_id)
