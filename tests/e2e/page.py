@@ -4,10 +4,9 @@ Playwright drives whichever Chromium the machine has: ``CHROMIUM`` in the enviro
 the PATH. Every wait is for something visible and ends in a clear failure; nothing sleeps. ``problems`` collects what a page must never
 have: script errors, console errors and requests to other hosts.
 
-The customer's voice: ``speak`` plays a WAV into the page's microphone at the moment the test wants it, through a MediaStream in place of
-the device's. In a browser opened for ``capture``, with ``microphone="device"``, Chromium itself plays a file as its audio device
-instead, from the moment the microphone is opened and through all its noise suppression; let the file end in a few seconds of silence, or
-the device goes on repeating its last 10 ms.
+The customer's voice: ``speak`` plays a WAV into the browser's microphone at the moment the test wants it. The microphone is a sound device
+(tests/e2e/microphone.py), and everything between it and the page is Chromium's own: permission, echo cancellation, noise suppression,
+gain control. `_STAND_IN` lists the three things that are put in place of a part of the browser, and why.
 """
 
 from __future__ import annotations
@@ -15,14 +14,18 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser as PlaywrightBrowser
 from playwright.async_api import Page as PlaywrightPage
+from playwright.async_api import async_playwright
+
+from tests.e2e.microphone import Microphone, open_microphone
 
 DESKTOP = (1280, 800)
 HANDHELD = (390, 844)
@@ -37,23 +40,30 @@ QUIET = (
     "--autoplay-policy=no-user-gesture-required",
 )
 
-# In place of the device: a stream the test plays into. `refused` and `missing` are what browsers really throw.
-_MICROPHONE = """
-(mode) => {
-  if (mode === 'missing') { Object.defineProperty(navigator, 'mediaDevices', { value: undefined }); return; }
-  navigator.mediaDevices.getUserMedia = async () => {
-    if (mode === 'refused') throw new DOMException('Permission denied', 'NotAllowedError');
-    if (mode === 'unanswered') return new Promise(() => {});
-    const context = new AudioContext();
-    const stream = context.createMediaStreamDestination();
-    window.__speak = async (wav) => {
-      const bytes = Uint8Array.from(atob(wav), (letter) => letter.charCodeAt(0));
-      const source = new AudioBufferSourceNode(context, { buffer: await context.decodeAudioData(bytes.buffer) });
-      source.connect(stream);
-      await new Promise((resolve) => { source.onended = resolve; source.start(); });
+# What is put in place of a part of the browser, by the name of the microphone it makes:
+# `missing`: the machine that runs the test may have a microphone of its own; this is what Chromium throws where there is none.
+# `unanswered`: a browser without a window answers its own question about the microphone at once.
+# `exact`: the microphone is asked for, but the page gets the test's samples from a node in its own AudioContext. A stream through
+#   Chromium loses, doubles or pauses 10 ms now and then, so nothing can be proved to the sample through one.
+_STAND_IN = """
+(microphone) => {
+  const devices = navigator.mediaDevices;
+  if (microphone === 'missing') {
+    devices.getUserMedia = async () => { throw new DOMException('Requested device not found', 'NotFoundError'); };
+  } else if (microphone === 'unanswered') {
+    devices.getUserMedia = () => new Promise(() => {});
+  } else if (microphone === 'exact') {
+    AudioContext.prototype.createMediaStreamSource = function () {
+      const wire = new GainNode(this);
+      window.__speak = async (wav) => {
+        const bytes = Uint8Array.from(atob(wav), (letter) => letter.charCodeAt(0));
+        const source = new AudioBufferSourceNode(this, { buffer: await this.decodeAudioData(bytes.buffer) });
+        source.connect(wire);
+        await new Promise((resolve) => { source.onended = resolve; source.start(); });
+      };
+      return wire;
     };
-    return stream.stream;
-  };
+  }
 }
 """
 
@@ -69,10 +79,11 @@ class Said:
 
 @dataclass
 class Page:
-    """One browser tab. Times are in milliseconds."""
+    """One browser tab. ``say`` is the microphone's way to take sound. Times are in milliseconds."""
 
     tab: PlaywrightPage
     address: str
+    say: Callable[[bytes], Awaitable[None]]
     problems: list[str] = field(default_factory=list)
 
     async def open(self) -> None:
@@ -184,8 +195,8 @@ class Page:
         )
 
     async def speak(self, wav: bytes) -> None:
-        """Say a WAV file's sound into the microphone; returns when it has been said."""
-        await self.tab.evaluate("(wav) => window.__speak(wav)", base64.b64encode(wav).decode("ascii"))
+        """Say a WAV file's sound into the microphone; returns when it has been said. The page hears it up to half a second later."""
+        await self.say(wav)
 
     async def type_in_phone(self, text: str) -> None:
         """Type into the phone's field what one would say, closing the keypad if it is open."""
@@ -226,40 +237,50 @@ def chromium() -> str:
     raise LookupError("No Chromium: install one, or name it in CHROMIUM.")
 
 
+@dataclass(frozen=True)
+class Browser:
+    """A running Chromium and its microphone."""
+
+    chromium: PlaywrightBrowser
+    microphone: Microphone
+
+
 @asynccontextmanager
-async def open_browser(*, capture: Path | None = None, options: Sequence[str] = ()) -> AsyncIterator[Browser]:
-    """A Chromium without a window, started with ``options``. With ``capture``, a WAV file, its microphone is a fake device that plays
-    the file once."""
-    arguments = [*QUIET, *options]
-    if capture is not None:
-        arguments += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-        arguments.append(f"--use-file-for-fake-audio-capture={capture}%noloop")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=arguments)
+async def open_browser(*, options: Sequence[str] = ()) -> AsyncIterator[Browser]:
+    """A Chromium without a window, started with ``options``, with a microphone of its own."""
+    async with open_microphone() as microphone, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=chromium(), args=[*QUIET, *options], env={**os.environ, "PULSE_SERVER": microphone.server}
+        )
         try:
-            yield browser
+            yield Browser(browser, microphone)
         finally:
             await browser.close()
 
 
 @asynccontextmanager
 async def open_page(
-    address: str, *, browser: Browser | None = None, size: tuple[int, int] = DESKTOP, microphone: str = "test"
+    address: str, *, browser: Browser | None = None, size: tuple[int, int] = DESKTOP, microphone: str = "allowed"
 ) -> AsyncIterator[Page]:
     """The demo page, as a visitor sees it for the first time: nothing is stored. In a browser of its own if none is given.
 
-    ``microphone`` is ``test`` (``speak`` works), ``refused``, ``missing``, ``unanswered``, or ``device`` for the browser's own.
+    ``microphone`` is ``allowed`` or ``refused``, by the visitor's answer to the browser's question, or one of `_STAND_IN`.
     """
     async with AsyncExitStack() as stack:
         opened = browser if browser is not None else await stack.enter_async_context(open_browser())
-        context = await opened.new_context(viewport={"width": size[0], "height": size[1]})
+        permissions = ["microphone"] if microphone in ("allowed", "exact") else []
+        context = await opened.chromium.new_context(viewport={"width": size[0], "height": size[1]}, permissions=permissions)
         stack.push_async_callback(context.close)
-        page = Page(await context.new_page(), address)
+        tab = await context.new_page()
+        page = Page(tab, address, partial(_say_exactly, tab) if microphone == "exact" else opened.microphone.speak)
         _watch(page)
-        if microphone != "device":
-            await page.tab.add_init_script(f"({_MICROPHONE})({microphone!r})")
+        await tab.add_init_script(f"({_STAND_IN})({microphone!r})")
         await page.open()
         yield page
+
+
+async def _say_exactly(tab: PlaywrightPage, wav: bytes) -> None:
+    await tab.evaluate("(wav) => window.__speak(wav)", base64.b64encode(wav).decode("ascii"))
 
 
 def _watch(page: Page) -> None:
