@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from rasa.core.actions.forms import FormAction
 from rasa.core.policies.rule_policy import RulePolicy
 from rasa.shared.core.domain import Domain
+from rasa.shared.core.slots import AnySlot, BooleanSlot, ListSlot, Slot, TextSlot
 
 from channels import rasa_once
 
@@ -63,3 +65,14 @@ def test_a_forms_mappings_are_those_of_its_domain() -> None:
     for known in (domain("brand"), domain("maker")):
         for _ in range(2):
             assert rasa_once._mappings_of_form(form, known) == rasa_once._unique_mappings(form, known) != set()
+
+
+@pytest.mark.parametrize("kind", [TextSlot, AnySlot, BooleanSlot, ListSlot])
+def test_a_slots_copy_is_a_slot_of_its_own(kind: type[Slot]) -> None:
+    slot = kind("brand", mappings=[{"type": "from_text"}], initial_value=None, influence_conversation=False)
+    slot.value = ["Bosch"]
+    copied, by_python = rasa_once._copy_of(slot), copy.copy(slot)
+    assert type(copied) is kind
+    assert copied.__dict__ == by_python.__dict__
+    copied.value = ["Miele"]
+    assert slot.value == ["Bosch"]
