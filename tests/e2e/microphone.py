@@ -30,9 +30,10 @@ _MOUTH = "mouth"
 
 @dataclass(frozen=True)
 class Microphone:
-    """``server`` is the address for ``PULSE_SERVER``."""
+    """``server`` is the address for ``PULSE_SERVER``, ``folder`` what PulseAudio's programs have for a home."""
 
     server: str
+    folder: Path
 
     async def speak(self, wav: bytes) -> None:
         """Say a WAV file's 16-bit sound; returns when it has been said. Raises RuntimeError when the device takes none."""
@@ -41,7 +42,7 @@ class Microphone:
             samples = sound.readframes(sound.getnframes())
         command = [_program("pacat"), f"--server={self.server}", "--playback", f"--device={_MOUTH}", "--raw", *form]
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=_private(Path(self.server).parent)
+            *command, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=_private(self.folder)
         )
         try:
             _, told = await asyncio.wait_for(process.communicate(samples), _SAID_WITHIN_S)
@@ -62,7 +63,7 @@ async def open_microphone() -> AsyncIterator[Microphone]:
             process = await asyncio.create_subprocess_exec(*_daemon(address), stdout=log, stderr=log, env=_private(folder))
         try:
             await _ready(process, address)
-            yield Microphone(f"unix:{address}")
+            yield Microphone(f"unix:{address}", folder)
         finally:
             if process.returncode is None:
                 process.terminate()
