@@ -26,6 +26,7 @@ _READY_WITHIN_S = 20
 _SAID_WITHIN_S = 60
 _ORPHAN_ENDS_AFTER_S = 600  # without clients, when a killed test run left it behind
 _MOUTH = "mouth"
+_VOLUME = 38300  # of 65536, on PulseAudio's cubic scale: -14 dB, as loud as a person; the browser's gain control cuts off a louder start
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class Microphone:
         with wave.open(io.BytesIO(wav)) as sound:
             form = [f"--rate={sound.getframerate()}", f"--channels={sound.getnchannels()}", "--format=s16le"]
             samples = sound.readframes(sound.getnframes())
-        command = [_program("pacat"), f"--server={self.server}", "--playback", f"--device={_MOUTH}", "--raw", *form]
+        command = [_program("pacat"), f"--server={self.server}", f"--device={_MOUTH}", f"--volume={_VOLUME}", "--raw", *form]
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=_private(self.folder)
+            *command, "--playback", stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=_private(self.folder)
         )
         try:
             _, told = await asyncio.wait_for(process.communicate(samples), _SAID_WITHIN_S)
