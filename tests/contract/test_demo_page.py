@@ -183,7 +183,7 @@ async def test_every_sample_of_the_microphone_reaches_the_server_once_and_in_ord
 async def test_what_is_said_into_the_device_reaches_the_server(stub: Stub, visit: Visit) -> None:
     """The whole path, from the sound device to the server. Chromium's part of it changes what is said: it suppresses noise, controls the
     gain, and now and then loses or doubles 10 ms between the device's clock and the page's. What stays is how loudness goes up and
-    down in frames of 20 ms: over 20 calls, with the processor idle and overloaded, it correlated by 0.93 to 1.00."""
+    down in frames of 20 ms: over 17 calls, with the processor idle and overloaded, it correlated by 0.93 to 1.00."""
     sentence = b"".join([chunk async for chunk in EspeakTts(voice="en-us+m3", rate_wpm=150).speak("it's a Bosch", WIDEBAND)])
     said = np.frombuffer(sentence, dtype="<i2").astype(float)
     async with visit() as page:
