@@ -41,7 +41,7 @@ class ValidateFaultForm(Action):
         if answers.about_gas(said.text, where.business):
             return _instead("action_gas_emergency")
         before = slots_before_message(tracker)
-        if not begins and _is_digression(said, where):
+        if not begins and _is_digression(said, where, tracker.get_slot("requested_slot")):
             return [ActionExecutionRejected(FORM), *_put_back(where, before)]
         # A fact of an earlier fault, withdrawn since the message came, is not known any more.
         known = {slot: value for slot, value in recap.told(before).items() if tracker.get_slot(slot) is not None or not begins}
@@ -90,10 +90,13 @@ def _said(where: Situation) -> Said:
     return Said(str(message.get("text") or ""), where.intent, tuple(message.get("entities") or ()))
 
 
-def _is_digression(said: Said, where: Situation) -> bool:
+def _is_digression(said: Said, where: Situation, asked: str | None) -> bool:
     if said.intent == "give_code" and not said.values("code"):
         return not (said.values("postcode") or said.values("date") or said.values("time"))
-    return said.intent in where.business.dialogue.digressions
+    dialogue = where.business.dialogue
+    if said.intent in dialogue.courtesies and asked is not None and asked in answers.volunteered(said, {}, where.business):
+        return False
+    return said.intent in dialogue.digressions
 
 
 def _put_back(where: Situation, before: dict[str, Any]) -> list[Event]:

@@ -255,3 +255,33 @@ async def test_a_doubt_about_the_brand_is_no_problem(customer: Customer) -> None
     await customer.says("it's a Samsung i think")
     assert customer.facts() == {"appliance": "refrigerator", "brand": "Samsung"}
     assert customer.asked == "problem"
+
+
+async def test_naming_a_part_of_the_appliance_loses_nothing(customer: Customer) -> None:
+    await customer.says("i need a repair for the stove")
+    await customer.says("burner won't light")
+    assert customer.facts() == {"appliance": "oven", "problem": "burner won't light"}
+    assert customer.asked == "brand"
+
+
+async def test_an_appliance_we_do_not_repair_does_not_replace_one_that_we_do(customer: Customer) -> None:
+    await customer.says("my oven doesn't get hot")
+    reply = await customer.says("my television is broken")
+    assert "washing machine" in reply, "what we repair instead"
+    assert customer.facts()["appliance"] == "oven"
+    assert customer.asked == "brand"
+
+
+async def test_one_word_chooses_the_time(customer: Customer) -> None:
+    day = weekday_ahead(3)
+    await customer.says("my washing machine leaks, it's a Bosch, since yesterday, not urgent")
+    await customer.says(f"my name is Dana Reyes, 97201, {said(day)}")
+    assert customer.asked == "visit_time"
+    assert "booked" in await customer.says("morning")
+
+
+async def test_a_yes_with_a_reason_is_a_yes(customer: Customer) -> None:
+    await customer.says("my furnace won't start, it's a Lennox, since yesterday")
+    assert customer.asked == "urgent"
+    await customer.says("yes of course there are kids in the house")
+    assert customer.facts()["urgent"] is True

@@ -62,6 +62,7 @@ class Said:
 def volunteered(said: Said, previous: Mapping[str, Any], business: Business) -> dict[str, Any]:
     """The facts that the message carries, whatever was asked. Where one kind was said twice ("not Thursday, Friday") the one we did not
     know yet counts, the last of them."""
+    said = _parts_as_problem(said, previous, business)
     found = {}
     for slot, entity in ENTITY_OF.items():
         values = [value for value in said.values(entity) if value is not None]
@@ -70,6 +71,8 @@ def volunteered(said: Said, previous: Mapping[str, Any], business: Business) -> 
         if values:
             news = [value for value in values if value != previous.get(slot)]
             found[slot] = (news or values)[-1]
+    if len(said.values("problem")) > 1 and said.intent != "correct":
+        found["problem"] = _from_first_to_last(said, "problem")
     if "visit_time" not in found and said.values("part_of_day"):
         found["visit_time"] = said.values("part_of_day")[-1]
     if "appliance" not in found and said.intent in business.dialogue.tell_appliance:
@@ -87,7 +90,7 @@ def volunteered(said: Said, previous: Mapping[str, Any], business: Business) -> 
 def answer(slot: str, said: Said, business: Business) -> Any:
     """The value that ``said`` gives to the open question ``slot``; None if it gives none."""
     if slot == "urgent":
-        return _urgent(said)
+        return _urgent(said, business)
     if slot in _FREE:
         return _free(slot, said, business)
     if slot == "customer_name":
@@ -150,11 +153,33 @@ def about_gas(text: str, business: Business) -> bool:
     return any(re.search(rf"\b{re.escape(words)}\b", plain) for words in business.dialogue.gas_words)
 
 
+def _parts_as_problem(said: Said, previous: Mapping[str, Any], business: Business) -> Said:
+    """Beside a problem, an appliance that we don't repair is a part of the one we know: "the burner won't light"."""
+    services = {name_.casefold() for name_ in business.services}
+    if said.intent == "correct" or str(previous.get("appliance")).casefold() not in services or not said.values("problem"):
+        return said
+    entities = [
+        {**item, "entity": "problem"}
+        if item["entity"] == "appliance" and str(item["value"]).casefold() not in services
+        else item
+        for item in said.entities
+    ]
+    return Said(said.text, said.intent, entities)
+
+
+def _from_first_to_last(said: Said, kind: str) -> str:
+    """The words from the first entity of this kind to the last: "not working and it's freezing" was said of one fault."""
+    spans = [(int(item["start"]), int(item["end"])) for item in said.entities if item["entity"] == kind]
+    return said.text[min(start for start, _ in spans) : max(end for _, end in spans)]
+
+
 def _described(said: Said, found: Mapping[str, Any], previous: Mapping[str, Any], business: Business) -> dict[str, Any]:
     """What a message that reports a fault tells in words of the customer's own."""
     told: dict[str, Any] = {}
     if "problem" not in found and previous.get("problem") is None:
-        told["problem"] = descriptions.problem(said.text, said.entities, business.dialogue)
+        told["problem"] = descriptions.problem(
+            said.text, said.entities, business.dialogue, before=said.intent in business.dialogue.describe_before
+        )
     told["urgent"] = descriptions.urgent(said.text, business.dialogue)
     return {slot: value for slot, value in told.items() if value is not None}
 
@@ -194,11 +219,19 @@ def _leading_name(text: str, business: Business) -> list[str]:
     return words if len(words) <= business.thresholds.name_words else []
 
 
-def _urgent(said: Said) -> bool | None:
+def _urgent(said: Said, business: Business) -> bool | None:
     # "No, the dryer" is about the appliance, not about urgency.
     if said.intent in _NO and said.entities:
         return False if said.intent == "not_urgent" else None
-    return True if said.intent in _YES else False if said.intent in _NO else None
+    if said.intent in (*_YES, *_NO):
+        return said.intent in _YES
+    if said.entities or said.intent == "correct":
+        return None
+    plain = " ".join(re.findall(r"[\w']+", said.text.lower())) + " "
+    for openings, urgent in ((business.dialogue.yes_openings, True), (business.dialogue.no_openings, False)):
+        if any(plain.startswith(f"{opening} ") for opening in openings):  # "yes of course, there are kids in the house"
+            return urgent
+    return None
 
 
 def _free(slot: str, said: Said, business: Business) -> str | None:
@@ -211,8 +244,9 @@ def _free(slot: str, said: Said, business: Business) -> str | None:
     others = [entity for other, entity in ENTITY_OF.items() if other != slot] + ["part_of_day", "code", "phone_number"]
     rest = bare(said.without(others), business)[: business.thresholds.answer_chars]
     words = _WORD.findall(rest)
-    if said.entities and all(word.lower() in business.dialogue.filler_words for word in words):
-        return None  # "Thursday would be good": what is left beside the day answers nothing
+    nothing = {*business.dialogue.filler_words, *business.dialogue.no_problem_words}
+    if said.entities and all(word.lower() in nothing for word in words):
+        return None  # "Thursday would be good", "my television is broken": what is left beside the fact answers nothing
     if slot == "brand":
         return " ".join(words).title() if 0 < len(words) <= _BRAND_WORDS else None
     return rest if words else None

@@ -135,6 +135,9 @@ class Dialogue:
     """How the form treats what is said while a question is open."""
 
     digressions: tuple[str, ...] = field(metadata=doc("Intents that never answer the open question."))
+    courtesies: tuple[str, ...] = field(
+        metadata=doc("Those of them that answer it all the same where they bring what it asks for.")
+    )
     begin_with_fact: tuple[str, ...] = field(metadata=doc("Intents that begin a booking only with a fact."))
     tell_appliance: tuple[str, ...] = field(metadata=doc("Intents in which a misspelt appliance is looked for."))
     gas_words: tuple[str, ...] = field(metadata=doc("Words that are about gas, whatever else was understood."))
@@ -148,11 +151,16 @@ class Dialogue:
         metadata=doc("Words that are no answer where they are all that is left beside other facts.")
     )
     describe_problem: tuple[str, ...] = field(metadata=doc("Intents in which the words behind the appliance are the problem."))
+    describe_before: tuple[str, ...] = field(
+        metadata=doc("Those of them in which the words before the appliance count as well.")
+    )
     no_problem_words: tuple[str, ...] = field(metadata=doc("Words that, with the filler words alone, describe no problem."))
     dangling_words: tuple[str, ...] = field(metadata=doc("Words that no description ends with."))
     urgent_phrases: tuple[str, ...] = field(metadata=doc("How customers say in passing that it is urgent."))
     not_urgent_phrases: tuple[str, ...] = field(metadata=doc("How customers say in passing that it is not; these count first."))
     not_a_name: tuple[str, ...] = field(metadata=doc("Words that no name contains."))
+    yes_openings: tuple[str, ...] = field(metadata=doc("How a longer yes begins."))
+    no_openings: tuple[str, ...] = field(metadata=doc("How a longer no begins."))
     ordinals: dict[str, int] = field(metadata=doc("Words that choose from what was offered: 1 the first, -1 the last."))
     either: tuple[str, ...] = field(metadata=doc("Words that leave the choice to us."))
 

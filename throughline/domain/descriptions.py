@@ -22,8 +22,9 @@ def says_nothing(text: str, dialogue: Dialogue) -> bool:
     return all(word in dialogue.filler_words for word in _words(text))
 
 
-def problem(text: str, entities: Sequence[Mapping[str, Any]], dialogue: Dialogue) -> str | None:
+def problem(text: str, entities: Sequence[Mapping[str, Any]], dialogue: Dialogue, *, before: bool = False) -> str | None:
     """The first clause behind the appliance's name that describes something, without small words around it; None where none does.
+    ``before``: where none does, the words that lead up to the name count with it ("a puddle under my washer"), two of them at least.
     ``entities`` are Rasa's dicts of what was found in ``text``; their words belong to them."""
     named = [item for item in entities if item["entity"] == "appliance"]
     if not named:
@@ -34,6 +35,10 @@ def problem(text: str, entities: Sequence[Mapping[str, Any]], dialogue: Dialogue
         bare = _cut_out(phrases, clause)
         if any(word not in nothing for word in _words(bare)):
             return _trimmed(bare, dialogue)
+    if before:
+        led_up = _CLAUSE_END.split(_clauses_before(named[0], text, entities))[-1]
+        if sum(word not in nothing for word in _words(led_up)) > 1:
+            return _trimmed(led_up + text[named[0]["start"] : named[0]["end"]], dialogue)
     return None
 
 
@@ -72,6 +77,12 @@ def _clauses_behind(start: int, text: str, entities: Sequence[Mapping[str, Any]]
             rest.append(text[position : item["start"]])
             position = int(item["end"])
     return [clause for part in [*rest, text[position:]] for clause in _CLAUSE_END.split(part)]
+
+
+def _clauses_before(appliance: Mapping[str, Any], text: str, entities: Sequence[Mapping[str, Any]]) -> str:
+    """What stands between the appliance's name and the entity before it."""
+    ends = [int(item["end"]) for item in entities if item["end"] <= appliance["start"]]
+    return text[max(ends, default=0) : appliance["start"]]
 
 
 def _trimmed(clause: str, dialogue: Dialogue) -> str:

@@ -67,6 +67,19 @@ def test_no_with_a_fact_in_it_is_about_the_fact(business: Business) -> None:
     assert answers.volunteered(said, {"appliance": "washing machine"}, business) == {"appliance": "dryer"}
 
 
+@pytest.mark.parametrize(
+    ("text", "urgent"),
+    [
+        ("yes of course there are kids in the house", True),
+        ("No, we can manage", False),
+        ("yesterday's news", None),
+        ("what?", None),
+    ],
+)
+def test_a_longer_yes_or_no_is_known_by_how_it_begins(business: Business, text: str, urgent: bool | None) -> None:
+    assert answers.answer("urgent", Said(text, "nlu_fallback"), business) is urgent
+
+
 def test_of_two_days_the_one_we_did_not_know_counts(business: Business) -> None:
     text = "not thursday friday"
     said = Said(text, "correct", [entity(text, "date", "thursday", "2026-11-26"), entity(text, "date", "friday", "2026-11-27")])

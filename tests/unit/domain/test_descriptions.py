@@ -63,6 +63,25 @@ def test_small_words_are_no_problem(business: Business, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("there's a puddle under my [washer](appliance)", "puddle under my washer"),
+        ("Hello, steam is pouring out of the [boiler](appliance)!", "steam is pouring out of the boiler"),
+        (
+            "hi i'm [Jo](person_name) and there is burnt rubber smell near our [dryer](appliance)",
+            "burnt rubber smell near our dryer",
+        ),
+        ("i'm calling about my [oven](appliance)", None),
+        ("we have trouble with our old [dryer](appliance)", None),
+        ("my mother's [dryer](appliance) is broken", None),  # one word is too little to be sure
+    ],
+)
+def test_in_a_report_so_do_the_words_that_lead_up_to_it(business: Business, text: str, problem: str | None) -> None:
+    assert descriptions.problem(*marked(text), business.dialogue, before=True) == problem
+    assert descriptions.problem(*marked(text), business.dialogue) is None
+
+
+@pytest.mark.parametrize(
     ("text", "urgent"),
     [
         ("my dryer squeals, not urgent", False),
@@ -98,6 +117,20 @@ def test_other_messages_tell_no_problem(business: Business) -> None:
 def test_small_words_taken_for_a_problem_are_none(business: Business) -> None:
     text, entities = marked("it's a [Samsung](brand) [I think](problem)")
     assert answers.volunteered(Said(text, "inform", entities), {}, business) == {"brand": "Samsung"}
+
+
+def test_two_descriptions_of_one_fault_are_one(business: Business) -> None:
+    text, entities = marked("my [furnace](appliance) is [not working](problem) and it's [freezing](problem) in here")
+    told = answers.volunteered(Said(text, "report_fault", entities), {}, business)
+    assert told["problem"] == "not working and it's freezing"
+
+
+def test_a_part_of_the_appliance_is_no_other_appliance(business: Business) -> None:
+    text, entities = marked("[burner](appliance) [won't light](problem)")
+    known = {"appliance": "oven"}
+    assert answers.volunteered(Said(text, "report_fault", entities), known, business) == {"problem": "burner won't light"}
+    assert answers.volunteered(Said(text, "correct", entities), known, business)["appliance"] == "burner"
+    assert answers.volunteered(Said(text, "report_fault", entities), {}, business)["appliance"] == "burner"
 
 
 def _report(intent: str) -> tuple[str, str, list[dict[str, Any]]]:
