@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -80,12 +81,11 @@ class Database:
 
     def insert_unless_there(self, connection: Any, table: Any, values: Mapping[str, Any]) -> bool:
         """Insert one row; False, and nothing inserted, where a unique key says it is there already."""
-        insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[connection.dialect.name]
-        return bool(connection.execute(insert(table).values(**values).on_conflict_do_nothing()).rowcount)
+        return bool(connection.execute(_insert_or_nothing(connection.dialect.name, table), dict(values)).rowcount)
 
     def insert_or_update(self, connection: Any, table: Any, values: Mapping[str, Any], *, key: str) -> None:
         """Insert one row, or give the row with the same ``key`` the other ``values``."""
-        insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[connection.dialect.name]
+        insert = _INSERT_OF[connection.dialect.name]
         others = {name: value for name, value in values.items() if name != key}
         connection.execute(insert(table).values(**values).on_conflict_do_update(index_elements=[key], set_=others))
 
@@ -100,6 +100,15 @@ class Database:
         with (directory / name).open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+_INSERT_OF = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+@functools.cache
+def _insert_or_nothing(dialect: str, table: Any) -> Any:
+    """Built once for each table: one of them is part of every turn."""
+    return _INSERT_OF[dialect](table).on_conflict_do_nothing()
 
 
 def sqlite_file(url: str) -> Path:

@@ -28,6 +28,40 @@ _INTERNAL_SLOTS = frozenset({"session_started_metadata", "requested_slot"})
 _INTERNAL_PREFIXES = ("ui_", "request")
 _CHUNK = 500  # SQLite bounds the number of parameters of one statement
 
+# The statements of a turn are built once: building one costs SQLAlchemy as much as running it, and a caller waits for the turn.
+_OWNER_AND_HEAD = (
+    sa.select(
+        contacts.c.merged_into,
+        tracker_heads.c.version,
+        tracker_heads.c.last_seq,
+        tracker_heads.c.window_seq,
+        tracker_heads.c.window_header,
+    )
+    .outerjoin_from(contacts, tracker_heads, tracker_heads.c.contact_id == contacts.c.contact_id)
+    .where(contacts.c.contact_id == sa.bindparam("contact_id"))
+)
+_OWNER_AND_HEAD_HELD = _OWNER_AND_HEAD.with_for_update(of=contacts)
+_EVENTS_FROM = (
+    sa.select(sa.type_coerce(events.c.data, sa.Text))  # as text: one json.loads over all rows is faster than one for each
+    .where(events.c.sender_id == sa.bindparam("owner"), events.c.id >= sa.bindparam("seq"))
+    .order_by(events.c.id)
+)
+_INSERT_EVENTS = events.insert()
+_SEQ_OF = sa.select(events.c.id).where(events.c.event_id == sa.bindparam("event_id"))
+_INSERT_FACTS = facts.insert()
+_CONFIDENCE_OF = sa.select(messages.c.confidence).where(messages.c.message_id == sa.bindparam("message_id"))
+_FINISH_MESSAGE = (
+    messages.update()
+    .where(messages.c.message_id == sa.bindparam("this"), messages.c.finished_at.is_(None))
+    .values(finished_at=sa.bindparam("now"))
+)
+_MOVE_HEAD = (
+    tracker_heads.update()
+    .where(tracker_heads.c.contact_id == sa.bindparam("owner"), tracker_heads.c.version == sa.bindparam("seen"))
+    .values(version=tracker_heads.c.version + 1, last_seq=sa.bindparam("last"))
+)
+_MOVE_WINDOW = _MOVE_HEAD.values(window_seq=sa.bindparam("cut"), window_header=sa.bindparam("header"))
+
 
 def new_event_id() -> str:
     """An id for an event."""
@@ -130,10 +164,8 @@ class Events(OnDatabase):
             last_seq = _insert_events(connection, owner, new) if new else 0 if head is None else head.last_seq
             _insert_facts(connection, owner, new, message_id)
             if message_id is not None:  # in this transaction: a crash right after the commit must not have the turn taken again
-                finished = messages.update().where(messages.c.message_id == message_id, messages.c.finished_at.is_(None))
-                connection.execute(finished.values(finished_at=utc_now()))
-            moved = {} if checkpoint is None else _window_columns(connection, checkpoint)
-            _write_head(connection, owner, head, {"last_seq": last_seq, **moved})
+                connection.execute(_FINISH_MESSAGE, {"this": message_id, "now": utc_now()})
+            _write_head(connection, owner, head, last_seq, checkpoint)
         if new:
             self._committed(owner, last_seq)
         return Head(owner, version + 1)
@@ -163,7 +195,7 @@ def carry_facts(connection: Any, source: str, target: str) -> tuple[list[str], i
                 confidence=row.confidence,
             )
         )
-    _write_head(connection, target, head, {"last_seq": last_seq})
+    _write_head(connection, target, head, last_seq)
     return [event.event_id for event in carried], last_seq
 
 
@@ -199,26 +231,19 @@ def _newest_facts(connection: Any, contact_id: str) -> list[Any]:
 def _owner_and_head(connection: Any, contact_id: str, *, hold: bool = False) -> tuple[str, Any] | tuple[None, None]:
     """The living contact for an id and its tracker's head: (None, None) for an id nobody has seen, (owner, None) where there is no
     tracker yet. ``hold``: other writers wait until this transaction ends."""
-    head = (tracker_heads.c.version, tracker_heads.c.last_seq, tracker_heads.c.window_seq, tracker_heads.c.window_header)
-    query = sa.select(contacts.c.merged_into, *head).outerjoin_from(
-        contacts, tracker_heads, tracker_heads.c.contact_id == contacts.c.contact_id
-    )
-    if hold:
-        query = query.with_for_update(of=contacts)
-    row = connection.execute(query.where(contacts.c.contact_id == contact_id)).first()
+    query = _OWNER_AND_HEAD_HELD if hold else _OWNER_AND_HEAD
+    row = connection.execute(query, {"contact_id": contact_id}).first()
     if row is None:
         return None, None
     if row.merged_into is not None:
         contact_id = living(connection, row.merged_into)
-        row = connection.execute(query.where(contacts.c.contact_id == contact_id)).one()
+        row = connection.execute(query, {"contact_id": contact_id}).one()
     return contact_id, None if row.version is None else row
 
 
 def _events_from(connection: Any, owner: str, seq: int) -> tuple[Mapping[str, Any], ...]:
-    # The column as text: one json.loads over all rows is faster than one for each.
-    text = sa.type_coerce(events.c.data, sa.Text)
-    query = sa.select(text).where(events.c.sender_id == owner, events.c.id >= seq).order_by(events.c.id)
-    return tuple(json.loads("[" + ",".join(connection.execute(query).scalars()) + "]"))
+    rows = connection.execute(_EVENTS_FROM, {"owner": owner, "seq": seq})
+    return tuple(json.loads("[" + ",".join(rows.scalars()) + "]"))
 
 
 def _insert_events(connection: Any, owner: str, new: Sequence[NewEvent]) -> int:
@@ -239,9 +264,8 @@ def _insert_events(connection: Any, owner: str, new: Sequence[NewEvent]) -> int:
         }
         for event in new
     ]
-    connection.execute(events.insert(), rows)
-    query = sa.select(events.c.id).where(events.c.event_id == new[-1].event_id)
-    return int(connection.execute(query).scalar_one())
+    connection.execute(_INSERT_EVENTS, rows)
+    return int(connection.execute(_SEQ_OF, {"event_id": new[-1].event_id}).scalar_one())
 
 
 def _insert_facts(connection: Any, owner: str, new: Sequence[NewEvent], message_id: str | None) -> None:
@@ -250,10 +274,9 @@ def _insert_facts(connection: Any, owner: str, new: Sequence[NewEvent], message_
         return
     confidence = None
     if message_id is not None:
-        query = sa.select(messages.c.confidence).where(messages.c.message_id == message_id)
-        confidence = connection.execute(query).scalar()
+        confidence = connection.execute(_CONFIDENCE_OF, {"message_id": message_id}).scalar()
     connection.execute(
-        facts.insert(),
+        _INSERT_FACTS,
         [
             {
                 "contact_id": owner,
@@ -274,20 +297,23 @@ def _is_fact(slot: str) -> bool:
     return slot not in _INTERNAL_SLOTS and not slot.startswith(_INTERNAL_PREFIXES)
 
 
-def _window_columns(connection: Any, checkpoint: Checkpoint) -> dict[str, Any]:
-    query = sa.select(events.c.id).where(events.c.event_id == checkpoint.event_id)
-    return {"window_seq": connection.execute(query).scalar_one(), "window_header": dict(checkpoint.header)}
-
-
-def _write_head(connection: Any, owner: str, head: Any, values: Mapping[str, Any]) -> None:
+def _write_head(connection: Any, owner: str, head: Any, last_seq: int, checkpoint: Checkpoint | None = None) -> None:
+    """The head after an append. Raises Unavailable when another writer has moved it since ``head`` was read."""
+    window = None if checkpoint is None else _window_at(connection, checkpoint)
     if head is None:
-        first = {"contact_id": owner, "version": 1, "window_seq": 0, "window_header": None}
-        connection.execute(tracker_heads.insert().values(**{**first, **values}))
+        first = {"contact_id": owner, "version": 1, "last_seq": last_seq, "window_seq": 0, "window_header": None}
+        if window is not None:
+            first |= {"window_seq": window["cut"], "window_header": window["header"]}
+        connection.execute(tracker_heads.insert().values(**first))
         return
-    this = (tracker_heads.c.contact_id == owner) & (tracker_heads.c.version == head.version)
-    changed = connection.execute(tracker_heads.update().where(this).values(version=head.version + 1, **values))
-    if changed.rowcount != 1:
+    this = {"owner": owner, "seen": head.version, "last": last_seq, **(window or {})}
+    if connection.execute(_MOVE_HEAD if window is None else _MOVE_WINDOW, this).rowcount != 1:
         raise Unavailable(f"conversation {owner} was changed by another writer")
+
+
+def _window_at(connection: Any, checkpoint: Checkpoint) -> dict[str, Any]:
+    seq = connection.execute(_SEQ_OF, {"event_id": checkpoint.event_id}).scalar_one()
+    return {"cut": seq, "header": dict(checkpoint.header)}
 
 
 def _stored(row: Any) -> StoredEvent:
