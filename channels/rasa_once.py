@@ -1,11 +1,12 @@
 """What Rasa 3.6 works out anew for every message although only another model could change it, worked out once per model.
 
-Three methods of Rasa's are replaced, the first two by ones that remember and otherwise ask Rasa's own:
+Four methods of Rasa's are replaced, the first two by ones that remember and otherwise ask Rasa's own:
 
 - ``RulePolicy._get_possible_keys`` tries every rule against the conversation's states. The rules are kept by the previous action and
   the intent of their last state, and only those are tried that the newest state can fit at all.
 - ``FormAction._create_unique_entity_mappings`` writes all of a form's slot mappings out as JSON, once for every slot.
 - ``Slot`` gets a way to be copied. A turn makes ten trackers with a copy of every slot each, and without one Python goes through pickling.
+- ``FormAction._temporary_tracker`` replays the whole conversation for every form's check. A live tracker is copied as it stands.
 
 graph_order.py and action_calls.py do the like for Rasa's graph and for the shape of an action's answer.
 """
@@ -19,16 +20,21 @@ from typing import Any
 
 from rasa.core.actions.forms import FormAction
 from rasa.core.policies.rule_policy import RulePolicy
-from rasa.shared.core.constants import PREVIOUS_ACTION, SHOULD_NOT_BE_SET, USER
+from rasa.shared.core.constants import PREVIOUS_ACTION, REQUESTED_SLOT, SHOULD_NOT_BE_SET, USER
 from rasa.shared.core.domain import Domain
+from rasa.shared.core.events import ActionExecuted, Event, Restarted, SlotSet
 from rasa.shared.core.slots import Slot
+from rasa.shared.core.trackers import DialogueStateTracker
 from rasa.shared.nlu.constants import ACTION_NAME, INTENT
+
+from throughline.record.live_tracker import LiveTracker
 
 State = Mapping[str, Mapping[str, Any]]
 
 _REMEMBERED = "throughline_remembered"  # the attribute of a policy or a domain that holds what was worked out for it
 _possible_keys = RulePolicy._get_possible_keys
 _unique_mappings = FormAction._create_unique_entity_mappings
+_replayed = FormAction._temporary_tracker
 
 
 class RuleIndex:
@@ -77,6 +83,17 @@ def _mappings_of_form(form: FormAction, domain: Domain) -> set[str]:
     return found
 
 
+def _tracker_for_check(form: FormAction, current: DialogueStateTracker, additional: list[Event], domain: Domain) -> Any:
+    """Stands in for FormAction._temporary_tracker."""
+    if not isinstance(current, LiveTracker) or any(isinstance(event, Restarted) for event in current.events):
+        return _replayed(form, current, additional, domain)
+    tracker = current.copy()
+    # The question that is open belongs to this form; behind the form's own action stand the events that are new.
+    for event in (SlotSet(REQUESTED_SLOT, form.get_slot_to_fill(current)), ActionExecuted(form.name()), *additional):
+        tracker.update(event)
+    return tracker
+
+
 def _copy_of(slot: Slot) -> Slot:
     """What ``copy.copy`` gives."""
     copied = slot.__class__.__new__(slot.__class__)
@@ -91,7 +108,8 @@ def _remembered(owner: Any) -> dict[Any, Any]:
 
 @functools.lru_cache(maxsize=1)
 def install() -> None:
-    """Replace the three methods, for a process that takes turns and trains nothing: training changes a policy's rules as it goes."""
+    """Replace the methods, for a process that takes turns and trains nothing: training changes a policy's rules as it goes."""
     RulePolicy._get_possible_keys = _keys_that_fit
     FormAction._create_unique_entity_mappings = _mappings_of_form
+    FormAction._temporary_tracker = _tracker_for_check
     Slot.__copy__ = _copy_of

@@ -1,12 +1,14 @@
-"""A Rasa tracker that remembers which of its events apply.
+"""A Rasa tracker that remembers which of its events apply, and that is copied as it stands.
 
-Policies ask for them several times a turn (reverted turns removed, the turns of a form folded into one), and Rasa goes through all
-events of the conversation each time. What always holds: the answer is the one Rasa's own tracker gives.
+Policies ask for the events that apply several times a turn (reverted turns removed, the turns of a form folded into one), and every
+action gets a copy of the tracker; Rasa goes through all events of the conversation each time. What always holds: the answers and the
+copies are those of Rasa's own tracker.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import copy
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from rasa.shared.core.events import (
@@ -32,8 +34,14 @@ class _Applied:
     events: list[Event] = field(default_factory=list)
 
 
+# What a copy shares with its original: plain values, and events, which nobody changes.
+_STATE = (
+    "sender_id", "is_rule_tracker", "followup_action", "latest_message", "latest_bot_utterance", "_paused", "_max_event_history",
+)  # fmt: skip
+
+
 class LiveTracker(DialogueStateTracker):
-    """As its parent. Events may be appended to ``events``, and taken from its end."""
+    """As its parent, for known slots. Events may be appended to ``events``, and taken from its end."""
 
     _applied: _Applied | None = None
 
@@ -53,6 +61,20 @@ class LiveTracker(DialogueStateTracker):
             applied = self._apply(event, applied, loops)
         self._applied = _Applied(len(self.events), self.events[-1] if self.events else None, loops, applied)
         return list(applied)
+
+    def copy(self) -> LiveTracker:
+        """A tracker of its own in the same state, as DialogueStateTracker.copy makes by replaying all events."""
+        copied = self.__class__.__new__(self.__class__)
+        for name in _STATE:
+            setattr(copied, name, getattr(self, name))
+        copied.events = self.events.copy()
+        copied.slots = {name: copy.copy(slot) for name, slot in self.slots.items()}
+        copied.latest_action = dict(self.latest_action or {})
+        copied.active_loop = None if self.active_loop is None else replace(self.active_loop)
+        copied.sender_source = copied.model_id = copied.assistant_id = None
+        if self._applied is not None:
+            copied._applied = replace(self._applied, events=list(self._applied.events))
+        return copied
 
     def _apply(self, event: Event, applied: list[Event], loops: frozenset[str]) -> list[Event]:
         if isinstance(event, (Restarted, SessionStarted)):

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from rasa.core.actions.forms import FormAction
 from rasa.core.policies.rule_policy import RulePolicy
 from rasa.shared.core.domain import Domain
+from rasa.shared.core.events import ActionExecuted, ActiveLoop, Event, Restarted, SlotSet, UserUttered
 from rasa.shared.core.slots import AnySlot, BooleanSlot, ListSlot, Slot, TextSlot
 
 from channels import rasa_once
+from throughline.record.live_tracker import LiveTracker
 
 pytestmark = pytest.mark.unit
 
@@ -76,3 +78,36 @@ def test_a_slots_copy_is_a_slot_of_its_own(kind: type[Slot]) -> None:
     assert copied.__dict__ == by_python.__dict__
     copied.value = ["Miele"]
     assert slot.value == ["Bosch"]
+
+
+@pytest.mark.parametrize("restarted", [[], [Restarted(), ActionExecuted("action_listen")]])
+def test_a_check_gets_the_tracker_that_rasa_would_replay(restarted: list[Event]) -> None:
+    domain = Domain.from_dict(
+        {
+            "slots": {"brand": {"type": "text", "mappings": [{"type": "from_text"}]}},
+            "forms": {"form": {"required_slots": ["brand"]}},
+        }
+    )
+    told = [
+        ActionExecuted("action_listen"),
+        *restarted,
+        UserUttered("Bosch"),
+        ActiveLoop("form"),
+        SlotSet("requested_slot", "brand"),
+    ]
+    current = LiveTracker.from_events("c_1", told, domain.slots)
+    form, new = FormAction("form", None), [SlotSet("brand", "Bosch")]
+    ours, rasas = rasa_once._tracker_for_check(form, current, new, domain), rasa_once._replayed(form, current, new, domain)
+    assert list(ours.events) == list(rasas.events)
+    assert (
+        ours.current_slot_values()
+        == rasas.current_slot_values()
+        == {"brand": "Bosch", "requested_slot": "brand"}
+        | {name: None for name in ours.slots if name not in ("brand", "requested_slot")}
+    )
+    assert (ours.active_loop_name, ours.latest_action, ours.latest_message) == (
+        "form",
+        rasas.latest_action,
+        rasas.latest_message,
+    )
+    assert current.get_slot("brand") is None
