@@ -1,10 +1,11 @@
 """What Rasa 3.6 works out anew for every message although only another model could change it, worked out once per model.
 
-Four methods of Rasa's are replaced, the first two by ones that remember and otherwise ask Rasa's own:
+Some methods of Rasa's are replaced, the first three by ones that remember and otherwise ask Rasa's own:
 
 - ``RulePolicy._get_possible_keys`` tries every rule against the conversation's states. The rules are kept by the previous action and
   the intent of their last state, and only those are tried that the newest state can fit at all.
 - ``FormAction._create_unique_entity_mappings`` writes all of a form's slot mappings out as JSON, once for every slot.
+- ``Domain.is_empty`` makes an empty domain to compare with, for every message.
 - ``Slot`` gets a way to be copied. A turn makes ten trackers with a copy of every slot each, and without one Python goes through pickling.
 - ``FormAction._temporary_tracker`` replays the whole conversation for every form's check. A live tracker is copied as it stands.
 
@@ -34,6 +35,7 @@ State = Mapping[str, Mapping[str, Any]]
 _REMEMBERED = "throughline_remembered"  # the attribute of a policy or a domain that holds what was worked out for it
 _possible_keys = RulePolicy._get_possible_keys
 _unique_mappings = FormAction._create_unique_entity_mappings
+_compared_with_empty = Domain.is_empty
 _replayed = FormAction._temporary_tracker
 
 
@@ -101,6 +103,14 @@ def _copy_of(slot: Slot) -> Slot:
     return copied
 
 
+def _is_empty(domain: Domain) -> bool:
+    """Stands in for Domain.is_empty."""
+    known = _remembered(domain)
+    if _is_empty not in known:
+        known[_is_empty] = _compared_with_empty(domain)
+    return bool(known[_is_empty])
+
+
 def _remembered(owner: Any) -> dict[Any, Any]:
     found: dict[Any, Any] = owner.__dict__.setdefault(_REMEMBERED, {})
     return found
@@ -112,4 +122,5 @@ def install() -> None:
     RulePolicy._get_possible_keys = _keys_that_fit
     FormAction._create_unique_entity_mappings = _mappings_of_form
     FormAction._temporary_tracker = _tracker_for_check
+    Domain.is_empty = _is_empty
     Slot.__copy__ = _copy_of

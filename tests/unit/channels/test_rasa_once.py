@@ -111,3 +111,9 @@ def test_a_check_gets_the_tracker_that_rasa_would_replay(restarted: list[Event])
         rasas.latest_message,
     )
     assert current.get_slot("brand") is None
+
+
+def test_an_empty_domain_is_known_as_one() -> None:
+    for domain in (Domain.empty(), Domain.from_dict({"intents": ["greet"]})):
+        for _ in range(2):
+            assert rasa_once._is_empty(domain) == rasa_once._compared_with_empty(domain)
