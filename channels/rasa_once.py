@@ -69,10 +69,10 @@ def _keys_that_fit(policy: RulePolicy, lookup: Mapping[str, Any], states: Sequen
     """Stands in for RulePolicy._get_possible_keys."""
     if not states:
         return set(_possible_keys(policy, lookup, states))
-    indexes = _remembered(policy)
-    if id(lookup) not in indexes:
-        indexes[id(lookup)] = (lookup, RuleIndex(lookup))  # with the lookup, so that its id stays its own
-    candidates = dict.fromkeys(indexes[id(lookup)][1].could_fit(states[-1]))
+    indexes, this = _remembered(policy), (id(lookup), len(lookup))
+    if this not in indexes:
+        indexes[this] = (lookup, RuleIndex(lookup))  # with the lookup, so that its id stays its own
+    candidates = dict.fromkeys(indexes[this][1].could_fit(states[-1]))
     return set(_possible_keys(policy, candidates, states))
 
 
@@ -118,7 +118,7 @@ def _remembered(owner: Any) -> dict[Any, Any]:
 
 @functools.lru_cache(maxsize=1)
 def install() -> None:
-    """Replace the methods, for a process that takes turns and trains nothing: training changes a policy's rules as it goes."""
+    """Replace the methods, for a process that takes turns."""
     RulePolicy._get_possible_keys = _keys_that_fit
     FormAction._create_unique_entity_mappings = _mappings_of_form
     FormAction._temporary_tracker = _tracker_for_check

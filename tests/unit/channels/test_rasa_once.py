@@ -45,6 +45,15 @@ def test_the_same_rules_fit(rules: list[list[dict[str, Any]]], conversation: lis
         assert rasa_once._keys_that_fit(policy, lookup, conversation) == rasas_own
 
 
+def test_a_rule_that_is_learned_later_counts() -> None:
+    rule = json.dumps([{"prev_action": {"action_name": "action_listen"}, "user": {"intent": "greet"}}])
+    policy, lookup = RulePolicy.__new__(RulePolicy), dict[str, str]()
+    newest = {"prev_action": {"action_name": "action_listen"}, "user": {"intent": "greet"}}
+    assert rasa_once._keys_that_fit(policy, lookup, [newest]) == set()
+    lookup[rule] = "utter_greet"
+    assert rasa_once._keys_that_fit(policy, lookup, [newest]) == {rule}
+
+
 def test_most_rules_need_not_be_tried() -> None:
     def rule(intent: str) -> str:
         return json.dumps([{"prev_action": {"action_name": "action_listen"}, "user": {"intent": intent}}])
