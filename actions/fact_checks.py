@@ -50,17 +50,18 @@ class FactChecks:
     def _appliance(self, facts: dict[str, Any]) -> None:
         if not self._is_news("appliance", facts):
             return
-        found = self._repaired(facts["appliance"])
+        business = self._where.business
+        found = business.service_named(facts["appliance"])
         if found is None:
             # "The toaster too" is no reason to forget the oven; "no, the toaster" is.
-            found = None if self._begins or self._where.intent == "correct" else self._repaired(self._known.get("appliance"))
-            names = speakable.named(list(self._where.business.services), self._where.words.conjunction)
+            found = (
+                None
+                if self._begins or self._where.intent == "correct"
+                else business.service_named(self._known.get("appliance"))
+            )
+            names = speakable.named(list(business.services), self._where.words.conjunction)
             self._say(response="utter_appliance_unknown", appliances=names)
         facts["appliance"] = found
-
-    def _repaired(self, wanted: Any) -> str | None:
-        """The appliance of this name among those we repair."""
-        return next((name for name in self._where.business.services if name.casefold() == str(wanted).casefold()), None)
 
     def _name(self, facts: dict[str, Any]) -> None:
         if not self._is_news("customer_name", facts):

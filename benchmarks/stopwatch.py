@@ -23,11 +23,11 @@ from channels.turns import TurnRunner
 from throughline.call.machine import CallMachine
 from throughline.record.store import Record
 
-# Part -> the methods it is the time of. Record's methods are timed by the thread that asked, so waiting for a thread counts.
-PARTS: dict[str, tuple[tuple[type, str], ...]] = {
-    "understanding": ((MessageProcessor, "parse_message"),),
-    "predictions": ((MessageProcessor, "_predict_next_with_tracker"),),
-    "actions": ((ActionCalls, "request"),),
+# Part -> the method it is the time of. Record's methods are timed by the thread that asked, so waiting for a thread counts.
+PARTS: dict[str, tuple[type, str]] = {
+    "understanding": (MessageProcessor, "parse_message"),
+    "predictions": (MessageProcessor, "_predict_next_with_tracker"),
+    "actions": (ActionCalls, "request"),
 }
 RECORD_PARTS = {"store_message": "storing the message", "resolve": "who it is", "window": "reading the window",
                 "append_events": "the commit"}  # fmt: skip
@@ -41,9 +41,8 @@ class Stopwatch(InputChannel):
     def __init__(self) -> None:
         self._turns: list[dict[str, float]] = []
         self._said_at: float | None = None
-        for part, methods in PARTS.items():
-            for owner, name in methods:
-                setattr(owner, name, self._timed(getattr(owner, name), lambda _args, part=part: part))
+        for part, (owner, name) in PARTS.items():
+            setattr(owner, name, self._timed(getattr(owner, name), lambda _args, part=part: part))
         Record.call = self._timed(Record.call, lambda args: RECORD_PARTS.get(args[1].__name__))  # type: ignore[method-assign]
         TurnRunner.take = self._whole(TurnRunner.take)  # type: ignore[method-assign]
         CallMachine.audio = self._first_audio(CallMachine.audio)  # type: ignore[method-assign]

@@ -46,9 +46,8 @@ class RuleIndex:
         self._keys: dict[tuple[Any, Any], list[str]] = defaultdict(list)
         for key in lookup:
             states = RulePolicy._rule_key_to_state(key)
-            last = (
-                states[-1] if states and states[-1].get(PREVIOUS_ACTION) else {}
-            )  # a conversation's start fits whatever else is said
+            # A rule for a conversation's start has no previous action, and fits one whatever else is said.
+            last = states[-1] if states and states[-1].get(PREVIOUS_ACTION) else {}
             self._keys[_demand(last, PREVIOUS_ACTION, ACTION_NAME), _demand(last, USER, INTENT)].append(key)
 
     def could_fit(self, newest: State) -> list[str]:

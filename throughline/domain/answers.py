@@ -155,12 +155,11 @@ def about_gas(text: str, business: Business) -> bool:
 
 def _parts_as_problem(said: Said, previous: Mapping[str, Any], business: Business) -> Said:
     """Beside a problem, an appliance that we don't repair is a part of the one we know: "the burner won't light"."""
-    services = {name_.casefold() for name_ in business.services}
-    if said.intent == "correct" or str(previous.get("appliance")).casefold() not in services or not said.values("problem"):
+    if said.intent == "correct" or business.service_named(previous.get("appliance")) is None or not said.values("problem"):
         return said
     entities = [
         {**item, "entity": "problem"}
-        if item["entity"] == "appliance" and str(item["value"]).casefold() not in services
+        if item["entity"] == "appliance" and business.service_named(item["value"]) is None
         else item
         for item in said.entities
     ]

@@ -184,6 +184,11 @@ class Business:
         """The territory of a five-digit ZIP code; None outside all of them."""
         return next((territory for territory in self.territories if territory.covers(postcode)), None)
 
+    def service_named(self, appliance: Any) -> str | None:
+        """The name, among the services, of an appliance in whatever case; None for one that isn't repaired."""
+        wanted = str(appliance).casefold()
+        return next((name for name in self.services if name.casefold() == wanted), None)
+
     def qualified(self, appliance: str, territory: Territory) -> list[Technician]:
         """Who can repair it there."""
         skill = self.services[appliance].skill

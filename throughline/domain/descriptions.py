@@ -36,7 +36,7 @@ def problem(text: str, entities: Sequence[Mapping[str, Any]], dialogue: Dialogue
         if any(word not in nothing for word in _words(bare)):
             return _trimmed(bare, dialogue)
     if before:
-        led_up = _CLAUSE_END.split(_clauses_before(named[0], text, entities))[-1]
+        led_up = _CLAUSE_END.split(_text_before(named[0], text, entities))[-1]
         if sum(word not in nothing for word in _words(led_up)) > 1:
             return _trimmed(led_up + text[named[0]["start"] : named[0]["end"]], dialogue)
     return None
@@ -79,7 +79,7 @@ def _clauses_behind(start: int, text: str, entities: Sequence[Mapping[str, Any]]
     return [clause for part in [*rest, text[position:]] for clause in _CLAUSE_END.split(part)]
 
 
-def _clauses_before(appliance: Mapping[str, Any], text: str, entities: Sequence[Mapping[str, Any]]) -> str:
+def _text_before(appliance: Mapping[str, Any], text: str, entities: Sequence[Mapping[str, Any]]) -> str:
     """What stands between the appliance's name and the entity before it."""
     ends = [int(item["end"]) for item in entities if item["end"] <= appliance["start"]]
     return text[max(ends, default=0) : appliance["start"]]
@@ -89,5 +89,6 @@ def _trimmed(clause: str, dialogue: Dialogue) -> str:
     """``clause`` from its first word that is not small to its last that nothing has to follow."""
     words = _found(clause)
     first = next(match for match, word in words if word not in dialogue.filler_words)
-    last = next(match for match, word in reversed(words) if word not in dialogue.dangling_words)
+    dangling = {*dialogue.dangling_words} & {*dialogue.filler_words}  # so that the first word can always be the last
+    last = next(match for match, word in reversed(words) if word not in dangling)
     return clause[first.start() : last.end()]

@@ -52,9 +52,8 @@ class LiveTracker(DialogueStateTracker):
             known = _Applied()
         new = list(islice(self.events, known.seen, None))
         loops = known.loops | {event.name for event in new if isinstance(event, ActiveLoop) and event.name}
-        if (
-            loops != known.loops
-        ):  # Rasa folds the turns of a form by its name, also those that stand before its first ActiveLoop
+        # Rasa folds the turns of a form by its name, also those that stand before its first ActiveLoop.
+        if loops != known.loops:
             known, new = _Applied(), list(self.events)
         applied = known.events
         for event in new:
