@@ -69,13 +69,13 @@ class TurnTaking:
         else:
             self._interim = ""
             if text:
-                self._finals.append(Transcript(text, True, transcript.end_of_turn, transcript.confidence))
+                self._finals.append(Transcript(text, True, transcript.end_of_turn, confidence=transcript.confidence))
         if text:
             self._heard_ms = now_ms
         if not self._finals or self._interim:
             self._due_ms = None
         else:
-            self._due_ms = now_ms if transcript.end_of_turn else now_ms + self._pause_ms()
+            self._due_ms = now_ms if transcript.end_of_turn else now_ms + max(0, self._pause_ms() - transcript.quiet_ms)
 
     def _pause_ms(self) -> int:
         kind = self.expectation.kind

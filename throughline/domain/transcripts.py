@@ -28,10 +28,12 @@ class Transcript:
     """One report of a recogniser about one utterance.
 
     Interim reports replace each other; a final one stands. ``end_of_turn`` says that the engine itself judges the speaker to be
-    done. ``confidence`` is 0..1, or None where the engine gives none.
+    done. ``quiet_ms`` is for how long the speaker had been quiet when a final one was reported, where the engine waits for that.
+    ``confidence`` is 0..1, or None where the engine gives none.
     """
 
     text: str
     final: bool
     end_of_turn: bool = False
+    quiet_ms: int = 0
     confidence: float | None = None

@@ -53,6 +53,21 @@ class SiteSettings:
 
 
 @dataclass(frozen=True)
+class LoginSettings:
+    """The website's signed login: who opens the chat with its token is known."""
+
+    issuer: str = setting("", doc="`iss` of the website's tokens. Empty: nobody logs in.")
+    audience: str = setting("", doc="`aud` that the tokens must name.")
+    algorithm: str = setting("HS256", choices=("HS256", "RS256"), doc="How the tokens are signed; no other way is taken.")
+    secret_env: str = setting(
+        "THROUGHLINE_LOGIN_SECRET",
+        doc="Environment variable with the secret shared with the website, for HS256: 32 bytes or more.",
+    )
+    public_key: str = setting("", doc="PEM file with the website's public key, for RS256.")
+    leeway_s: int = setting(30, minimum=0, maximum=300, doc="How far the website's clock may be off.")
+
+
+@dataclass(frozen=True)
 class ChatSettings:
     """Bounds of the web chat."""
 
@@ -77,7 +92,9 @@ class CodeSettings:
 
     code_ttl_s: int = setting(300, minimum=30, maximum=3600, doc="How long a one-time code is good.")
     tries_per_call: int = setting(3, minimum=1, maximum=10, doc="Wrong codes a call may give.")
-    call_token_ttl_s: int = setting(60, minimum=5, maximum=600, doc="How long a page has to open the call it asked for.")
+    call_token_ttl_s: int = setting(
+        60, minimum=5, maximum=600, doc="How long a page, or Twilio, has to open the call it asked for."
+    )
 
 
 @dataclass(frozen=True)
@@ -100,6 +117,56 @@ class PhoneSettings:
 
 
 @dataclass(frozen=True)
+class TwilioSettings:
+    """The telephone number: a Twilio account. Without its token the number's webhooks are refused; the page's own phone works."""
+
+    account_sid_env: str = setting("TWILIO_ACCOUNT_SID", doc="Environment variable with the account's SID (`AC...`).")
+    auth_token_env: str = setting("TWILIO_AUTH_TOKEN", doc="Environment variable with the account's auth token.")
+    api_url: str = setting("https://api.twilio.com", doc="Twilio's REST API, through which calls are put through and ended.")
+    api_url_env: str = setting("TWILIO_API_URL", doc="Environment variable that overrides `api_url`.")
+    api_timeout_ms: int = setting(3000, minimum=500, maximum=15000, doc="How long Twilio's API may take to answer.")
+    webhook_ms: int = setting(
+        1500,
+        minimum=200,
+        maximum=10000,
+        doc="How long the record may hold up the answer to a webhook. Then the caller is put through.",
+    )
+    transfer_to: str = setting(
+        "", doc="Telephone number, `+15035550100`, that calls for a person are put through to. Empty: call-backs."
+    )
+    ring_s: int = setting(
+        25, minimum=5, maximum=120, doc="How long that telephone rings before the caller is promised a call-back."
+    )
+    reconnects: int = setting(2, minimum=0, maximum=10, doc="How often a call that lost this server is connected again.")
+
+
+@dataclass(frozen=True)
+class DeepgramSettings:
+    """Listening by Deepgram."""
+
+    key_env: str = setting("DEEPGRAM_API_KEY", doc="Environment variable with the key.")
+    url: str = setting("wss://api.deepgram.com", doc="Deepgram's address.")
+    url_env: str = setting("DEEPGRAM_URL", doc="Environment variable that overrides `url`.")
+    model: str = setting("nova-3", doc="A Nova model, or `flux-general-en`, which judges by itself when a caller is done.")
+    language: str = setting("en-US", doc="Language of a Nova model.")
+    endpointing_ms: int = setting(300, minimum=10, maximum=3000, doc="Nova: silence after which words are final.")
+    utterance_end_ms: int = setting(1000, minimum=1000, maximum=5000, doc="Nova: gap between words that ends a turn in noise.")
+    eot_threshold: float = setting(0.7, minimum=0.5, maximum=0.9, doc="Flux: how sure it must be that the caller is done.")
+    eot_timeout_ms: int = setting(5000, minimum=500, maximum=10000, doc="Flux: silence that ends a turn however unsure it is.")
+
+
+@dataclass(frozen=True)
+class ElevenLabsSettings:
+    """Speaking by ElevenLabs."""
+
+    key_env: str = setting("ELEVENLABS_API_KEY", doc="Environment variable with the key.")
+    url: str = setting("https://api.elevenlabs.io", doc="ElevenLabs' address.")
+    url_env: str = setting("ELEVENLABS_URL", doc="Environment variable that overrides `url`.")
+    voice_id: str = setting("JBFqnCBsd6RMkjVDRZzb", doc="Id of the voice.")
+    model: str = setting("eleven_flash_v2_5", doc="Model that makes the voice.")
+
+
+@dataclass(frozen=True)
 class EspeakSettings:
     """The embedded voice."""
 
@@ -114,10 +181,25 @@ class SpeechSettings:
 
     stt: str = setting(
         "auto",
-        choices=("auto", "whisper", "pocketsphinx"),
-        doc="Listening engine; auto takes Whisper where a model is, else pocketsphinx.",
+        choices=("auto", "deepgram", "whisper", "pocketsphinx"),
+        doc="Engine that listens first; auto takes Deepgram where its key is, then Whisper where a model is, then pocketsphinx. "
+        "When one fails in a call, the next goes on.",
     )
-    tts: str = setting("auto", choices=("auto", "espeak"), doc="Speaking engine.")
+    tts: str = setting(
+        "auto",
+        choices=("auto", "elevenlabs", "espeak"),
+        doc="Engine that speaks first; auto takes ElevenLabs where its key is, then espeak. When one fails in a call, the next goes on.",
+    )
+    open_timeout_ms: int = setting(2000, minimum=200, maximum=10000, doc="How long a vendor may take to begin to listen.")
+    first_audio_timeout_ms: int = setting(
+        1500, minimum=200, maximum=10000, doc="How long a voice may take to begin, or to go on."
+    )
+    stall_timeout_ms: int = setting(
+        4000, minimum=1000, maximum=30000, doc="Speech sent for so long without a word from the recogniser: it has stalled."
+    )
+    retry_after_s: int = setting(30, minimum=1, maximum=3600, doc="How long a vendor that failed is left alone.")
+    deepgram: DeepgramSettings = setting(factory=DeepgramSettings, doc="Listening by Deepgram.")
+    elevenlabs: ElevenLabsSettings = setting(factory=ElevenLabsSettings, doc="Speaking by ElevenLabs.")
     whisper_dir: str = setting("var/whisper", doc="Directory of a faster-whisper model.")
     whisper_dir_env: str = setting("THROUGHLINE_WHISPER_DIR", doc="Environment variable that overrides `whisper_dir`.")
     espeak: EspeakSettings = setting(factory=EspeakSettings, doc="The embedded voice.")
@@ -147,9 +229,11 @@ class Settings:
     business_dir: str = setting("data/business", doc="Folder of the company's own facts.")
     database: DatabaseSettings = setting(factory=DatabaseSettings, doc="The record.")
     site: SiteSettings = setting(factory=SiteSettings, doc="The public site.")
+    login: LoginSettings = setting(factory=LoginSettings, doc="The website's login.")
     chat: ChatSettings = setting(factory=ChatSettings, doc="The web chat.")
     codes: CodeSettings = setting(factory=CodeSettings, doc="One-time codes and tokens.")
     phone: PhoneSettings = setting(factory=PhoneSettings, doc="The phone line.")
+    twilio: TwilioSettings = setting(factory=TwilioSettings, doc="The telephone number.")
     speech: SpeechSettings = setting(factory=SpeechSettings, doc="Speech engines.")
     actions: ActionSettings = setting(factory=ActionSettings, doc="The action server.")
     log: LogSettings = setting(factory=LogSettings, doc="The log.")

@@ -37,6 +37,15 @@ def test_a_pause_after_a_final_transcript_ends_the_turn() -> None:
     assert not taking.due(9999)
 
 
+def test_quiet_that_the_engine_has_waited_for_counts() -> None:
+    taking = turns()
+    taking.transcript(Transcript("my washing machine leaks", final=True, quiet_ms=300), 1000)
+    assert not taking.due(1399)
+    assert taking.due(1400)
+    taking.transcript(Transcript("badly", final=True, quiet_ms=5000), 1400)
+    assert taking.due(1400)  # never before it was said
+
+
 def test_an_interim_transcript_never_ends_a_turn() -> None:
     taking = turns()
     taking.transcript(interim("my washing"), 0)

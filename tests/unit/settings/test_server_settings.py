@@ -29,7 +29,7 @@ def keys(cls: type, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 @pytest.mark.parametrize(("key", "default"), keys(Settings))
 def test_every_setting_stands_in_the_readme_with_its_default(key: str, default: object) -> None:
-    shown = "(none)" if default == () else str(default).lower() if isinstance(default, bool) else default
+    shown = "(none)" if default in ((), "") else str(default).lower() if isinstance(default, bool) else default
     assert f"| `{key}` | `{shown}` |" in README.read_text()
 
 
