@@ -23,6 +23,7 @@ class Session:
     ended_at: datetime | None
     detail: Mapping[str, Any]
     shown_seq: int = 0
+    end_reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,20 @@ class CallToken:
     contact_id: str | None
     chat_session_id: str | None
     origin: str
+
+
+@dataclass(frozen=True)
+class PhoneCall:
+    """A call of the telephone line. ``caller`` is E.164 or empty, ``attestation`` what STIR/SHAKEN said of it. It was to be connected
+    ``step`` times, of which ``connected_step`` is the latest that was (0: none); ``session`` is the latest visit it led to."""
+
+    call_sid: str
+    caller: str
+    attestation: str
+    step: int
+    connected_step: int
+    session: Session | None
+    ended_at: datetime | None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from throughline.record.database import Database, OnDatabase
 from throughline.record.entries import CallToken
 from throughline.record.identity import living, utc_now
 from throughline.record.limits import check_ids, check_words
-from throughline.record.schema import audit_log, call_tokens, code_tries, codes
+from throughline.record.schema import audit_log, call_tokens, code_tries, codes, phone_calls
 from throughline.record.sessions import read_session, sha256
 
 CODE_DIGITS = 8
@@ -94,26 +94,18 @@ class Passes(OnDatabase):
     ) -> str:
         """A secret that lets one call in. Raises Rejected("unknown_contact"|"unknown_session")."""
         check_words(origin=origin)
-        issued = now or utc_now()
-        token = secrets.token_urlsafe(32)
         with self._database.writing() as connection:
             if chat_session_id is not None:
                 read_session(connection, chat_session_id)
-            connection.execute(
-                call_tokens.insert().values(
-                    token_sha256=sha256(token),
-                    contact_id=None if contact_id is None else living(connection, contact_id),
-                    chat_session_id=chat_session_id,
-                    origin=origin,
-                    created_at=issued,
-                    expires_at=issued + timedelta(seconds=ttl_s),
-                )
+            owner = None if contact_id is None else living(connection, contact_id)
+            return insert_call_token(
+                connection, contact_id=owner, chat_session_id=chat_session_id, origin=origin, ttl_s=ttl_s, now=now or utc_now()
             )
-        return token
 
-    def redeem_call_token(self, token: str, *, now: datetime | None = None) -> CallToken:
-        """Use the token up. Raises Rejected("unknown_token"|"used_token"|"expired_token")."""
-        check_ids(token=token)
+    def redeem_call_token(self, token: str, *, call_sid: str | None = None, now: datetime | None = None) -> CallToken:
+        """Use the token up, and with it every other one of the same telephone call. ``call_sid`` is the call that brings it.
+        Raises Rejected("unknown_token"|"used_token"|"expired_token"|"other_call"), and then it is not used up."""
+        check_ids(token=token, call_sid=call_sid)
         at = now or utc_now()
         this = call_tokens.c.token_sha256 == sha256(token)
         with self._database.writing() as connection:
@@ -124,7 +116,14 @@ class Passes(OnDatabase):
                 raise Rejected("used_token")
             if row.expires_at <= at:
                 raise Rejected("expired_token")
+            if row.call_sid is not None and row.call_sid != call_sid:
+                raise Rejected("other_call")
             connection.execute(call_tokens.update().where(this).values(used_at=at))
+            if row.call_sid is not None:
+                others = (call_tokens.c.call_sid == row.call_sid) & call_tokens.c.used_at.is_(None)
+                connection.execute(call_tokens.update().where(others).values(used_at=at))
+                call = phone_calls.c.call_sid == row.call_sid
+                connection.execute(phone_calls.update().where(call).values(connected_step=phone_calls.c.step))
             contact_id = None if row.contact_id is None else living(connection, row.contact_id)
             return CallToken(contact_id=contact_id, chat_session_id=row.chat_session_id, origin=row.origin)
 
@@ -165,6 +164,32 @@ class Passes(OnDatabase):
                 [Problem("record", "one-time codes need a secret key.", "Open the record with secret=..., as bootstrap does.")]
             )
         return hmac.new(self._secret, code.encode(), hashlib.sha256).hexdigest()
+
+
+def insert_call_token(
+    connection: Any,
+    *,
+    contact_id: str | None,
+    origin: str,
+    ttl_s: float,
+    now: datetime,
+    chat_session_id: str | None = None,
+    call_sid: str | None = None,
+) -> str:
+    """A new call token, inside the caller's transaction. With a ``call_sid`` it is good for that telephone call only."""
+    token = secrets.token_urlsafe(32)
+    connection.execute(
+        call_tokens.insert().values(
+            token_sha256=sha256(token),
+            contact_id=contact_id,
+            chat_session_id=chat_session_id,
+            origin=origin,
+            created_at=now,
+            expires_at=now + timedelta(seconds=ttl_s),
+            call_sid=call_sid,
+        )
+    )
+    return token
 
 
 def _refusal(row: Any, at: datetime) -> str | None:

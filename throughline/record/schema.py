@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = "0001"  # the newest migration; a database that says so needs no look at the migrations
+SCHEMA_VERSION = "0002"  # the newest migration; a database that says so needs no look at the migrations
 
 ID_CHARS = 255  # as wide as Rasa's own sender_id
 WORD_CHARS = 64
@@ -139,6 +139,30 @@ call_tokens = sa.Table(
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("expires_at", UtcTime, nullable=False),
     sa.Column("used_at", UtcTime),
+    sa.Column("call_sid", sa.String(ID_CHARS), index=True),  # the telephone call it was given to; NULL: a page's
+)
+
+# A call of the telephone line, under the id that the telephone company gave it.
+phone_calls = sa.Table(
+    "phone_calls",
+    metadata,
+    sa.Column("call_sid", sa.String(ID_CHARS), primary_key=True),
+    sa.Column("caller", sa.String(ID_CHARS), nullable=False, index=True),  # E.164, or empty where it is withheld
+    sa.Column("attestation", sa.String(WORD_CHARS), nullable=False),  # STIR/SHAKEN, as it came; empty where there was none
+    sa.Column("step", sa.Integer, nullable=False),  # how often it was to be connected
+    sa.Column("connected_step", sa.Integer, nullable=False),  # the latest of them that was; 0 before the first
+    _session(),  # the latest
+    sa.Column("announced_at", UtcTime, nullable=False),
+    sa.Column("ended_at", UtcTime),
+)
+
+# Signed requests from outside that were taken: the same one again is a repetition.
+processed_requests = sa.Table(
+    "processed_requests",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(WORD_CHARS), nullable=False),
+    sa.Column("received_at", UtcTime, nullable=False),
 )
 
 messages = sa.Table(

@@ -42,6 +42,7 @@ def read_session(connection: Any, session_id: str) -> Session:
         ended_at=row.ended_at,
         detail=row.detail,
         shown_seq=row.shown_seq,
+        end_reason=row.end_reason,
     )
 
 

@@ -32,6 +32,7 @@ from throughline.record.messages import Messages
 from throughline.record.migrations import upgrade
 from throughline.record.outcomes import Outcomes
 from throughline.record.passes import Passes
+from throughline.record.phone_calls import PhoneCalls
 from throughline.record.sessions import Sessions
 from throughline.record.views import Views
 
@@ -43,7 +44,7 @@ R = TypeVar("R")
 CommitCallback = Callable[[str, int], None]
 
 
-class Record(Contacts, Sessions, Passes, Messages, Events, Outcomes, Views):
+class Record(Contacts, Sessions, Passes, PhoneCalls, Messages, Events, Outcomes, Views):
     """The record of one database. Each parent class is one topic of it."""
 
     def __init__(self, url: str) -> None:

@@ -1,0 +1,205 @@
+"""The telephone line's calls: announced by a webhook, connected by a token, ended; and callers recognised by what they know.
+
+What always holds: a call is one row, however often it is announced; of the tokens given to it one is redeemed for each time it is
+connected; a fact that a caller is to know can be tried a few times for each call, and a few times an hour for each number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from throughline.errors import Rejected
+from throughline.record.database import OnDatabase
+from throughline.record.entries import PhoneCall
+from throughline.record.identity import aliases_of, living, utc_now
+from throughline.record.limits import check_ids, check_words
+from throughline.record.passes import insert_call_token
+from throughline.record.schema import (
+    addresses,
+    audit_log,
+    code_tries,
+    events,
+    facts,
+    phone_calls,
+    processed_requests,
+    sessions,
+)
+from throughline.record.sessions import read_session
+
+ORIGIN = "twilio"
+
+
+class PhoneCalls(OnDatabase):
+    """Calls of the telephone line, the requests that announce them, and who may be calling."""
+
+    def take_request(self, digests: Sequence[str], *, kind: str, now: datetime | None = None) -> datetime | None:
+        """Note that a signed request was taken, under each of its ``digests``. None for a new one; for a repetition, also of only
+        one digest, when it came first."""
+        check_words(kind=kind)
+        at = now or utc_now()
+        with self._database.writing() as connection:
+            seen = sa.select(sa.func.min(processed_requests.c.received_at)).where(processed_requests.c.digest.in_(digests))
+            first: datetime | None = connection.execute(seen).scalar()
+            for digest in dict.fromkeys(digests):
+                row = {"digest": digest, "kind": kind, "received_at": first or at}
+                self._database.insert_unless_there(connection, processed_requests, row)
+        return first
+
+    def announce_call(self, call_sid: str, *, caller: str, attestation: str, ttl_s: float, now: datetime | None = None) -> str:
+        """A call has come in: a token that connects it, good for ``ttl_s`` seconds. Announced again before it is connected, it gets
+        another one; later Rejected("replayed_call")."""
+        check_ids(call_sid=call_sid, caller=caller)
+        check_words(attestation=attestation)
+        at = now or utc_now()
+        with self._database.writing() as connection:
+            row = {
+                "call_sid": call_sid,
+                "caller": caller,
+                "attestation": attestation,
+                "step": 1,
+                "connected_step": 0,
+                "announced_at": at,
+            }
+            self._database.insert_unless_there(connection, phone_calls, row)
+            call = _row(connection, call_sid)
+            if call.connected_step or call.ended_at is not None:
+                raise Rejected("replayed_call")
+            return insert_call_token(connection, contact_id=None, origin=ORIGIN, ttl_s=ttl_s, now=at, call_sid=call_sid)
+
+    def reconnect_call(self, call_sid: str, *, after_step: int, ttl_s: float, now: datetime | None = None) -> str:
+        """The connection number ``after_step`` is over and the call goes on: a token for the next one, which leads to the contact that
+        the call belongs to. Raises Rejected("unknown_call"), or Rejected("replayed_call") once that has been used."""
+        at = now or utc_now()
+        with self._database.writing() as connection:
+            call = _row(connection, call_sid)
+            if call.ended_at is not None or call.connected_step > after_step or call.step not in (after_step, after_step + 1):
+                raise Rejected("replayed_call")
+            this = phone_calls.c.call_sid == call_sid
+            connection.execute(phone_calls.update().where(this).values(step=after_step + 1))
+            owner = None if call.session_id is None else read_session(connection, call.session_id).contact_id
+            return insert_call_token(connection, contact_id=owner, origin=ORIGIN, ttl_s=ttl_s, now=at, call_sid=call_sid)
+
+    def phone_call(self, call_sid: str) -> PhoneCall:
+        """The call. Raises Rejected("unknown_call")."""
+        check_ids(call_sid=call_sid)
+        with self._database.reading() as connection:
+            row = _row(connection, call_sid)
+            return PhoneCall(
+                call_sid=row.call_sid,
+                caller=row.caller,
+                attestation=row.attestation,
+                step=row.step,
+                connected_step=row.connected_step,
+                session=None if row.session_id is None else read_session(connection, row.session_id),
+                ended_at=row.ended_at,
+            )
+
+    def note_call_session(self, call_sid: str, session_id: str) -> None:
+        """The call led to this session. Raises Rejected("unknown_call")."""
+        with self._database.writing() as connection:
+            _row(connection, call_sid)
+            this = phone_calls.c.call_sid == call_sid
+            connection.execute(phone_calls.update().where(this).values(session_id=session_id))
+
+    def end_call(self, call_sid: str, *, reason: str) -> None:
+        """The telephone company says that the call is over; so is its session. The first end counts. Raises Rejected("unknown_call")."""
+        check_words(reason=reason)
+        at = utc_now()
+        with self._database.writing() as connection:
+            call = _row(connection, call_sid)
+            is_open = (phone_calls.c.call_sid == call_sid) & phone_calls.c.ended_at.is_(None)
+            connection.execute(phone_calls.update().where(is_open).values(ended_at=at))
+            session = (sessions.c.session_id == call.session_id) & sessions.c.ended_at.is_(None)
+            connection.execute(sessions.update().where(session).values(ended_at=at, end_reason=reason))
+
+    def callers_known(self, caller: str, *, proofs: Sequence[str], limit: int = 10) -> list[str]:
+        """The living contacts whose telephone ``caller`` is, by one of ``proofs``, and who have said something; the latest first."""
+        with self._database.reading() as connection:
+            query = (
+                sa.select(addresses.c.contact_id)
+                .where(addresses.c.kind == "phone", addresses.c.value == caller, addresses.c.proof.in_(proofs))
+                .order_by(addresses.c.id.desc())
+                .limit(limit)
+            )
+            found = dict.fromkeys(living(connection, contact) for contact in connection.execute(query).scalars())
+            latest = {contact: _last_said(connection, contact) for contact in found}
+        return sorted((contact for contact, seq in latest.items() if seq), key=lambda contact: -latest[contact])
+
+    def match_fact(
+        self,
+        session_id: str,
+        among: Sequence[str],
+        *,
+        slot: str,
+        value: Any,
+        tries_per_call: int,
+        tries_per_hour: int,
+        now: datetime | None = None,
+    ) -> str:
+        """The one living contact ``among`` these whose ``slot`` is ``value``: what a caller knows of it, said in this session.
+
+        Raises Rejected("no_match"), counted; Rejected("several_match") where it is true of more than one of them, counted too, because
+        it tells as much; and after ``tries_per_call`` of both, or ``tries_per_hour`` over all calls from the same number,
+        Rejected("too_many_tries") whatever is said. Raises Rejected("unknown_session").
+        """
+        at = now or utc_now()
+        with self._database.writing() as connection:
+            read_session(connection, session_id)
+            failed = _failed(connection, session_id)
+            if failed >= tries_per_call or _failed_by_number(connection, session_id, at) >= tries_per_hour:
+                raise Rejected("too_many_tries")
+            people = dict.fromkeys(living(connection, contact) for contact in among)
+            matching = [contact for contact in people if _fact(connection, contact, slot) == value]
+            if len(matching) == 1:
+                detail = {"slot": slot}
+                entry = {
+                    "action": "fact_matched",
+                    "contact_id": matching[0],
+                    "session_id": session_id,
+                    "detail": detail,
+                    "at": at,
+                }
+                connection.execute(audit_log.insert().values(**entry))
+                return matching[0]
+            tries = {"session_id": session_id, "failed": failed + 1}
+            self._database.insert_or_update(connection, code_tries, tries, key="session_id")
+        # Raised after the commit: a counted try must not be rolled back by its own refusal.
+        raise Rejected("several_match" if matching else "no_match")
+
+
+def _row(connection: Any, call_sid: str) -> Any:
+    row = connection.execute(sa.select(phone_calls).where(phone_calls.c.call_sid == call_sid).with_for_update()).first()
+    if row is None:
+        raise Rejected("unknown_call")
+    return row
+
+
+def _last_said(connection: Any, contact_id: str) -> int:
+    """The latest thing this person said; 0 for nobody who ever did."""
+    mine = events.c.sender_id.in_(aliases_of(connection, contact_id)) & (events.c.type_name == "user")
+    return int(connection.execute(sa.select(sa.func.max(events.c.id)).where(mine)).scalar() or 0)
+
+
+def _fact(connection: Any, contact_id: str, slot: str) -> Any:
+    mine = (facts.c.contact_id == contact_id) & (facts.c.slot == slot)
+    return connection.execute(sa.select(facts.c.value).where(mine).order_by(facts.c.id.desc()).limit(1)).scalar()
+
+
+def _failed(connection: Any, session_id: str) -> int:
+    query = sa.select(code_tries.c.failed).where(code_tries.c.session_id == session_id)
+    return int(connection.execute(query.with_for_update()).scalar() or 0)
+
+
+def _failed_by_number(connection: Any, session_id: str, at: datetime) -> int:
+    """Failed tries of the last hour in all calls of the number that this session's call comes from."""
+    number = sa.select(phone_calls.c.caller).where(phone_calls.c.session_id == session_id).scalar_subquery()
+    query = (
+        sa.select(sa.func.sum(code_tries.c.failed))
+        .join(phone_calls, phone_calls.c.session_id == code_tries.c.session_id)
+        .where(phone_calls.c.caller == number, phone_calls.c.announced_at > at - timedelta(hours=1))
+    )
+    return int(connection.execute(query).scalar() or 0)
