@@ -1,6 +1,7 @@
 """A caller on the phone line, as Twilio Media Streams carries one: 20 ms frames in real time both ways, marks when audio has played.
 
 Protocol: twilio.com/docs/voice/media-streams/websocket-messages. Audio is mu-law at 8 kHz, or linear at 16 kHz as our own page sends it.
+The caller is strict: what the server sends and Twilio would not take is passed over, as Twilio does, and noted in ``violations``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import secrets
 import time
 from collections import deque
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +21,7 @@ from websockets.exceptions import ConnectionClosed
 
 from throughline.domain.transcripts import FRAME_MS, TELEPHONE, AudioFormat
 from throughline.errors import Unavailable
+from throughline.simulate.media_messages import fault_of
 
 _SILENCE = {"mulaw": b"\xff", "l16": b"\x00"}
 
@@ -26,14 +29,36 @@ _SILENCE = {"mulaw": b"\xff", "l16": b"\x00"}
 class Caller:
     """One call. Audio said is sent frame by frame on a 20 ms clock, silence between; what comes is played on the same clock.
 
-    ``heard`` is the audio really played; ``captions`` and ``states`` what a page is told beside it; ``ended`` is set when
-    the line is closed.
+    ``heard`` is the audio really played; ``captions`` and ``states`` what a page is told beside it; ``violations`` what the server
+    sent and Twilio does not take; ``ended`` is set when the line is closed.
     """
 
-    def __init__(self, media_url: str, token: str, *, audio: AudioFormat = TELEPHONE, origin: str | None = None) -> None:
-        """``media_url`` is the ``ws://`` address of the media endpoint."""
-        self._url, self._token, self._audio, self._origin = media_url, token, audio, origin
-        self._stream = "MZ" + secrets.token_hex(16)
+    def __init__(
+        self,
+        media_url: str,
+        token: str = "",
+        *,
+        audio: AudioFormat = TELEPHONE,
+        origin: str | None = None,
+        page: bool = True,
+        parameters: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        connect_to: tuple[str, int] | None = None,
+        account_sid: str = "AC" + "0" * 32,
+        call_sid: str = "",
+        stream_sid: str = "",
+    ) -> None:
+        """``media_url`` is the ``ws://`` or ``wss://`` address of the media endpoint, ``connect_to`` host and port where it really is.
+
+        ``page=False`` is a telephone: what only our page is told counts as a violation. ``parameters`` are custom parameters beside
+        the token, ``headers`` go with the websocket's upgrade.
+        """
+        self._url, self._audio, self._origin, self._page = media_url, audio, origin, page
+        self._parameters = {**({"token": token} if token else {}), **(parameters or {})}
+        self._headers, self._connect_to = dict(headers or {}), connect_to
+        self._account = account_sid
+        self._stream = stream_sid or "MZ" + secrets.token_hex(16)
+        self._call = call_sid or "CA" + self._stream[2:]
         self._to_say: deque[bytes] = deque()
         self._to_play: deque[bytes | str] = deque()
         self._sequence = 0
@@ -42,6 +67,7 @@ class Caller:
         self._answered = asyncio.Event()
         self.heard = bytearray()
         self.clears = 0
+        self.violations: list[str] = []
         self.captions: list[dict[str, Any]] = []
         self.states: list[str] = []
         self.engine: dict[str, Any] = {}
@@ -62,14 +88,24 @@ class Caller:
 
     async def dial(self) -> None:
         """Connect and start the stream."""
-        self._socket = await websockets.client.connect(self._url, origin=self._origin, max_size=1 << 20)  # type: ignore[arg-type]
-        await self.send({"event": "connected", "protocol": "Call", "version": "1.0.0"})
+        url, at = self._url, dict[str, Any]()
+        if self._connect_to:  # behind what ends TLS
+            url = url.replace("wss://", "ws://", 1)
+            at = {"host": self._connect_to[0], "port": self._connect_to[1]}
+        self._socket = await websockets.client.connect(
+            url,
+            origin=self._origin,  # type: ignore[arg-type]  # a string all the same
+            extra_headers=self._headers,
+            max_size=1 << 20,
+            **at,
+        )
+        await self._socket.send(json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"}))
         start = {
-            "accountSid": "AC" + "0" * 32,
+            "accountSid": self._account,
             "streamSid": self._stream,
-            "callSid": "CA" + self._stream[2:],
+            "callSid": self._call,
             "tracks": ["inbound"],
-            "customParameters": {"token": self._token},
+            "customParameters": self._parameters,
             "mediaFormat": {
                 "encoding": "audio/x-mulaw" if self._audio.encoding == "mulaw" else "audio/l16",
                 "sampleRate": self._audio.sample_rate_hz,
@@ -139,7 +175,7 @@ class Caller:
     async def hang_up(self) -> None:
         """End the call, as Twilio does when the caller hangs up."""
         try:
-            await self.send({"event": "stop", "stop": {"accountSid": "AC" + "0" * 32, "callSid": "CA" + self._stream[2:]}})
+            await self.send({"event": "stop", "stop": {"accountSid": self._account, "callSid": self._call}})
             await self._socket.close()
         except ConnectionClosed:
             pass
@@ -181,7 +217,7 @@ class Caller:
     async def _read(self) -> None:
         try:
             while True:
-                await self._take(json.loads(await self._socket.recv()))
+                await self._receive(await self._socket.recv())
         except ConnectionClosed:
             self._closed()
 
@@ -190,13 +226,21 @@ class Caller:
         self._said.set()
         self._answered.set()
 
+    async def _receive(self, message: str | bytes) -> None:
+        fault = fault_of(message, stream_sid=self._stream, page=self._page)
+        if fault:
+            self.violations.append(fault)
+        else:
+            await self._take(json.loads(message))
+
     async def _take(self, message: dict[str, Any]) -> None:
         event = message["event"]
         if event == "media":
             if not self._answered.is_set():
                 self.first_frame_at = time.monotonic()
                 self._answered.set()
-            self._to_play.append(base64.b64decode(message["media"]["payload"]))
+            speech, size = base64.b64decode(message["media"]["payload"]), self._audio.frame_bytes
+            self._to_play.extend(speech[start : start + size] for start in range(0, len(speech), size))
         elif event == "mark":
             self._to_play.append(message["mark"]["name"])
         elif event == "clear":

@@ -1,0 +1,165 @@
+"""Twilio's REST API, as far as a phone line of ours uses it: the account, its numbers, and changing a call that is on.
+
+Listens on 127.0.0.1 with basic auth, notes what it was sent, and can be told to misbehave. Sources: twilio.com
+/docs/voice/api/call-resource, /docs/phone-numbers/api/incomingphonenumber-resource, /docs/iam/api/account, /docs/usage/twilios-response.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol
+
+from aiohttp import web
+
+from throughline.errors import ProtocolError
+
+FAULTS = ("", "refuse_key", "stall", "error", "limit")
+"""What ``fault`` may be: well; every key is wrong; no answer; 500; 429."""
+
+LONGEST_TWIML_CHARS = 4000
+_VERSION = "2010-04-01"
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class LiveCall(Protocol):
+    """A call that is on the line."""
+
+    @property
+    def resource(self) -> Mapping[str, str | None]:
+        """The call as Twilio describes it; ``status`` is among it."""
+
+    def update(self, twiml: str) -> None:
+        """Drop what is being done and follow ``twiml``. From any thread. Raises ProtocolError for what is no TwiML."""
+
+    def end(self) -> None:
+        """Hang up. From any thread."""
+
+
+class Line(Protocol):
+    """An account's calls, by their SIDs."""
+
+    account_sid: str
+    auth_token: str
+
+    @property
+    def calls(self) -> Mapping[str, LiveCall]:
+        """Every call since the beginning."""
+
+
+@dataclass(frozen=True)
+class ApiRequest:
+    """One request that came with the right key. ``path`` is below the account."""
+
+    method: str
+    path: str
+    fields: Mapping[str, str]
+
+
+@dataclass
+class TwilioApi:
+    """``async with TwilioApi(line) as api``; then ``api.url`` stands for ``https://api.twilio.com``.
+
+    ``numbers`` are the account's telephone numbers with what is configured for each (``voice_url``, ``voice_method``,
+    ``voice_fallback_url``, ``status_callback`` ...). ``fault`` is one of FAULTS and may be changed at any time. ``refused`` counts
+    requests with a wrong key.
+    """
+
+    line: Line
+    numbers: dict[str, dict[str, str]] = field(default_factory=dict)
+    fault: str = ""
+    requests: list[ApiRequest] = field(default_factory=list)
+    refused: int = 0
+    url: str = ""
+
+    async def __aenter__(self) -> TwilioApi:
+        application = web.Application(middlewares=[self._guarded])
+        account = f"/{_VERSION}/Accounts/{self.line.account_sid}"
+        application.router.add_get(f"{account}.json", self._account)
+        application.router.add_get(f"{account}/IncomingPhoneNumbers.json", self._numbers)
+        application.router.add_get(f"{account}/Calls/{{sid}}.json", self._call)
+        application.router.add_post(f"{account}/Calls/{{sid}}.json", self._change_call)
+        self._runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Whatever comes before an answer: faults, the key, unknown addresses."""
+        if self.fault == "stall":
+            await asyncio.Event().wait()
+        if self.fault == "error":
+            return _error(500, 20500, "Internal Server Error")
+        if self.fault == "limit":
+            return _error(429, 20429, "Too Many Requests")
+        key = base64.b64encode(f"{self.line.account_sid}:{self.line.auth_token}".encode()).decode()
+        given = request.headers.get("Authorization", "")
+        if self.fault == "refuse_key" or not hmac.compare_digest(given.encode(), f"Basic {key}".encode()):
+            self.refused += 1
+            return _error(401, 20003, "Authenticate")
+        sent = {**request.query, **{name: str(value) for name, value in (await request.post()).items()}}
+        below = request.path.removeprefix(f"/{_VERSION}/Accounts/{self.line.account_sid}")
+        self.requests.append(ApiRequest(request.method, below, sent))
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            return _missing(request)
+
+    async def _account(self, _request: web.Request) -> web.Response:
+        name = "Simulated account"
+        return web.json_response({"sid": self.line.account_sid, "status": "active", "type": "Full", "friendly_name": name})
+
+    async def _numbers(self, request: web.Request) -> web.Response:
+        wanted = request.query.get("PhoneNumber", "")
+        found = [
+            {"sid": f"PN{index:032x}", "account_sid": self.line.account_sid, "phone_number": number, **configured}
+            for index, (number, configured) in enumerate(self.numbers.items())
+            if wanted in number
+        ]
+        return web.json_response({"incoming_phone_numbers": found, "page": 0, "page_size": 50, "next_page_uri": None})
+
+    async def _call(self, request: web.Request) -> web.Response:
+        call = self.line.calls.get(request.match_info["sid"])
+        return _missing(request) if call is None else web.json_response(dict(call.resource))
+
+    async def _change_call(self, request: web.Request) -> web.Response:
+        call = self.line.calls.get(request.match_info["sid"])
+        if call is None:
+            return _missing(request)
+        sent = await request.post()
+        if call.resource["status"] not in ("ringing", "in-progress"):
+            return _error(400, 21220, "Call is not in-progress. Cannot redirect.")
+        twiml, status = sent.get("Twiml"), sent.get("Status")
+        if isinstance(twiml, str):
+            if len(twiml) > LONGEST_TWIML_CHARS:
+                return _error(400, 20001, "Twiml is too long")
+            try:
+                call.update(twiml)
+            except ProtocolError as error:
+                return _error(400, 12100, f"Document parse failure: {error}")
+        elif status == "completed":
+            call.end()
+        else:
+            return _error(400, 20001, "Neither Twiml nor Status=completed")
+        return web.json_response(dict(call.resource))
+
+
+def _missing(request: web.Request) -> web.Response:
+    return _error(404, 20404, f"The requested resource {request.path} was not found")
+
+
+def _error(status: int, code: int, message: str) -> web.Response:
+    more = f"https://www.twilio.com/docs/errors/{code}"
+    return web.json_response({"code": code, "message": message, "more_info": more, "status": status}, status=status)
