@@ -1,0 +1,72 @@
+"""Call control by Twilio's REST API, through its SDK.
+
+The SDK waits while Twilio answers, so it runs in a thread of its own; each request has a timeout. Twilio's addresses stand in the SDK;
+ours is put in their place where the settings name another one.
+
+Source: twilio.com/docs/voice/api/call-resource (update a call).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+from requests import RequestException
+from twilio.base.exceptions import TwilioException, TwilioRestException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.http.response import Response
+from twilio.rest import Client
+
+from throughline.errors import Rejected, Unavailable
+
+_THREADS = 4
+_NOT_FOUND = 404
+_NOT_IN_PROGRESS = 21220  # twilio.com/docs/api/errors/21220: the call is not in progress
+
+
+class TwilioControl:
+    """One account's calls. ``api_url`` is Twilio's, or another server's that speaks its protocol."""
+
+    def __init__(self, account_sid: str, auth_token: str, *, api_url: str, timeout_ms: int) -> None:
+        self._client = Client(account_sid, auth_token, http_client=_At(api_url, timeout_s=timeout_ms / 1000))
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="twilio")
+
+    async def follow(self, call_sid: str, instructions: str) -> None:
+        """See the protocol; ``instructions`` are TwiML."""
+        await self._ask(lambda: self._client.calls(call_sid).update(twiml=instructions))
+
+    async def hang_up(self, call_sid: str) -> None:
+        """See the protocol."""
+        await self._ask(lambda: self._client.calls(call_sid).update(status="completed"))
+
+    async def _ask(self, request: Callable[[], object]) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, request)
+        except TwilioRestException as error:
+            if error.status == _NOT_FOUND or error.code == _NOT_IN_PROGRESS:
+                raise Rejected("unknown_call") from None
+            # Its text may hold what we sent, and that a telephone number.
+            raise Unavailable(f"Twilio answers {error.status} (code {error.code})") from None
+        except (TwilioException, RequestException, ValueError) as error:  # ValueError: an answer that is no JSON
+            raise Unavailable(f"Twilio can't be reached ({type(error).__name__})") from None
+
+    def close(self) -> None:
+        """Let requests under way finish."""
+        self._threads.shutdown(wait=False)
+
+
+class _At(TwilioHttpClient):
+    """Twilio's client for HTTP, at another address than the one that stands in the SDK."""
+
+    def __init__(self, api_url: str, *, timeout_s: float) -> None:
+        super().__init__(timeout=timeout_s)
+        self._address = api_url.rstrip("/")
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Response:
+        """As the SDK's own, with its address replaced."""
+        parts = urlsplit(url)
+        query = f"?{parts.query}" if parts.query else ""
+        return super().request(method, f"{self._address}{parts.path}{query}", *args, **kwargs)
