@@ -1,4 +1,5 @@
-"""Offers to go on by phone: the page's own phone, or a call with a one-time code that finds this conversation again."""
+"""Offers to go on by phone: the page's own phone, or a call with a one-time code that finds this conversation again. Where the chat is on a
+telephone, one tap calls and keys the code."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from actions.one_time_code import one_time_code
 from actions.situation import Event, both, situation, stays_open
 from throughline import log
 from throughline.domain import speakable
+from throughline.domain.tel_link import tel_link
 from throughline.errors import Rejected, Unavailable
 
 _log = log.get_logger("actions")
@@ -35,5 +37,6 @@ class OfferPhone(Action):
             dispatcher.utter_message(response="utter_offer_phone_unavailable", company_phone=phone)
             return stays_open(where)
         values = both(code=speakable.digits(code))
+        values["call_link"] = tel_link(where.business.company.phone, code, pauses=where.business.phone.code_pauses)
         dispatcher.utter_message(response="utter_offer_phone", company_phone=phone, code_minutes=ttl_s // 60, **values)
         return stays_open(where)

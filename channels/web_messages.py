@@ -1,12 +1,11 @@
 """What crosses the chat's socket, checked both ways. No I/O.
 
 In: a customer's words, bounded, and never read as a command. Out: only the exact shapes that both widgets draw; an empty
-text, null
-or an unknown shape would brick the customer's tab for good, and an extra key makes rasa-webchat drop the message.
+text, null or an unknown shape would brick the customer's tab for good, and an extra key makes rasa-webchat drop the message.
 
-Sources: rasa-webchat 1.0.1 (npm), Rasa's chat widget 0.1.x; both render a ``javascript:`` link as a live one, so every
-address is
-cleaned here.
+Sources: rasa-webchat 1.0.1 (npm), Rasa's chat widget 0.1.x; both render a ``javascript:`` link as a live one, so every address is
+cleaned here. A choice that leads somewhere (``tel:``, ``https:``) is a link in both: Rasa's widget goes by the payload's scheme,
+rasa-webchat by ``type: web_url`` and ``url`` beside it.
 """
 
 from __future__ import annotations
@@ -16,9 +15,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from throughline.domain.tel_link import is_dialable
 from throughline.errors import Rejected
 
-_SAFE_SCHEMES = frozenset({"http", "https", "mailto", "tel"})
+_SAFE_SCHEMES = frozenset({"http", "https", "mailto"})
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _COMMAND_START = re.compile(r"^[\s/]+")  # Rasa strips white space before it looks for the slash of a command
 # Markdown links and images with any address; the address is judged apart.
@@ -48,7 +48,8 @@ def plain_words(text: str) -> str:
 
 
 def safe_address(address: Any) -> str | None:
-    """``address`` if a browser may be sent there (http, https, mailto, tel, or a path on this site), else None."""
+    """``address`` if a browser may be sent there (http, https, mailto, tel, or a path on this site), else None. A ``tel:`` address may
+    call a number and key digits after pauses (domain/tel_link.py), and nothing else: others reprogram telephones."""
     if not isinstance(address, str):
         return None
     cleaned: str = _CONTROL.sub("", address).strip()
@@ -58,6 +59,8 @@ def safe_address(address: Any) -> str | None:
         scheme = urlsplit(cleaned).scheme.lower()
     except ValueError:
         return None
+    if scheme == "tel":
+        return cleaned if is_dialable(cleaned) else None
     if scheme in _SAFE_SCHEMES:
         return cleaned
     is_path = cleaned.startswith("/") and not cleaned.startswith(("//", "/\\"))
@@ -104,8 +107,20 @@ def _choices(buttons: Any) -> list[dict[str, str]]:
     choices = []
     for button in list(buttons)[:_MAX_BUTTONS]:
         title, payload = str(button.get("title") or "").strip(), str(button.get("payload") or "").strip()
-        if ":" in payload and urlsplit(payload).scheme and not safe_address(payload):
+        if not title or not payload or payload.startswith("/"):
             continue
-        if title and payload and not payload.startswith("/"):
-            choices.append({"content_type": "text", "title": title[:_MAX_TITLE_CHARS], "payload": payload})
+        choice = {"content_type": "text", "title": title[:_MAX_TITLE_CHARS], "payload": payload}
+        if ":" in payload and _scheme(payload):
+            address = safe_address(payload)
+            if address is None:
+                continue
+            choice |= {"payload": address, "type": "web_url", "url": address}
+        choices.append(choice)
     return choices
+
+
+def _scheme(payload: str) -> str:
+    try:
+        return urlsplit(payload).scheme
+    except ValueError:
+        return ""  # an address in brackets that is none: words, then

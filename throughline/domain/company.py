@@ -125,9 +125,12 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Phone:
-    """What the recogniser should expect."""
+    """What the recogniser should expect, and how a customer's own telephone keys the code."""
 
     expects: dict[str, str] = field(metadata=doc("For each question's slot the kind of answer."))
+    code_pauses: int = field(
+        metadata=doc("How often the tap-to-call link waits two seconds before it keys the code.", minimum=1, maximum=10)
+    )
 
 
 @dataclass(frozen=True)

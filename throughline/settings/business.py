@@ -26,6 +26,7 @@ from throughline.domain.company import (
     Thresholds,
     local_time,
 )
+from throughline.domain.tel_link import is_e164
 from throughline.domain.turns import EXPECTATIONS
 from throughline.domain.words import Words
 from throughline.errors import ConfigurationError, Problem
@@ -134,7 +135,7 @@ def _check_company(company: Company, files: _Folder) -> None:
         files.wrong(
             "company", "timezone", f"{company.timezone!r} is no time zone.", "Use an IANA name like America/Los_Angeles."
         )
-    if not re.fullmatch(r"\+[1-9]\d{6,14}", company.phone):
+    if not is_e164(company.phone):
         files.wrong(
             "company", "phone", f"{company.phone!r} is not E.164.", 'Write it quoted with country code: "+15035550142".'
         )

@@ -40,6 +40,14 @@ async def test_a_code_from_the_chat_asks_for_the_merge(talk: Conversation, app: 
     assert again.said == ["utter_code_used"]
 
 
+async def test_one_tap_calls_us_and_keys_the_code(talk: Conversation, app: Application) -> None:
+    offered = await talk.hears("can I call you", "move_to_phone").do(OfferPhone())
+    code = offered.values[0]["code"].replace(" ", "")
+    assert offered.values[0]["call_link"] == f"tel:{app.business.company.phone},,{code}"
+    caller = on_the_phone(app)
+    assert (await caller.hears(code, "give_code", code=code).do(RedeemCode())).said == ["utter_code_accepted"]
+
+
 async def test_wrong_codes_are_answered_until_there_were_too_many(app: Application) -> None:
     caller = on_the_phone(app).hears("11111111", "give_code", code="11111111")
     said = [(await caller.do(RedeemCode())).said[0] for _ in range(4)]

@@ -62,6 +62,7 @@ def test_the_page_is_told_what_it_shows() -> None:
         ("technicians.yml", "[Portland, Vancouver]", "[Portland, Boise]", "technicians.yml:3", "Boise"),
         ("thresholds.yml", "days_ahead: 14", "day_ahead: 14", "thresholds.yml", "not a known key"),
         ("phone.yml", "urgent: yes_no", "urgent: maybe", "expects", "maybe"),
+        ("phone.yml", "code_pauses: 2", "code_pauses: 0", "phone.yml:17 code_pauses", "0"),
         ("words.yml", "months: [January, ", "months: [", "words.yml", "11 entries"),
     ],
 )
