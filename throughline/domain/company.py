@@ -124,12 +124,32 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class LineWords:
+    """What the telephone company's own voice says where the assistant cannot speak."""
+
+    voice: str = field(metadata=doc("The voice, by the telephone company's name for it."))
+    language: str = field(metadata=doc("The language these sentences are written in, such as en-US."))
+    busy: str = field(metadata=doc("When more people call than the line takes."))
+    trouble: str = field(metadata=doc("When the assistant cannot go on."))
+    put_through: str = field(metadata=doc("Before a person's telephone rings."))
+    nobody: str = field(metadata=doc("When that telephone was not answered."))
+    call_back: str = field(metadata=doc("When a call-back has been noted. The last words of the call."))
+    leave_message: str = field(metadata=doc("Before a tone, after which the caller leaves a name and a number."))
+    message_taken: str = field(metadata=doc("After the caller's message. The last words of the call."))
+
+
+@dataclass(frozen=True)
 class Phone:
-    """What the recogniser should expect, and how a customer's own telephone keys the code."""
+    """What the recogniser should expect, how a customer's own telephone keys the code, and what is said where the assistant can't."""
 
     expects: dict[str, str] = field(metadata=doc("For each question's slot the kind of answer."))
     code_pauses: int = field(
         metadata=doc("How often the tap-to-call link waits two seconds before it keys the code.", minimum=1, maximum=10)
+    )
+    line: LineWords = field(metadata=doc("What the telephone company's own voice says."))
+    message_s: int = field(metadata=doc("The longest message a caller may leave, in seconds.", minimum=10, maximum=600))
+    fact_tries_per_hour: int = field(
+        metadata=doc("How often callers from one number may be wrong about a fact in an hour.", minimum=3, maximum=100)
     )
 
 

@@ -5,6 +5,7 @@ Every file is read, every fault is reported at once with file, line and mend, so
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -199,6 +200,9 @@ def _check_expectations(phone: Phone, files: _Folder) -> None:
     for slot, kind in phone.expects.items():
         if kind not in EXPECTATIONS:
             files.wrong("phone", "expects", f"{slot} expects {kind!r}.", f"One of: {', '.join(EXPECTATIONS)}.")
+    for name, text in dataclasses.asdict(phone.line).items():
+        if not text.strip():
+            files.wrong("phone", "line", f"{name} is empty.", "Write what a caller is to hear there.")
 
 
 def _check_words(words: Words, files: _Folder) -> None:

@@ -8,12 +8,13 @@ value beside it. Secrets have no plain form.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from throughline.errors import ConfigurationError, Problem
-from throughline.settings.checked_yaml import load_mapping, pour, setting
+from throughline.settings.checked_yaml import line_of, load_mapping, pour, setting
 
 FILE = Path("endpoints.yml")
 KEY = "throughline"
@@ -259,6 +260,14 @@ def load_settings(file: Path = FILE) -> Settings:
         problems.append(Problem(f"{file} {KEY}", "must be a mapping.", "Write its settings indented below it."))
         mapping = {}
     settings = pour(Settings, mapping, file=file, path=KEY, problems=problems)
+    if (
+        settings is not None
+        and settings.twilio.transfer_to
+        and not re.fullmatch(r"\+[1-9]\d{6,14}", settings.twilio.transfer_to)
+    ):
+        line = line_of(mapping.get("twilio", {}), "transfer_to")
+        mend = 'Write it quoted, with its country code: "+15035550100".'
+        problems.append(Problem(f"{file}:{line} {KEY}.twilio.transfer_to", "is no telephone number.", mend))
     if problems or settings is None:
         raise ConfigurationError(problems)
     return settings

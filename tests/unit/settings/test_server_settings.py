@@ -77,3 +77,10 @@ def test_the_environment_wins_where_a_setting_names_a_variable(tmp_path: Path) -
     assert settings.database_url({}) == "sqlite:///a.db"
     assert settings.database_url({"PLACE": "sqlite:///b.db"}) == "sqlite:///b.db"
     assert settings.public_url({"THROUGHLINE_PUBLIC_URL": "https://a.example/"}) == "https://a.example"
+
+
+@pytest.mark.parametrize("number", ["5035550100", "+0123456789", "+1 503 555 0100", "+1503555010a", "+1"])
+def test_a_number_to_put_calls_through_to_is_e164(tmp_path: Path, number: str) -> None:
+    file = written(tmp_path, f'throughline:\n  twilio:\n    transfer_to: "{number}"\n')
+    with pytest.raises(ConfigurationError, match=r"endpoints\.yml:3 throughline\.twilio\.transfer_to.*no telephone number"):
+        load_settings(file)
