@@ -12,6 +12,7 @@ from throughline.domain.turns import Expectation
 
 REASONS = (
     "completed",  # the dialogue ended the call
+    "transferred",  # the dialogue passed it to a person
     "hung_up",  # the caller did, or the socket closed
     "silence",  # nobody answered
     "too_long",  # the longest call's length

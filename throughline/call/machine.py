@@ -45,6 +45,7 @@ from throughline.errors import ProtocolError
 from throughline.speech.audio import level_dbfs
 
 _SILENCE_PROMPTS = ("utter_silence_1", "utter_silence_2", "utter_silence_goodbye")
+_BY_DIALOGUE = ("completed", "transferred")
 _FAILURES_MAX = 2
 """Requests to the dialogue that may fail in a row before the call is given up."""
 
@@ -139,7 +140,7 @@ class CallMachine:
             self._out.append(Expect(result.expects))
         if result.end_session and not self._ending:
             self._left_over = self._left_to_say()
-            self._leave("completed", now_ms)
+            self._leave("transferred" if result.transfer else "completed", now_ms)
         if isinstance(asked, AskTurn) and result.utterances:
             timed = TurnTimed(asked.source, endpoint_ms=self._waited_ms, turn_ms=now_ms - self._asked_ms, first_audio_ms=0.0)
             self._timing = (timed, now_ms)
@@ -318,7 +319,7 @@ class CallMachine:
         self._over = True
         if self._playback.busy:
             self._out += self._playback.interrupt(now_ms)
-        if self._ending != "completed":
+        if self._ending not in _BY_DIALOGUE:
             self._left_over += self._left_to_say()
         self._out += [Shown("over", reason), HangUp(reason, tuple(self._left_over))]
 

@@ -72,5 +72,9 @@ class CallPort(Protocol):
         """How much of an utterance the caller heard: ``text_heard`` is a beginning of its text, maybe empty. Called once
         for every utterance, in the order in which they were to be spoken."""
 
+    async def ending(self, reason: str) -> None:
+        """The call will be closed now, for ``reason`` as in ``ended``. What the caller's line does after that is settled here: it goes
+        on the moment it is closed. Called at most once, and only for a call that was admitted."""
+
     async def ended(self, reason: str) -> None:
         """The call is over. ``reason`` is one word of ``throughline.call.effects.REASONS`` or of a ProtocolError."""

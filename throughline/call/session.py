@@ -164,6 +164,7 @@ class CallSession:
         try:
             self._post(None)
             await asyncio.wait({sender}, timeout=self._settings.send_timeout_ms / 1000)
+            await self._quietly(self._port.ending(self._reason), "port.ending")
             await self._quietly(self._socket.close(), "socket.close")
             if self._reason != "cancelled":
                 if self._asked:

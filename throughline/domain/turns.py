@@ -63,9 +63,11 @@ EXPECTATIONS = ("free", "yes_no", "choice", "name", "date", "time", "digits", "p
 
 @dataclass(frozen=True)
 class TurnResult:
-    """What a turn led to. ``contact_id`` may differ from the turn's after a merge."""
+    """What a turn led to. ``contact_id`` may differ from the turn's after a merge. ``transfer``: the session ends with a person, to
+    whom the call is to be put through."""
 
     contact_id: str
     utterances: tuple[Utterance, ...]
     expects: Expectation = Expectation()
     end_session: bool = False
+    transfer: bool = False

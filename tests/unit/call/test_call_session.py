@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -188,6 +189,7 @@ class FakePort:
         self.answers: dict[str, TurnResult | Exception] = {}
         self.refuses: Exception | None = None
         self.held: asyncio.Event | None = None
+        self.socket_closed: Callable[[], bool] = lambda: False
         self.greeting: TurnResult | Exception = said("Good morning.")
 
     async def admit(self, start: Start) -> Admission:
@@ -212,6 +214,9 @@ class FakePort:
 
     async def heard(self, event_id: str, *, text_heard: str, complete: bool) -> None:
         self.calls.append(("heard", event_id, text_heard, complete))
+
+    async def ending(self, reason: str) -> None:
+        self.calls.append(("ending", reason, self.socket_closed()))
 
     async def ended(self, reason: str) -> None:
         self.calls.append(("ended", reason))
@@ -253,6 +258,7 @@ class Call:
         self.clock = ManualClock()
         self.socket = FakeSocket()
         self.port = FakePort()
+        self.port.socket_closed = lambda: self.socket.closed
         self.stt = FakeStt()
         self.tts = FakeTts()
         self.settings = CallSettings(**settings)
@@ -319,6 +325,27 @@ async def test_a_call_from_greeting_to_good_bye() -> None:
         "ringing", "speaking", "listening", "thinking", "speaking", "listening", "thinking", "speaking", "over",
     ]  # fmt: skip
     assert call.socket.sent[-1] == {"event": "state", "state": "over", "reason": "completed"}
+    assert call.port.of("ending") == [("completed", False)]  # the socket was still open: what comes after it could be settled
+
+
+async def test_a_call_passed_to_a_person_ends_when_that_was_said() -> None:
+    call = Call()
+    passed = said("I'll put you through.", end=True)
+    call.port.answers = {"a person": replace(passed, transfer=True)}
+    await call.greeted()
+    await call.says("a person")
+    await call.clock.advance(2000)
+    assert await call.over() == "transferred"
+    assert call.port.of("heard")[-1][1:] == ("I'll put you through.", True)
+    assert call.port.of("ending") == [("transferred", False)]
+
+
+async def test_a_call_that_was_not_let_in_settles_nothing() -> None:
+    call = Call()
+    call.port.refuses = Rejected("used_token")
+    await call.start()
+    assert await call.over() == "refused"
+    assert call.port.of("ending") == []
 
 
 async def test_a_telephone_hears_media_marks_and_clears_only() -> None:
@@ -696,7 +723,7 @@ async def test_what_was_heard_is_told_before_the_end_even_when_the_caller_hangs_
     await call.clock.advance(40)
     await call.caller(LOST)
     assert await call.over() == "hung_up"
-    assert [name for name, *_ in call.port.calls] == ["admit", "begin", "heard", "ended"]
+    assert [name for name, *_ in call.port.calls] == ["admit", "begin", "heard", "ending", "ended"]
 
 
 @pytest.mark.parametrize("at", range(12))
