@@ -18,13 +18,20 @@ from throughline.record.identity import aliases_of, living, utc_now
 from throughline.record.limits import check_ids, check_words
 from throughline.record.schema import addresses, audit_log, contacts, merges, sessions
 
+_ACCOUNT = "account"
+
+
+def new_contact_id() -> str:
+    """An id for a contact: opaque, so that it tells nothing of the person and nobody guesses it."""
+    return "c_" + secrets.token_urlsafe(16)
+
 
 class Contacts(OnDatabase):
     """Contacts, addresses, merges."""
 
     def create_contact(self) -> str:
         """A new contact; its opaque id."""
-        contact_id = "c_" + secrets.token_urlsafe(16)
+        contact_id = new_contact_id()
         with self._database.writing() as connection:
             connection.execute(contacts.insert().values(contact_id=contact_id, created_at=utc_now()))
         return contact_id
@@ -64,6 +71,31 @@ class Contacts(OnDatabase):
                 .order_by(addresses.c.id)
             )
             return list(dict.fromkeys(living(connection, found) for found in connection.execute(query).scalars()))
+
+    def contact_of_account(self, account: str, *, proof: str) -> str:
+        """The living contact of an account (an address of kind ``account``); a new one where nobody has it yet. However many ask at the
+        same moment, they get the same one."""
+        check_words(proof=proof)
+        check_ids(account=account)
+        with self._database.reading() as connection:
+            owner = _owner_of_account(connection, account)
+        if owner is not None:
+            return owner
+        with self._database.writing() as connection:
+            self._database.take_turns(connection, f"{_ACCOUNT}:{account}")
+            owner = _owner_of_account(connection, account)
+            if owner is None:
+                owner, at = new_contact_id(), utc_now()
+                connection.execute(contacts.insert().values(contact_id=owner, created_at=at))
+                address = {"contact_id": owner, "kind": _ACCOUNT, "value": account, "proof": proof, "created_at": at}
+                connection.execute(addresses.insert().values(address))
+        return owner
+
+    def has_account(self, contact_id: str) -> bool:
+        """Whether this person has an account, under whichever alias. Raises Rejected("unknown_contact")."""
+        with self._database.reading() as connection:
+            mine = addresses.c.contact_id.in_(aliases_of(connection, contact_id)) & (addresses.c.kind == _ACCOUNT)
+            return connection.execute(sa.select(addresses.c.id).where(mine).limit(1)).first() is not None
 
     def merge(self, contact_id: str, into: str, *, reason: str, session_id: str | None) -> None:
         """Make ``contact_id`` an alias of ``into``: they are one person. Both are resolved first.
@@ -111,3 +143,10 @@ class Contacts(OnDatabase):
         """Where writers run side by side (not on SQLite), two merges of the same contacts must come one after the other."""
         query = sa.select(contacts.c.contact_id).where(contacts.c.contact_id.in_(contact_ids)).order_by(contacts.c.contact_id)
         connection.execute(query.with_for_update()).all()
+
+
+def _owner_of_account(connection: Any, account: str) -> str | None:
+    """The living contact with this account: the first, if a merge that was taken back has left it with several."""
+    this = (addresses.c.kind == _ACCOUNT) & (addresses.c.value == account)
+    found = connection.execute(sa.select(addresses.c.contact_id).where(this).order_by(addresses.c.id).limit(1)).scalar()
+    return None if found is None else living(connection, found)

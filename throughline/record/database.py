@@ -89,6 +89,12 @@ class Database:
         others = {name: value for name, value in values.items() if name != key}
         connection.execute(insert(table).values(**values).on_conflict_do_update(index_elements=[key], set_=others))
 
+    def take_turns(self, connection: Any, name: str) -> None:
+        """Until this transaction ends, no other one gets past here with the same ``name``: for looking whether a row is there before
+        it is made, where no unique key tells. On SQLite a write transaction is alone anyway."""
+        if connection.dialect.name == "postgresql":
+            connection.execute(_POSTGRESQL_TURN, {"name": name})
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
@@ -102,6 +108,7 @@ class Database:
             yield
 
 
+_POSTGRESQL_TURN = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 _INSERT_OF = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 

@@ -80,7 +80,7 @@ class Events(OnDatabase):
         with self._database.reading() as connection:
             mine = events.c.sender_id.in_(aliases_of(connection, contact_id)) & (events.c.id > after_seq)
             rows = connection.execute(sa.select(events).where(mine).order_by(order).limit(limit)).all()
-        return [_stored(row) for row in (reversed(rows) if newest else rows)]
+        return [stored(row) for row in (reversed(rows) if newest else rows)]
 
     def facts(self, contact_id: str) -> list[Fact]:
         """What this person has told us: the newest value of every slot that has one, in the order of telling.
@@ -316,6 +316,7 @@ def _window_at(connection: Any, checkpoint: Checkpoint) -> dict[str, Any]:
     return {"cut": seq, "header": dict(checkpoint.header)}
 
 
-def _stored(row: Any) -> StoredEvent:
+def stored(row: Any) -> StoredEvent:
+    """A row of ``events`` as plain data."""
     at = row.created_at if row.timestamp is None else datetime.fromtimestamp(row.timestamp, timezone.utc)
     return StoredEvent(row.id, row.event_id, row.sender_id, row.session_id, row.channel, row.type_name, row.data, at)

@@ -7,11 +7,15 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from throughline.errors import Rejected
 from throughline.record.database import OnDatabase
+from throughline.record.entries import StoredEvent
+from throughline.record.events import stored
 from throughline.record.identity import aliases_of, living
-from throughline.record.schema import events, sessions
+from throughline.record.schema import events, messages, sessions
 
 _SAID = ("user", "bot")
+_REPLY_BATCH = 20
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,27 @@ class Views(OnDatabase):
             )
             latest = connection.execute(query).scalars().all()
         return int(latest[-1]) - 1 if latest else 0
+
+    def reply_to(self, message_id: str) -> list[StoredEvent]:
+        """What was said to a message: everything the assistant said in its session until the customer's next message there. Empty while
+        the message's turn is not committed. Raises Rejected("unknown_message")."""
+        with self._database.reading() as connection:
+            message = connection.execute(sa.select(messages).where(messages.c.message_id == message_id)).first()
+            if message is None:
+                raise Rejected("unknown_message")
+            people = aliases_of(connection, message.contact_id)
+            mine = events.c.sender_id.in_(people) & (events.c.session_id == message.session_id) & events.c.type_name.in_(_SAID)
+            # From the newest back: the message that a client asks about is nearly always the last.
+            rows = connection.execute(sa.select(events).where(mine).order_by(events.c.id.desc())).yield_per(_REPLY_BATCH)
+            said: list[StoredEvent] = []
+            for row in rows:
+                if row.type_name != "user":
+                    said.append(stored(row))
+                elif row.data.get("message_id") == message_id:
+                    return said[::-1]
+                else:
+                    said.clear()
+        return []
 
     def latest_conversations(self, *, limit: int) -> list[Conversation]:
         """The contacts whose conversations went on last, newest first, each under its living id."""
