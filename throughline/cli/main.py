@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from throughline.errors import ConfigurationError, ThroughlineError
 
@@ -49,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="check settings, services, model and speech", description=_CHECK)
     check.set_defaults(run=_check)
 
+    _add_call(commands)
+
     show = commands.add_parser("show", help="show a contact's whole conversation", description=_SHOW)
     show.add_argument("contact", nargs="?", help="contact id; without one, the latest conversations are listed")
     show.set_defaults(run=_show)
@@ -63,8 +66,55 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_call(commands: Any) -> None:
+    call = commands.add_parser(
+        "call",
+        help="call a running line, say WAV files or speak, and read what was said",
+        description=_CALL,
+        epilog=_CALL_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    call.add_argument("wavs", nargs="*", type=Path, metavar="WAV", help="sound to say, each once the assistant is quiet")
+    call.add_argument("--to", metavar="URL", help="the line's address (default: the setting site.public_url)")
+    call.add_argument("--from", dest="caller", type=_number, default="+15035550100", metavar="NUMBER", help=_FROM_HELP)
+    call.add_argument("--keys", type=_keys, metavar="DIGITS", help="keys to press after the greeting, such as a code")
+    call.add_argument("--microphone", action="store_true", help="speak yourself after the rest; Ctrl-C hangs up")
+    call.add_argument("--page", action="store_true", help="call as the page's own phone, even where Twilio's keys are set")
+    call.add_argument("--save", type=Path, metavar="FILE.wav", help="keep what was heard")
+    call.set_defaults(run=_call)
+
+
+def _number(text: str) -> str:
+    if text != "anonymous" and not (
+        text.startswith("+") and text[1:].isascii() and text[1:].isdigit() and 5 <= len(text) <= 16
+    ):
+        raise argparse.ArgumentTypeError("write the number as +15035550100, or anonymous")
+    return text
+
+
+def _keys(text: str) -> str:
+    if not text or set(text) - set("0123456789*#"):
+        raise argparse.ArgumentTypeError("keys are 0 to 9, * and #")
+    return text
+
+
 _UP = "Start the action server and Rasa with both channels; print one address when they are ready. Ctrl-C stops everything."
 _CHECK = "Look at every part and say what is wrong and how to mend it. Nothing is changed."
+_CALL = """Call a running line as Twilio would: signed webhooks, then a media stream in real time. Everything is the real way in; only
+the telephone network is left out. TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN must be those of the line. Where they are not set, the
+call is made as the page's own phone makes it. Both sides' words are printed as they are said.
+
+Exit status: 0 if the assistant answered every time, 1 if not, 2 for wrong usage."""
+_CALL_EXAMPLES = """examples:
+  throughline call                          hear the greeting, and hang up
+  throughline call leak.wav name.wav        say two sentences, one after the other
+  throughline call --keys 12345678 hi.wav   go on with a chat by its code
+  throughline call --microphone             speak yourself
+  throughline call --to https://voice.example.com leak.wav   through the tunnel, as Twilio comes
+
+A WAV file may have any rate, 8 to 32 bits, one channel or more. Short sentences, spoken clearly, do best with the demo recogniser.
+To make one:  espeak-ng -w leak.wav "my washing machine is leaking"   or:  arecord -f S16_LE -r 16000 -d 4 leak.wav"""
+_FROM_HELP = "the caller's number (default +15035550100)"
 _SHOW = "Print everything that was said with one contact, over all channels and sessions, with facts, outcomes and hand-offs."
 _TRAIN = "Train models/ from domain.yml, config.yml and data/, unless the model there is of exactly these inputs."
 _FETCH = "Download a faster-whisper model, so that the phone line understands free speech. The line uses it at its next start."
@@ -83,6 +133,21 @@ def _check(_options: argparse.Namespace) -> int:
     from throughline.cli.check import check
 
     return check()
+
+
+def _call(options: argparse.Namespace) -> int:
+    from throughline.cli.call import CallOrder, call
+
+    order = CallOrder(
+        wavs=tuple(options.wavs),
+        to=options.to,
+        caller=options.caller,
+        keys=options.keys or "",
+        microphone=options.microphone,
+        page=options.page,
+        save=options.save,
+    )
+    return call(order)
 
 
 def _show(options: argparse.Namespace) -> int:

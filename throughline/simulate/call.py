@@ -12,7 +12,7 @@ import json
 import secrets
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -24,6 +24,8 @@ from throughline.errors import Unavailable
 from throughline.simulate.media_messages import fault_of
 
 _SILENCE = {"mulaw": b"\xff", "l16": b"\x00"}
+_FED_MAX = 25
+"""Frames of a live source that may wait: half a second, should its clock be faster than ours."""
 
 
 class Caller:
@@ -72,6 +74,8 @@ class Caller:
         self.states: list[str] = []
         self.engine: dict[str, Any] = {}
         self.ended = asyncio.Event()
+        self.listeners: list[Callable[[bytes], None]] = []
+        """Each is called every 20 ms with the frame that is played, silence too."""
         self.last_audible_at = 0.0
         """``time.monotonic()`` of the last frame of the assistant's that was played."""
         self.first_frame_at = 0.0
@@ -128,6 +132,12 @@ class Caller:
             self._to_say.append(speech[start : start + size].ljust(size, _SILENCE[self._audio.encoding]))
         self._said.clear()
         await self._said.wait()
+
+    def feed(self, frame: bytes) -> None:
+        """Speak one frame of a live source, such as a microphone, as soon as those before it are out."""
+        if len(self._to_say) >= _FED_MAX:
+            self._to_say.popleft()
+        self._to_say.append(frame)
 
     async def key(self, digits: str) -> None:
         """Press keys."""
@@ -205,11 +215,15 @@ class Caller:
     async def _play_one(self) -> None:
         while self._to_play and isinstance(self._to_play[0], str):
             await self._return_mark(str(self._to_play.popleft()))
+        frame = _SILENCE[self._audio.encoding] * self._audio.frame_bytes
         if self._to_play:
-            frame = self._to_play.popleft()
-            assert isinstance(frame, bytes)  # noqa: S101 - marks were taken above
-            self.heard += frame
+            speech = self._to_play.popleft()
+            assert isinstance(speech, bytes)  # noqa: S101 - marks were taken above
+            self.heard += speech
             self.last_audible_at = time.monotonic()
+            frame = speech + frame[len(speech) :]
+        for listener in self.listeners:
+            listener(frame)
 
     async def _return_mark(self, name: str) -> None:
         await self.send({"event": "mark", "mark": {"name": name}})

@@ -43,7 +43,7 @@ class Stream:
         await self.send("mark", mark={"name": mark})
 
     async def until(self, event: str) -> dict[str, Any]:
-        """The next message of that kind. It must come within seconds."""
+        """The next message of that kind, of any if it is empty. It must come within seconds."""
         return await asyncio.wait_for(self._until(event), 5)
 
     async def _until(self, event: str) -> dict[str, Any]:
@@ -52,13 +52,53 @@ class Stream:
             if message.type != WSMsgType.TEXT:
                 raise ConnectionError
             self.heard.append(json.loads(message.data))
-            if self.heard[-1]["event"] == event:
+            if event in ("", self.heard[-1]["event"]):
                 return self.heard[-1]
 
 
 async def hold_until_stop(stream: Stream) -> None:
     """What a stream does unless told otherwise."""
     await stream.until("stop")
+
+
+class Talk:
+    """Holds a stream as an assistant does: greets, then answers whatever is said or keyed, ``answers`` times at most.
+
+    What is said counts once some frames of silence follow it. A page is told captions beside the sound.
+    """
+
+    def __init__(self, answers: int = 9) -> None:
+        self.answers = answers
+        self.said_frames: list[int] = []
+        self.keyed = ""
+
+    async def __call__(self, stream: Stream) -> None:
+        page = stream.start["mediaFormat"]["encoding"] == "audio/l16"
+        await self._say(stream, "Good morning.", page)
+        for number in range(1, self.answers + 1):
+            await self._listen(stream, silence=b"\0" if page else b"\xff")
+            await self._say(stream, f"Answer {number}.", page)
+        await stream.until("mark")
+
+    async def _say(self, stream: Stream, text: str, page: bool) -> None:
+        if page:
+            await stream.send("caption", who="assistant", text=text, final=True)
+        for _ in range(5):
+            await stream.send("media", media={"payload": base64.b64encode(b"\x21" * (640 if page else 160)).decode()})
+        await stream.send("mark", mark={"name": text})
+
+    async def _listen(self, stream: Stream, silence: bytes) -> None:
+        loud = quiet = 0
+        while not (loud and quiet > 5):
+            await stream.until("")
+            message = stream.heard[-1]
+            if message["event"] == "dtmf":
+                self.keyed += message["dtmf"]["digit"]
+                loud, quiet = 1, -10
+            elif message["event"] == "media":
+                silent = not base64.b64decode(message["media"]["payload"]).strip(silence)
+                loud, quiet = loud + (not silent), quiet + 1 if silent else 0
+        self.said_frames.append(loud)
 
 
 class SmallLine:
@@ -69,11 +109,13 @@ class SmallLine:
         self.posted: list[tuple[str, dict[str, str], dict[str, str]]] = []
         self.streams: list[Stream] = []
         self.holds: Holds = hold_until_stop
+        self.page_call: dict[str, Any] = {"token": "of-a-page", "media_url": "/webhooks/phone/media"}
         self.refuses_streams = False
         self.address = ""
 
     async def __aenter__(self) -> SmallLine:
         application = web.Application()
+        application.router.add_post("/webhooks/phone/page-call", self._page_call)
         application.router.add_post("/webhooks/phone/{name}", self._webhook)
         application.router.add_get("/webhooks/phone/media", self._media)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1)
@@ -107,6 +149,10 @@ class SmallLine:
         if isinstance(answer, tuple):
             return web.Response(text=answer[0], content_type=answer[1])
         return web.Response(text=answer, content_type="text/xml")
+
+    async def _page_call(self, request: web.Request) -> web.StreamResponse:
+        self.posted.append(("page-call", {"body": await request.text()}, dict(request.headers)))
+        return web.json_response(self.page_call, status=200 if "token" in self.page_call else 403)
 
     async def _media(self, request: web.Request) -> web.StreamResponse:
         if self.refuses_streams:
