@@ -29,7 +29,8 @@ class Transcript:
 
     Interim reports replace each other; a final one stands. ``end_of_turn`` says that the engine itself judges the speaker to be
     done. ``quiet_ms`` is for how long the speaker had been quiet when a final one was reported, where the engine waits for that.
-    ``confidence`` is 0..1, or None where the engine gives none.
+    ``confidence`` is 0..1, or None where the engine gives none. ``until_ms`` is how far into the stream's audio the report reaches,
+    or None where the engine doesn't say.
     """
 
     text: str
@@ -37,3 +38,4 @@ class Transcript:
     end_of_turn: bool = False
     quiet_ms: int = 0
     confidence: float | None = None
+    until_ms: float | None = None

@@ -1,0 +1,137 @@
+"""The audio on its way to Deepgram: what waits to be sent, where in the call each moment of it lies, and how long an answer is owed.
+
+Logic without I/O: times are passed in. ``deepgram_line`` does the sending.
+
+Deepgram counts time in the audio that it was sent. That is not the audio that we were given: what could not be sent in time was
+dropped, and where nobody gave any, silence was put in. ``AudioQueue`` remembers both, so that "up to 3.2 s" can be said in the
+call's own time.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from dataclasses import dataclass
+
+from throughline.domain.transcripts import FRAME_MS, AudioFormat
+from throughline.speech.audio import Framer, level_dbfs
+
+_HELD_S = 35  # a relay may replay half a minute at once
+_MOST_ANCHORS = 64
+_SPEECH_DBFS = -40.0
+_OWED_AFTER_MS = 300  # of loud audio: a click or a cough is owed no answer
+
+
+class Control(enum.Enum):
+    """What is sent between pieces of audio, in its order."""
+
+    FLUSH = "flush"
+    KEEP_ALIVE = "keep_alive"
+    SILENCE = "silence"
+
+
+@dataclass(frozen=True)
+class _Anchor:
+    """From ``sent`` bytes on, ``given`` bytes of the call had gone before; within silence of our own the call stands still."""
+
+    sent: int
+    given: int
+    moving: bool
+
+
+class AudioQueue:
+    """What waits to be sent, in order. Holds half a minute; beyond that the oldest goes, in whole frames."""
+
+    def __init__(self, audio: AudioFormat, *, least_ms: int, most_ms: int, silence_ms: int) -> None:
+        """Pieces taken are ``least_ms`` to ``most_ms`` long; shorter ones only where a control message follows.
+        ``silence_ms``: how much silence ``Control.SILENCE`` puts in."""
+        self._bytes_per_ms = audio.frame_bytes // FRAME_MS
+        self._frame_bytes = audio.frame_bytes
+        self._sample_bytes = 1 if audio.encoding == "mulaw" else 2
+        self._least = least_ms * self._bytes_per_ms
+        self._most = most_ms * self._bytes_per_ms
+        self._silence = (b"\xff" if audio.encoding == "mulaw" else b"\x00") * (silence_ms * self._bytes_per_ms)
+        self._limit = _HELD_S * 1000 * self._bytes_per_ms
+        self._waiting = bytearray()
+        self._controls: deque[tuple[int, Control]] = deque()  # and how much was given before each
+        self._given = 0  # bytes
+        self._sent = 0  # bytes
+        self._anchors: deque[_Anchor] = deque([_Anchor(0, 0, moving=True)], maxlen=_MOST_ANCHORS)
+
+    def give(self, audio: bytes) -> bool:
+        """Queue ``audio``. False if older audio had to be dropped for it."""
+        self._waiting += audio
+        self._given += len(audio)
+        over = len(self._waiting) - self._limit
+        if over <= 0:
+            return True
+        del self._waiting[: -(-over // self._frame_bytes) * self._frame_bytes]
+        self._anchors.append(_Anchor(self._sent, self._given - len(self._waiting), moving=True))
+        return False
+
+    def ask(self, control: Control) -> None:
+        """Queue a control message behind the audio given so far. Asked twice for the same place, it is sent once."""
+        if (self._given, control) not in self._controls:
+            self._controls.append((self._given, control))
+
+    def take(self) -> bytes | Control | None:
+        """What is to be sent next, None if that is nothing yet."""
+        room = len(self._waiting)
+        if self._controls:
+            place, control = self._controls[0]
+            room -= self._given - place
+            if room < self._sample_bytes:
+                self._controls.popleft()
+                return self._filled() if control is Control.SILENCE else control
+        elif room < self._least:
+            return None
+        length = min(room, self._most) // self._sample_bytes * self._sample_bytes
+        piece = bytes(self._waiting[:length])
+        del self._waiting[:length]
+        self._sent += length
+        return piece or None
+
+    def _filled(self) -> bytes:
+        """Silence to be sent now, and remembered as no part of the call."""
+        given = self._given - len(self._waiting)
+        if self._anchors and self._anchors[-1] == _Anchor(self._sent, given, moving=True):
+            self._anchors.pop()  # silence follows silence
+        if not self._anchors or self._anchors[-1].moving:
+            self._anchors.append(_Anchor(self._sent, given, moving=False))
+        self._sent += len(self._silence)
+        self._anchors.append(_Anchor(self._sent, given, moving=True))
+        return self._silence
+
+    def given_ms(self, sent_ms: float) -> float:
+        """The place in the audio given that lies ``sent_ms`` into the audio sent."""
+        sent = sent_ms * self._bytes_per_ms
+        anchor = next((anchor for anchor in reversed(self._anchors) if anchor.sent <= sent), self._anchors[0])
+        given = anchor.given + (max(0.0, sent - anchor.sent) if anchor.moving else 0)
+        return min(given, self._given) / self._bytes_per_ms
+
+
+class Patience:
+    """How long an answer to speech is waited for. Silence is owed no answer, and any message is one."""
+
+    def __init__(self, audio: AudioFormat, timeout_ms: float) -> None:
+        self._audio = audio
+        self._timeout_ms = timeout_ms
+        self._framer = Framer(audio.frame_bytes)
+        self._loud_ms = 0
+        self._since_ms = 0.0
+
+    def spoken(self, audio: bytes, now_ms: float) -> None:
+        """Audio has been given."""
+        for frame in self._framer.push(audio):
+            if level_dbfs(frame, self._audio) >= _SPEECH_DBFS:
+                if not self._loud_ms:
+                    self._since_ms = now_ms
+                self._loud_ms += FRAME_MS
+
+    def answered(self) -> None:
+        """A message has come."""
+        self._loud_ms = 0
+
+    def over(self, now_ms: float) -> bool:
+        """Speech has waited for an answer too long."""
+        return self._loud_ms >= _OWED_AFTER_MS and now_ms - self._since_ms >= self._timeout_ms

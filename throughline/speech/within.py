@@ -1,0 +1,36 @@
+"""Waiting for an engine, for so long and no longer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+_given_up: set[asyncio.Future[Any]] = set()  # the event loop by itself keeps only weak references
+
+
+async def within(work: Awaitable[_T], timeout_ms: float) -> _T:
+    """The outcome of ``work``, or asyncio.TimeoutError after ``timeout_ms``.
+
+    Unlike ``asyncio.wait_for`` it does not wait for what it gives up: a websocket that is being opened to a silent server takes ten
+    seconds more to be given up. What is given up is cancelled and ends by itself, whatever comes of it.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=timeout_ms / 1000)
+    finally:
+        if not task.done():
+            _given_up.add(task)
+            task.add_done_callback(_forget)
+            task.cancel()
+    if not done:
+        raise asyncio.TimeoutError
+    return task.result()
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    _given_up.discard(task)
+    if not task.cancelled():
+        task.exception()  # nobody else will look at it
