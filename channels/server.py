@@ -20,12 +20,14 @@ from sanic import Blueprint, Sanic
 from sanic.request import Request
 from sanic.response import HTTPResponse, json
 
+from channels.chat_door import ChatDoor
 from channels.turns import TurnRunner
 from channels.wording import check_wording
 from throughline import bootstrap, log
 from throughline.bootstrap import Application
 from throughline.errors import ConfigurationError, Problem
 from throughline.record.tracker_store import RecordTrackerStore
+from throughline.website_login import WebsiteLogin, website_login
 
 _log = log.get_logger("channels")
 
@@ -43,6 +45,13 @@ class Server:
         self.ready = False
         self.runner = TurnRunner(self.app, lambda: sanic.ctx.agent)
         self.origins = _origins(self.app)
+        self.login: WebsiteLogin | None = None
+        self._faults: list[Problem] = []
+        try:
+            self.login = website_login(self.app.settings.login)
+        except ConfigurationError as error:  # told at start, with whatever else is wrong
+            self._faults += error.problems
+        self.chat_door = ChatDoor(self)
         self.start_up: dict[str, int] = {}
         self._mounted_at = time.time()
         self._warm_ups: list[Callable[[], Awaitable[None]]] = []
@@ -86,7 +95,7 @@ class Server:
 
     async def _start(self, sanic: Sanic, _loop: Any) -> None:
         agent = getattr(sanic.ctx, "agent", None)
-        problems: list[Problem] = []
+        problems = list(self._faults)
         if agent is None or not agent.is_ready():
             problems.append(Problem("models/", "no model could be loaded; see the log above.", "Run `make train`."))
         elif not isinstance(agent.tracker_store, RecordTrackerStore):

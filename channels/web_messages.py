@@ -42,6 +42,13 @@ def words_of(message: Any, *, most_chars: int) -> str | None:
     return plain_words(text) or None
 
 
+def login_token_of(message: Any) -> Any:
+    """The website's token that came with a message in ``customData``, where rasa-webchat carries what a page wants to add; None where none
+    did. Not checked."""
+    custom = message.get("customData") if isinstance(message, Mapping) else None
+    return (custom.get("token") or None) if isinstance(custom, Mapping) else None
+
+
 def plain_words(text: str) -> str:
     """``text`` without control characters and without anything Rasa would take for a command."""
     return _COMMAND_START.sub("", _CONTROL.sub(" ", text)).strip()

@@ -10,11 +10,14 @@ from throughline.errors import ConfigurationError, Problem
 # What channels and calls say by themselves. Whoever writes a domain must have a text for each.
 NEEDED = {
     WEB_CHAT: (
+        "utter_answer_late",
         "utter_apology",
         "utter_busy",
         "utter_history_customer",
         "utter_live_assistant",
         "utter_live_customer",
+        "utter_login_expired",
+        "utter_login_invalid",
         "utter_too_fast",
         "utter_too_long",
     ),

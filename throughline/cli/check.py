@@ -17,6 +17,7 @@ from throughline.errors import ConfigurationError, Problem, ThroughlineError
 from throughline.settings.business import load_business
 from throughline.settings.checked_yaml import load_mapping
 from throughline.settings.server import FILE, Settings, load_settings
+from throughline.website_login import website_login
 
 _HTTP_TIMEOUT_S = 3
 _LEAST_FREE_BYTES = 500_000_000
@@ -83,6 +84,11 @@ def _widget(_settings: Settings) -> str:
     return str(path)
 
 
+def _login(settings: Settings) -> str:
+    found = website_login(settings.login)
+    return "nobody logs in" if found is None else f"{settings.login.algorithm} tokens of {settings.login.issuer}"
+
+
 def _listening(settings: Settings) -> str:
     engine = bootstrap.listening(settings)
     asyncio.run(engine.warm_up())
@@ -124,6 +130,7 @@ _PARTS: dict[str, Callable[[Settings], str]] = {
     "disk": _disk,
     "model": _model,
     "chat widget": _widget,
+    "website login": _login,
     "listening": _listening,
     "speaking": _speaking,
     "action server": _action_server,

@@ -18,6 +18,7 @@ from throughline.cli.model import quiet_environment, train
 from throughline.errors import ConfigurationError, Problem, Unavailable
 from throughline.settings.business import load_business
 from throughline.settings.server import load_settings
+from throughline.website_login import website_login
 
 _READY_WITHIN_S = 300
 _STOP_WITHIN_S = 15
@@ -38,6 +39,7 @@ def up(*, host: str, port: int, actions_port: int, logs: Path) -> int:
     began = time.monotonic()
     console = Console()
     settings = load_settings()
+    website_login(settings.login)
     load_business(Path(settings.business_dir))  # every fault a person can mend shows here, before anything is started
     _ports_are_free(port, actions_port)
     model = train(console)

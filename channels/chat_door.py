@@ -1,0 +1,188 @@
+"""The chat's door, the same for every form of it: which session a client may use, and whether its message is taken.
+
+Stands between the forms (socket.io in web_chat.py, REST in chat_rest.py), the page's phone, and the runner. What always holds:
+
+- A session id is issued here, unguessable; one that is foreign, unknown or over is never taken up.
+- A session opened with the website's login belongs to that login's account: its id alone opens nothing, and no other account does.
+- A login that can't be believed is refused; it never becomes an anonymous visit that the customer takes for their own.
+- What a customer types is words: bounded in size and rate, never a command.
+
+Why it is so: docs/decisions/0009-website-login.md.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from channels import web_messages
+from channels.limits import RateLimit
+from channels.wording import sentence
+from throughline import log
+from throughline.domain.assurance import Assurance
+from throughline.domain.turns import PHONE, WEB_CHAT, Turn
+from throughline.errors import Rejected
+from throughline.record import Session, StoredEvent
+from throughline.website_login import Login
+
+if TYPE_CHECKING:  # it imports us
+    from channels.server import Server
+
+_log = log.get_logger("channels")
+
+_MAX_ID_CHARS = 128
+_MAX_MESSAGE_ID_CHARS = 64
+_ACCOUNT = "account"  # in a session's detail: whose login opened it
+
+# What a customer is told for each reason to refuse.
+NOTICES: Mapping[str, str] = {
+    "answer_late": "utter_answer_late",
+    "bad_login": "utter_login_invalid",
+    "expired_login": "utter_login_expired",
+    "too_fast": "utter_too_fast",
+    "too_large": "utter_too_long",
+    "too_long": "utter_too_long",
+}
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A session that a client may use. ``session_id`` is the secret by which the client names it; ``login`` whose it is, None for an
+    anonymous one; ``is_new`` that it was opened just now."""
+
+    session: Session
+    session_id: str
+    login: Login | None
+    is_new: bool = False
+
+
+class ChatDoor:
+    """One for all channels of a server: its limits count over all forms of the chat."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._record = server.app.record
+        self._settings = server.app.settings.chat
+        self._messages = RateLimit(self._settings.messages_per_minute)
+        self._openings = RateLimit(self._settings.sessions_per_minute)
+
+    def login_of(self, token: object) -> Login | None:
+        """Who logged in, by the token that came along; None where none came. Raises Rejected("bad_login"|"expired_login")."""
+        if token is None:
+            return None
+        login = self._server.login
+        try:
+            if login is None:
+                raise Rejected("bad_login", "no website login is set up: `throughline.login` in endpoints.yml")
+            return login.verify(token, time.time())
+        except Rejected as refused:
+            _log.info("chat.login_refused", reason=str(refused))
+            raise
+
+    async def known(self, session_id: object, login: Login | None) -> Session:
+        """The session of this id, if whoever names it may have it. Raises Rejected("unknown_session"): whether it is foreign, over or
+        never was looks the same; Unavailable."""
+        if not isinstance(session_id, str) or not 0 < len(session_id) <= _MAX_ID_CHARS:
+            raise Rejected("unknown_session")
+        try:
+            session = await self._record.call(self._record.chat_session, session_id)
+        except Rejected:
+            raise Rejected("unknown_session") from None
+        if session.detail.get(_ACCOUNT) != (login.account if login else None):
+            raise Rejected("unknown_session")
+        # An anonymous visit that has become part of somebody with an account (by a code) would show that account's conversation to
+        # whoever finds the id in this browser.
+        is_proven = login is not None or session.assurance >= Assurance.POSSESSED
+        if not is_proven and await self._record.call(self._record.has_account, session.contact_id):
+            raise Rejected("unknown_session")
+        return session
+
+    async def logged_in_session(self, session_id: object, token: object) -> Session:
+        """The session of this id, for whoever brings the id and the website's token, if they have one.
+        Raises Rejected("unknown_session"|"bad_login"|"expired_login"), Unavailable."""
+        return await self.known(session_id, self.login_of(token))
+
+    async def open(self, session_id: object, login: Login | None, address: str) -> Visit:
+        """Take up the session that the client names if it may, else open a new one: the account's where there is a login, else an
+        anonymous one. ``address`` is the client's network address. Raises Rejected("too_fast"), Unavailable."""
+        if session_id is not None:
+            try:
+                return Visit(await self.known(session_id, login), str(session_id), login)
+            except Rejected:
+                _log.info("chat.foreign_session_refused")
+        if not self._openings.allow(address, time.monotonic()):
+            raise Rejected("too_fast")
+        call, record = self._record.call, self._record
+        if login is None:
+            session = await call(record.open_session, await call(record.create_contact), WEB_CHAT)
+        else:
+            contact = await call(record.contact_of_account, login.account, proof="login")
+            detail = {_ACCOUNT: login.account}
+            session = await call(record.open_session, contact, WEB_CHAT, assurance=Assurance.AUTHENTICATED, detail=detail)
+        ttl_s = self._settings.session_days * 86_400
+        issued = await call(record.issue_chat_token, session.session_id, ttl_s=ttl_s)
+        return Visit(session, issued, login, is_new=True)
+
+    async def take(self, visit: Visit, message: object) -> str | None:
+        """Take the customer's words in ``message``, ``{"message", "message_id"?}``; returns once their turn is over. The id under which the
+        record has them, None where there were no words. A message id that came before has no second effect.
+        Raises Rejected("expired_login"|"too_long"|"too_fast"), Unavailable when nothing could be stored."""
+        if visit.login is not None and visit.login.expired(time.time()):
+            raise Rejected("expired_login")
+        text = web_messages.words_of(message, most_chars=self._settings.message_chars)
+        if text is None:
+            return None
+        session = visit.session
+        if not self._messages.allow(session.session_id, time.monotonic()):
+            raise Rejected("too_fast")
+        message_id = _message_id(session, message)
+        await self._server.runner.take(
+            Turn(
+                contact_id=session.contact_id,
+                session_id=session.session_id,
+                channel=WEB_CHAT,
+                text=text,
+                message_id=message_id,
+            )
+        )
+        return message_id
+
+    async def start_of(self, session: Session) -> int:
+        """The event after which a page that shows nothing yet begins to show."""
+        most = self._settings.history_messages
+        return await self._record.call(self._record.history_start, session.contact_id, messages=most)
+
+    def shown(self, event: StoredEvent, session: Session, *, replayed: bool) -> list[dict[str, Any]]:
+        """The widget messages that show ``event`` in the chat of ``session``. ``replayed``: for a page that does not
+        show what was typed into it before."""
+        text = str(event.data.get("text") or "")
+        own = event.session_id == session.session_id
+        if event.type_name == "bot":
+            if event.channel != PHONE:
+                return web_messages.widget_messages(event.data)
+            label, shown = "utter_live_assistant", web_messages.safe_text(text)
+        elif event.type_name == "user" and text and (replayed or not own):
+            label = "utter_live_customer" if event.channel == PHONE else "utter_history_customer"
+            shown = web_messages.literal(text)
+        else:
+            return []
+        return [{"text": sentence(self._server.domain, label, WEB_CHAT, text=shown)}] if shown else []
+
+    def notice(self, reason: str) -> str:
+        """What a customer is told, outside the conversation, when something was refused or failed for this reason."""
+        return sentence(self._server.domain, NOTICES.get(reason, "utter_apology"), WEB_CHAT)
+
+
+def account_of(login: Login | None) -> str | None:
+    """Whose login it is; None for nobody's."""
+    return login.account if login else None
+
+
+def _message_id(session: Session, message: object) -> str:
+    """The client's own id of the message, if it has one, so that a retried send has one effect; else a new one."""
+    own = message.get("message_id") if isinstance(message, Mapping) else None
+    known = own if isinstance(own, str) and 0 < len(own) <= _MAX_MESSAGE_ID_CHARS else uuid.uuid4().hex
+    return f"{session.session_id}:{known}"
