@@ -53,7 +53,17 @@ async def _packet(where: Situation, reason: str) -> dict[str, Any]:
         words=where.words,
         today=where.today,
     )
-    return packet.as_json(built)
+    number = await caller(where)
+    return packet.as_json(built) | ({"call_back_to": number} if number else {})
+
+
+async def caller(where: Situation) -> str | None:
+    """The number somebody calls from by telephone; empty where it is withheld, None on every other way. Raises Unavailable."""
+    if not where.by_phone or where.session_id is None:
+        return None
+    session = await where.bounded(where.app.record.call(where.app.record.session, where.session_id))
+    number = session.detail.get("caller")
+    return None if number is None else str(number)
 
 
 def _not_yet_stored(where: Situation) -> list[packet.Line]:

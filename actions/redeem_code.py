@@ -5,8 +5,10 @@ from __future__ import annotations
 from rasa_sdk import Action, Tracker
 from rasa_sdk.executor import CollectingDispatcher
 
+from actions.identified import identified
 from actions.situation import Event, Situation, request, situation, stays_open
 from throughline import log
+from throughline.domain.assurance import CODE
 from throughline.errors import Rejected, Unavailable
 
 _log = log.get_logger("actions")
@@ -51,5 +53,6 @@ async def _redeem(where: Situation, session_id: str, code: str, dispatcher: Coll
     if contact_id == where.contact_id:
         dispatcher.utter_message(response="utter_code_known")
         return stays_open(where)
+    await identified(where, session_id, contact_id, proof=CODE)
     dispatcher.utter_message(response="utter_code_accepted")
-    return [request("merge", into=contact_id), *stays_open(where)]
+    return [request("merge", into=contact_id, because=CODE), *stays_open(where)]

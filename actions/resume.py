@@ -32,7 +32,8 @@ class Resume(Action):
         where = situation(tracker)
         handed_over, booked = tracker.get_slot("ui_handed_over"), tracker.get_slot("ui_visit")
         if not (where.facts or where.in_form or handed_over or booked):
-            dispatcher.utter_message(response="utter_call_welcome")
+            claimed = tracker.get_slot("ui_claim")
+            dispatcher.utter_message(response="utter_call_claimed" if claimed else "utter_call_welcome")
             return []
         dispatcher.utter_message(response="utter_resume", comma_name=comma_name(where))
         if where.in_form:

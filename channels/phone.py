@@ -1,17 +1,15 @@
-"""The phone line: a websocket that speaks Twilio Media Streams, and the entry by which our own page asks for a call.
+"""The phone line: a websocket that speaks Twilio Media Streams, Twilio's webhooks, and the entry by which our own page asks for a call.
 
-Stands between a call's socket and the runner. The call itself (listening, speaking, whose turn it is) is throughline/call;
-this file lets calls
-in, counts them, and carries a call's questions to the runner. What always holds: no call without a single-use token, no
-speech engine
-before it is redeemed, and a caller we can't place starts on a contact of its own.
+The call itself (listening, speaking, whose turn it is) is throughline/call, its way to the dialogue is phone_line.py, the webhooks are
+twilio_webhooks.py; this file opens the doors, counts the calls and stops them. What always holds: a websocket is opened only for
+Twilio, by its signature, or for one of our pages; no call without a single-use token of the same kind, no speech engine before
+it is redeemed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -23,24 +21,22 @@ from sanic.response import HTTPResponse, json
 from websockets.exceptions import ConnectionClosed
 
 from channels.limits import RateLimit
+from channels.line_answers import MEDIA_PATH, LineAnswers
+from channels.phone_line import PAGE, TELEPHONE_LINE, PhoneLine
 from channels.server import Mounted, Server
-from channels.web_messages import plain_words
+from channels.twilio_webhooks import SIGNATURE_HEADER, TwilioWebhooks, mount
 from channels.wording import sentence
 from throughline import bootstrap, log
 from throughline.call.call_settings import CallSettings
-from throughline.call.media_streams import Start
-from throughline.call.port import Admission, SocketClosed
+from throughline.call.port import SocketClosed
 from throughline.call.session import CallSession, MonotonicClock
-from throughline.domain.assurance import Assurance
 from throughline.domain.transcripts import WIDEBAND
-from throughline.domain.turns import PHONE, WEB_CHAT, Turn, TurnResult
+from throughline.domain.turns import PHONE, WEB_CHAT
 from throughline.errors import Rejected, ThroughlineError
 from throughline.record import Session
 
 _log = log.get_logger("channels")
 
-MEDIA_PATH = "/webhooks/phone/media"
-_PAGE = "page"
 _MAX_TOKEN_CHARS = 128
 _STOP_WITHIN_S = 10
 
@@ -54,19 +50,20 @@ class Phone(InputChannel):
         return PHONE
 
     def blueprint(self, on_new_message: Callable[[UserMessage], Awaitable[Any]]) -> Blueprint:
-        """``/webhooks/phone/media`` and ``/webhooks/phone/page-call``. Rasa's own message handler is not used: the runner
+        """``/webhooks/phone/``: media, page-call, and Twilio's webhooks. Rasa's own message handler is not used: the runner
         owns a turn."""
         blueprint = Mounted("phone", self._mount)
 
         # Sanic puts attributes of its own on a handler, which a bound method does not take.
         @blueprint.websocket("/media")
-        async def media(_request: Request, websocket: Any) -> None:
-            await self._media(websocket)
+        async def media(request: Request, websocket: Any) -> None:
+            await self._media(request, websocket)
 
         @blueprint.post("/page-call")
         async def page_call(request: Request) -> HTTPResponse:
             return await self._page_call(request)
 
+        mount(blueprint, lambda: self._webhooks)
         return blueprint
 
     def _mount(self, sanic: Sanic) -> None:
@@ -75,10 +72,39 @@ class Phone(InputChannel):
         self._record = self._server.app.record
         self._calls: set[asyncio.Task[Any]] = set()
         self._starts = RateLimit(self._settings.phone.calls_per_minute)
+        self._telephone = bootstrap.telephone(self._settings)
+        self._answers = LineAnswers(self._server.app)
+        self._webhooks = TwilioWebhooks(self._server, self._telephone, self._answers, self._is_busy)
         self._stt = bootstrap.listening(self._settings)
         self._tts = bootstrap.speaking(self._settings)
         self._server.before_ready(self._warm_up)
+        sanic.register_middleware(self._only_let_in, "request")
         sanic.register_listener(self._stop, "before_server_stop")
+
+    def _is_busy(self) -> bool:
+        return len(self._calls) >= self._settings.phone.max_calls
+
+    async def _only_let_in(self, request: Request) -> HTTPResponse | None:
+        """Before a websocket is opened: for whom? Twilio signs its upgrade; anybody else must be a page of ours."""
+        if request.path != MEDIA_PATH:
+            return None
+        try:
+            request.ctx.caller = self._kind_of(request)
+        except Rejected as refusal:
+            _log.warning("phone.upgrade_refused", reason=refusal.reason)
+            return json({"error": refusal.reason}, status=403)
+        return None
+
+    def _kind_of(self, request: Request) -> str:
+        signature = request.headers.get(SIGNATURE_HEADER)
+        if signature is None:
+            if self._server.origin_allowed(request):
+                return PAGE
+            raise Rejected("foreign_origin")
+        if self._telephone is None:
+            raise Rejected("not_configured")
+        self._telephone.signature.check_upgrade(self._answers.media_url, signature)
+        return TELEPHONE_LINE
 
     async def _warm_up(self) -> None:
         await asyncio.gather(self._stt.warm_up(), self._tts.warm_up())
@@ -98,7 +124,7 @@ class Phone(InputChannel):
             return self._refusal("foreign_origin", 403, "utter_apology")
         if not self._starts.allow(self._server.network_address(request), time.monotonic()):
             return self._refusal("too_many_calls", 429, "utter_too_fast")
-        if len(self._calls) >= self._settings.phone.max_calls:
+        if self._is_busy():
             return self._refusal("busy", 503, "utter_busy")
         body = request.json
         if not isinstance(body, dict):
@@ -109,7 +135,7 @@ class Phone(InputChannel):
                 self._record.issue_call_token,
                 contact_id=chat.contact_id if chat else None,
                 chat_session_id=chat.session_id if chat else None,
-                origin=_PAGE,
+                origin=PAGE,
                 ttl_s=self._settings.codes.call_token_ttl_s,
             )
         except Rejected as error:
@@ -131,11 +157,11 @@ class Phone(InputChannel):
         _log.info("phone.page_call_refused", reason=reason)
         return json({"error": reason, "message": sentence(self._server.domain, response, WEB_CHAT)}, status=status)
 
-    async def _media(self, websocket: Any) -> None:
+    async def _media(self, request: Request, websocket: Any) -> None:
         """One call, from its first message to hang-up."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine always runs in a task
-        if len(self._calls) >= self._settings.phone.max_calls:
+        if self._is_busy():
             _log.warning("phone.busy", calls=len(self._calls))
             await websocket.close(code=1013, reason="busy")
             return
@@ -143,7 +169,7 @@ class Phone(InputChannel):
         try:
             await CallSession(
                 socket=SanicSocket(websocket),
-                port=PhoneLine(self._server),
+                port=PhoneLine(self._server, request.ctx.caller, self._telephone, self._answers),
                 stt=self._stt,
                 tts=self._tts,
                 settings=_call_settings(self._settings.phone),
@@ -151,78 +177,6 @@ class Phone(InputChannel):
             ).run()
         finally:
             self._calls.discard(task)
-
-
-class PhoneLine:
-    """What one call needs from outside (throughline.call.port.CallPort): who is calling, and the runner behind it."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._record = server.app.record
-        self._session: Session | None = None
-        self._contact_id = ""
-
-    async def admit(self, start: Start) -> Admission:
-        """Redeem the call's token and open its session. Raises Rejected or Unavailable."""
-        if not start.token or len(start.token) > _MAX_TOKEN_CHARS:
-            raise Rejected("unknown_token")
-        token = await self._record.call(self._record.redeem_call_token, str(start.token))
-        contact_id = token.contact_id
-        if contact_id is None:
-            contact_id = await self._record.call(self._record.create_contact)
-        # Only the page that holds the chat's secret gets a token with a contact in it.
-        assurance = Assurance.POSSESSED if token.contact_id else Assurance.ANONYMOUS
-        detail = {"origin": token.origin, "chat_session_id": token.chat_session_id, "call_sid": start.call_sid}
-        session = await self._record.call(self._record.open_session, contact_id, PHONE, assurance=assurance, detail=detail)
-        self._session, self._contact_id = session, contact_id
-        _log.info("phone.admitted", session=session.session_id, origin=token.origin, known=token.contact_id is not None)
-        return Admission(page=token.origin == _PAGE)
-
-    async def begin(self) -> TurnResult:
-        """Greet: resume what is known, or welcome a caller we can't place."""
-        return self._noted(await self._server.runner.resume(self._contact_id, self._session_id, PHONE))
-
-    async def turn(self, text: str, *, source: str, confidence: float | None) -> TurnResult:
-        """One turn of the caller."""
-        words = plain_words(text)
-        if not words:
-            return TurnResult(self._contact_id, ())
-        turn = Turn(
-            contact_id=self._contact_id,
-            session_id=self._session_id,
-            channel=PHONE,
-            text=words,
-            message_id=f"{self._session_id}:{uuid.uuid4().hex}",
-            source=source,
-            confidence=confidence,
-        )
-        return self._noted(await self._server.runner.take(turn))
-
-    async def prompt(self, name: str) -> TurnResult:
-        """Say one response of the domain."""
-        return self._noted(await self._server.runner.prompt(self._contact_id, self._session_id, PHONE, name))
-
-    async def heard(self, event_id: str, *, text_heard: str, complete: bool) -> None:
-        """Record how much of an utterance the caller heard."""
-        await self._record.call(
-            self._record.record_heard, event_id, session_id=self._session_id, text_heard=text_heard, complete=complete
-        )
-
-    async def ended(self, reason: str) -> None:
-        """The call is over."""
-        if self._session is not None:
-            await self._record.call(self._record.end_session, self._session_id, reason)
-        _log.info("phone.ended", session=self._session and self._session.session_id, reason=reason)
-
-    @property
-    def _session_id(self) -> str:
-        if self._session is None:
-            raise Rejected("not_admitted")
-        return self._session.session_id
-
-    def _noted(self, result: TurnResult) -> TurnResult:
-        self._contact_id = result.contact_id  # a code may have led the call to the contact of a chat
-        return result
 
 
 class SanicSocket:

@@ -34,6 +34,8 @@ _log = log.get_logger("channels")
 _SWITCH_INTERVAL_S = 0.0005  # Python's own 5 ms are a quarter of an audio frame
 _IMPORTED_AT = time.time()
 _NEEDS_TURNS = ("/socket.io", "/webhooks")
+_NEEDS_NONE = frozenset(f"/webhooks/phone/{name}" for name in ("voice", "resume", "dialled", "recorded", "status", "fallback"))
+"""Twilio's webhooks have an answer at any time: a caller is put through, or called back."""
 
 
 class Server:
@@ -129,7 +131,7 @@ class Server:
 
     async def _only_when_ready(self, request: Request) -> HTTPResponse | None:
         """Answer 503 while turns can't be taken: widgets and callers then try again, and no message is dropped."""
-        if self.ready or not request.path.startswith(_NEEDS_TURNS):
+        if self.ready or request.path in _NEEDS_NONE or not request.path.startswith(_NEEDS_TURNS):
             return None
         return json({"error": "not_ready"}, status=503, headers={"Retry-After": "2"})
 

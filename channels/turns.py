@@ -17,6 +17,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from rasa.core.agent import Agent
@@ -42,6 +43,7 @@ from throughline.record.entries import Window
 _log = log.get_logger("channels")
 
 RESUME = "action_resume"
+CLAIM = "ui_claim"  # the slot that says: this caller's number is somebody's we know
 APOLOGY = "utter_apology"
 _NEXT_BEST = {RESUME: "utter_call_welcome"}  # what a call begins with when nothing can be looked up
 _LISTEN = "action_listen"
@@ -101,9 +103,11 @@ class TurnRunner:
         """Take one turn of a customer. Raises Unavailable when nothing could be stored: then nothing was acknowledged."""
         return await self._loop.run(self._take(turn))
 
-    async def resume(self, contact_id: str, session_id: str, channel: str) -> TurnResult:
-        """Greet on ``channel`` with what is known and ask the next open question. No message of the customer's is made up."""
-        return await self._loop.run(self._say_alone(contact_id, session_id, channel, RESUME))
+    async def resume(self, contact_id: str, session_id: str, channel: str, *, claimed: bool = False) -> TurnResult:
+        """Greet on ``channel`` with what is known and ask the next open question. No message of the customer's is made up.
+        ``claimed``: the caller's number is somebody's we know, and we may ask for a proof."""
+        first = (SlotSet(CLAIM, True),) if claimed else ()
+        return await self._loop.run(self._say_alone(contact_id, session_id, channel, RESUME, first))
 
     async def prompt(self, contact_id: str, session_id: str, channel: str, response: str) -> TurnResult:
         """Say one response of the domain, in the record too."""
@@ -204,9 +208,11 @@ class TurnRunner:
         await self._processor.save_tracker(tracker)
         return tracker
 
-    async def _say_alone(self, contact_id: str, session_id: str, channel: str, action: str) -> TurnResult:
+    async def _say_alone(
+        self, contact_id: str, session_id: str, channel: str, action: str, first: tuple[Any, ...] = ()
+    ) -> TurnResult:
         async with self._living(contact_id) as window:
-            return await self._say_locked(window.head.contact_id, session_id, channel, action, (), window)
+            return await self._say_locked(window.head.contact_id, session_id, channel, action, first, window)
 
     async def _say_locked(
         self, living: str, session_id: str, channel: str, action: str, first: tuple[Any, ...], window: Window | None = None
@@ -286,17 +292,17 @@ class TurnRunner:
         for request in requests:
             kind = request.get("kind")
             if kind == "merge":
-                greeted = await self._merge(turn, result.contact_id, str(request["into"]))
+                greeted = await self._merge(turn, result.contact_id, str(request["into"]), str(request["because"]))
                 result = TurnResult(
                     greeted.contact_id, result.utterances + greeted.utterances, greeted.expects, result.end_session
                 )
-            elif kind == "end_call":
-                result = TurnResult(result.contact_id, result.utterances, result.expects, end_session=True)
+            elif kind in ("end_call", "transfer"):
+                result = replace(result, end_session=True, transfer=kind == "transfer")
             else:
                 _log.error("turn.unknown_request", kind=kind, mend="An action asked for something the runner does not do.")
         return result
 
-    async def _merge(self, turn: Turn, contact_id: str, into: str) -> TurnResult:
+    async def _merge(self, turn: Turn, contact_id: str, into: str, because: str) -> TurnResult:
         """Make ``contact_id`` part of ``into`` and go on there: what it told and ``into`` had not is carried over."""
         async with self._both_living(contact_id, into) as (source, target):
             if source == target:
@@ -304,7 +310,7 @@ class TurnRunner:
             store = self._agent_of().tracker_store
             old, known = await store.retrieve(source), await store.retrieve(target)
             form = _brought_along(old, known)
-            await self._record.call(self._record.merge, source, target, reason="code", session_id=turn.session_id)
+            await self._record.call(self._record.merge, source, target, reason=because, session_id=turn.session_id)
             return await self._say_locked(target, turn.session_id, turn.channel, RESUME, form)
 
     def _result(self, contact_id: str, tracker: DialogueStateTracker, saved: Sequence[Mapping[str, Any]]) -> TurnResult:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import secrets
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from throughline import log
 from throughline import record as record_room
@@ -20,11 +23,16 @@ from throughline.connectors.calendar.embedded import EmbeddedCalendar
 from throughline.connectors.calendar.protocol import Calendar
 from throughline.connectors.crm.embedded import EmbeddedCrm
 from throughline.connectors.crm.protocol import Crm
+from throughline.errors import ConfigurationError, Problem
 from throughline.record import Record
 from throughline.settings.business import Business, load_business
 from throughline.settings.server import Settings, load_settings
 from throughline.speech.stt.protocol import SpeechToText
 from throughline.speech.tts.protocol import TextToSpeech
+from throughline.telephony.protocol import CallControl
+
+if TYPE_CHECKING:
+    from throughline.telephony.twilio_signature import TwilioSignature
 
 SECRET_FILE = Path("var/secret")
 
@@ -78,6 +86,33 @@ def code_secret(settings: Settings) -> bytes:
             os.link(written, SECRET_FILE)
         Path(written).unlink()
     return SECRET_FILE.read_bytes()
+
+
+@dataclass(frozen=True)
+class Telephone:
+    """The telephone line: whose requests are let in, and how calls are acted on from outside."""
+
+    signature: TwilioSignature
+    control: CallControl
+
+
+def telephone(settings: Settings, environ: Mapping[str, str] = os.environ) -> Telephone | None:
+    """The telephone line of the account in the environment; None without one. Raises ConfigurationError for half of one."""
+    twilio = settings.twilio
+    account, token = environ.get(twilio.account_sid_env, ""), environ.get(twilio.auth_token_env, "")
+    if not account and not token:
+        return None
+    if not re.fullmatch(r"AC[0-9a-f]{32}", account) or not token:
+        mend = f"Set {twilio.account_sid_env} (AC and 32 more) and {twilio.auth_token_env}: both stand on the console's first page."
+        raise ConfigurationError([Problem("the environment", "names half of a Twilio account.", mend)])
+    from throughline.telephony.twilio_control import TwilioControl
+    from throughline.telephony.twilio_signature import TwilioSignature
+
+    api_url = environ.get(twilio.api_url_env) or twilio.api_url
+    return Telephone(
+        signature=TwilioSignature(account, token),
+        control=TwilioControl(account, token, api_url=api_url, timeout_ms=twilio.api_timeout_ms),
+    )
 
 
 def listening(settings: Settings) -> SpeechToText:

@@ -22,3 +22,14 @@ class Assurance(IntEnum):
     def of(cls, word: str) -> Assurance:
         """The level named ``word``. Raises KeyError for an unknown one."""
         return cls[word.upper()]
+
+
+# How we know that somebody is reached at an address (``proof``).
+CALLER_ID = "caller_id"  # a call came from there, by its own account
+ATTESTED = "attested"  # the caller's telephone company vouches for it (STIR/SHAKEN, full attestation)
+CODE = "code"  # a call from there gave a one-time code
+FACT = "fact"  # a call from there knew a fact of the contact whose number it is
+LOGIN = "login"  # the website's signed login
+
+PROVEN_NUMBER = (ATTESTED, CODE, FACT)
+"""Proofs by which a telephone number may claim to be a contact's. A claim opens nothing: it only lets us ask."""

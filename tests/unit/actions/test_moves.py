@@ -34,7 +34,7 @@ async def test_a_code_from_the_chat_asks_for_the_merge(talk: Conversation, app: 
     caller = on_the_phone(app)
     done = await caller.hears(code, "give_code", code=code).do(RedeemCode())
     assert done.said == ["utter_code_accepted"]
-    assert requests(done.events) == [{"kind": "merge", "into": talk.contact_id}]
+    assert requests(done.events) == [{"kind": "merge", "into": talk.contact_id, "because": "code"}]
 
     again = await on_the_phone(app).hears(code, "give_code", code=code).do(RedeemCode())
     assert again.said == ["utter_code_used"]

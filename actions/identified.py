@@ -1,0 +1,22 @@
+"""What follows once a caller has shown who they are: the session is surer of it, and the number they call from becomes theirs."""
+
+from __future__ import annotations
+
+from actions.situation import Situation
+from throughline import log
+from throughline.domain.assurance import Assurance
+from throughline.errors import Rejected, Unavailable
+
+_log = log.get_logger("actions")
+
+
+async def identified(where: Situation, session_id: str, contact_id: str, *, proof: str) -> None:
+    """Note it. The proof itself stands already: what can't be noted here is logged, and the conversation goes on."""
+    record = where.app.record
+    try:
+        await where.bounded(record.call(record.raise_assurance, session_id, Assurance.POSSESSED))
+        session = await where.bounded(record.call(record.session, session_id))
+        if caller := session.detail.get("caller"):
+            await where.bounded(record.call(record.add_address, contact_id, "phone", str(caller), proof=proof))
+    except (Unavailable, Rejected) as error:
+        _log.error("identity.not_noted", proof=proof, error=str(error))

@@ -1,0 +1,168 @@
+"""One call's way to the dialogue: who is calling, the runner behind it, and what becomes of the line when the call is over.
+
+Stands between a call (throughline/call) and the runner. What always holds: a caller we can't place starts on a contact of their own; a
+number alone, whoever vouches for it, opens nothing of anybody's: it lets us ask for a code or a fact.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timezone
+
+from channels.line_answers import LineAnswers
+from channels.server import Server
+from channels.twilio_webhooks import FINISHED
+from channels.web_messages import plain_words
+from throughline import log
+from throughline.bootstrap import Telephone
+from throughline.call.media_streams import MAX_TOKEN_CHARS, Start
+from throughline.call.port import Admission
+from throughline.domain.assurance import ATTESTED, CALLER_ID, PROVEN_NUMBER, Assurance
+from throughline.domain.turns import PHONE, Turn, TurnResult
+from throughline.errors import Rejected, ThroughlineError, Unavailable
+from throughline.record import CallToken, PhoneCall, Session
+
+_log = log.get_logger("channels")
+
+PAGE = "page"
+TELEPHONE_LINE = "twilio"
+
+# STIR/SHAKEN as Twilio tells it (twilio.com/docs/voice/trusted-calling-with-shakenstir): only A says that the caller may use the number.
+_FULL_ATTESTATION = "TN-Validation-Passed-A"
+_FALSE_NUMBER = "TN-Validation-Failed"
+_STAYS_OPEN = ("hung_up", "cancelled")  # the caller's own end; a server that stops, after which the call goes on with another
+
+
+class PhoneLine:
+    """What one call needs from outside (throughline.call.port.CallPort). ``kind`` is who opened its socket: PAGE or TELEPHONE_LINE."""
+
+    def __init__(self, server: Server, kind: str, telephone: Telephone | None, answers: LineAnswers) -> None:
+        self._server = server
+        self._record = server.app.record
+        self._kind = kind
+        self._telephone = telephone
+        self._answers = answers
+        self._call_sid = ""
+        self._claimed = False
+        self._session: Session | None = None
+        self._contact_id = ""
+
+    async def admit(self, start: Start) -> Admission:
+        """Redeem the call's token and open its session. Raises Rejected or Unavailable."""
+        if not start.token or len(start.token) > MAX_TOKEN_CHARS:
+            raise Rejected("unknown_token")
+        token = await self._record.call(self._record.redeem_call_token, start.token, call_sid=start.call_sid)
+        if token.origin != self._kind:
+            raise Rejected("other_door")
+        if self._kind == PAGE:
+            await self._admit_page(token, start)
+        else:
+            await self._admit_telephone(token, await self._record.call(self._record.phone_call, start.call_sid))
+        return Admission(page=self._kind == PAGE)
+
+    async def _admit_page(self, token: CallToken, start: Start) -> None:
+        # Only the page that holds the chat's secret gets a token with a contact in it.
+        assurance = Assurance.POSSESSED if token.contact_id else Assurance.ANONYMOUS
+        detail = {"origin": token.origin, "chat_session_id": token.chat_session_id, "call_sid": start.call_sid}
+        known = token.contact_id is not None
+        contact_id = token.contact_id if token.contact_id else await self._record.call(self._record.create_contact)
+        await self._open(contact_id, assurance, detail, known=known)
+
+    async def _admit_telephone(self, token: CallToken, call: PhoneCall) -> None:
+        self._call_sid = call.call_sid
+        detail = {"origin": token.origin, "call_sid": call.call_sid, "caller": call.caller, "attestation": call.attestation}
+        if call.session is not None:  # its server went away: the same call goes on
+            await self._record.call(self._record.end_session, call.session.session_id, "cancelled")
+            detail = {**call.session.detail, **detail}
+            await self._open(call.session.contact_id, call.session.assurance, detail, known=True)
+        else:
+            may_claim = call.caller and not call.attestation.startswith(_FALSE_NUMBER)
+            asked = self._record.call(self._record.callers_known, call.caller, proofs=PROVEN_NUMBER) if may_claim else None
+            claims = await asked if asked else []
+            self._claimed = bool(claims)
+            contact_id = await self._record.call(self._record.create_contact)
+            if call.caller:
+                proof = ATTESTED if call.attestation.startswith(_FULL_ATTESTATION) else CALLER_ID
+                await self._record.call(self._record.add_address, contact_id, "phone", call.caller, proof=proof)
+            assurance = Assurance.CLAIMED if claims else Assurance.ANONYMOUS
+            await self._open(contact_id, assurance, {**detail, "claims": claims}, known=False)
+        await self._record.call(self._record.note_call_session, call.call_sid, self._session_id)
+
+    async def _open(self, contact_id: str, assurance: Assurance, detail: Mapping[str, object], *, known: bool) -> None:
+        opening = self._record.call(self._record.open_session, contact_id, PHONE, assurance=assurance, detail=detail)
+        self._session, self._contact_id = await opening, contact_id
+        _log.info(
+            "phone.admitted",
+            session=self._session_id,
+            origin=self._kind,
+            known=known,
+            assurance=assurance.word,
+            attestation=detail.get("attestation"),
+        )
+
+    async def begin(self) -> TurnResult:
+        """Greet: resume what is known, or welcome a caller we can't place."""
+        resuming = self._server.runner.resume(self._contact_id, self._session_id, PHONE, claimed=self._claimed)
+        return self._noted(await resuming)
+
+    async def turn(self, text: str, *, source: str, confidence: float | None) -> TurnResult:
+        """One turn of the caller."""
+        words = plain_words(text)
+        if not words:
+            return TurnResult(self._contact_id, ())
+        turn = Turn(
+            contact_id=self._contact_id,
+            session_id=self._session_id,
+            channel=PHONE,
+            text=words,
+            message_id=f"{self._session_id}:{uuid.uuid4().hex}",
+            source=source,
+            confidence=confidence,
+        )
+        return self._noted(await self._server.runner.take(turn))
+
+    async def prompt(self, name: str) -> TurnResult:
+        """Say one response of the domain."""
+        return self._noted(await self._server.runner.prompt(self._contact_id, self._session_id, PHONE, name))
+
+    async def heard(self, event_id: str, *, text_heard: str, complete: bool) -> None:
+        """Record how much of an utterance the caller heard."""
+        await self._record.call(
+            self._record.record_heard, event_id, session_id=self._session_id, text_heard=text_heard, complete=complete
+        )
+
+    async def ending(self, reason: str) -> None:
+        """Say in the record why, so that the telephone company's next question finds it, and ask the company to act. Where it can't be
+        reached, it asks us what to do as soon as the socket is closed (twilio_webhooks.py), and is told the same."""
+        if self._kind == PAGE or reason in _STAYS_OPEN:
+            return
+        try:
+            await self._record.call(self._record.end_session, self._session_id, reason)
+        except ThroughlineError as error:
+            _log.error("phone.end_not_recorded", reason=reason, error=str(error))
+        assert self._telephone is not None  # noqa: S101 - its call was let in by its signature
+        control = self._telephone.control
+        try:
+            if reason == "transferred" and self._answers.person_answers(datetime.now(timezone.utc)):
+                await control.follow(self._call_sid, self._answers.put_through())
+            elif reason in FINISHED:
+                await control.hang_up(self._call_sid)
+        except (Unavailable, Rejected) as error:
+            _log.warning("phone.control_failed", reason=reason, error=str(error))
+
+    async def ended(self, reason: str) -> None:
+        """The call is over."""
+        if self._session is not None:
+            await self._record.call(self._record.end_session, self._session_id, reason)
+        _log.info("phone.ended", session=self._session and self._session.session_id, reason=reason)
+
+    @property
+    def _session_id(self) -> str:
+        if self._session is None:
+            raise Rejected("not_admitted")
+        return self._session.session_id
+
+    def _noted(self, result: TurnResult) -> TurnResult:
+        self._contact_id = result.contact_id  # a code may have led the call to the contact of a chat
+        return result
