@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Iterator
 
 import numpy as np
 import pytest
 
 from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat
+from throughline.simulate.elevenlabs import VOICE_ID, ElevenLabsServer
 from throughline.speech.audio import mulaw_to_l16
+from throughline.speech.tts.elevenlabs import ElevenLabsTts
 from throughline.speech.tts.espeak import EspeakTts
 from throughline.speech.tts.protocol import TextToSpeech
+from throughline.speech.tts.relay import TtsRelay
 
 pytestmark = pytest.mark.contract
 
 SENTENCE = "Thanks. When would you like us to come?"
 
 
-@pytest.fixture(params=[EspeakTts], ids=lambda engine: engine.name)
-def tts(request: pytest.FixtureRequest) -> TextToSpeech:
-    make: Callable[[], TextToSpeech] = request.param
-    return make()
+@pytest.fixture(scope="module")
+def elevenlabs() -> Iterator[ElevenLabsServer]:
+    """ElevenLabs' protocol on this machine, the embedded voice behind it."""
+    with ElevenLabsServer(key="key", first_byte_ms=1, pace=0) as server:
+        yield server
+
+
+@pytest.fixture(params=["espeak", "elevenlabs", "relay"])
+async def tts(request: pytest.FixtureRequest, elevenlabs: ElevenLabsServer) -> AsyncIterator[TextToSpeech]:
+    vendor = ElevenLabsTts(
+        "key", url=elevenlabs.url, voice_id=VOICE_ID, model="eleven_flash_v2_5", first_audio_timeout_ms=10_000
+    )
+    relay = TtsRelay([vendor, EspeakTts()], first_audio_timeout_ms=10_000, retry_after_s=30)
+    engines: dict[str, TextToSpeech] = {"espeak": EspeakTts(), "elevenlabs": vendor, "relay": relay}
+    yield engines[request.param]
+    await vendor.close()
 
 
 async def said(tts: TextToSpeech, text: str, audio: AudioFormat = WIDEBAND) -> bytes:

@@ -9,9 +9,11 @@ from throughline.domain.transcripts import AudioFormat
 
 
 class TextToSpeech(Protocol):
-    """A speaking engine. ``name`` is shown to operators."""
+    """A speaking engine."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Shown to operators. Of several engines as one, the one at work."""
 
     def speak(self, text: str, audio: AudioFormat) -> AsyncIterator[bytes]:
         """The speech for ``text`` as it is made, in chunks of any length in format ``audio``. Closing the iterator stops the

@@ -1,0 +1,199 @@
+"""Keeps a call's voice alive: several speaking engines as one, the next taking over where one fails, also in mid-sentence.
+
+Stands between the call and the engines. What fails, or lets the call wait too long for audio, is logged and rests for a while;
+the next voice says what the caller has not been told yet. Text is never logged.
+
+Always holds: every word of the text is said, by one voice or the other, unless all fail; an engine is tried at most once for a
+text; a listener who takes his time costs no engine its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from throughline.domain.transcripts import FRAME_MS, AudioFormat
+from throughline.errors import ThroughlineError, Unavailable
+from throughline.log import get_logger
+from throughline.speech.tts.protocol import TextToSpeech
+
+_log = get_logger("speech")
+
+_MS_PER_CHAR = 65
+"""A voice says some 15 characters of running text in a second."""
+_MS_PER_DIGIT = 400
+_MS_PER_CAPITAL = 250
+"""Letters of a word in capitals are mostly spelled."""
+_MS_PER_SIGN = 400
+"""Such as the percent of "5%": a word of its own."""
+_PAUSES_MS = {",": 250, ";": 250, ":": 250, ".": 350, "!": 350, "?": 350, "…": 350, "–": 250, "—": 250}
+_SILENT = frozenset("'\"()-‘’“”")
+
+_LEAD_IN_MS = 300
+"""Silence before a voice's first word, of which engines make more or less."""
+_FIRST_PACE = 1.1
+"""How much longer a voice takes than estimated, as long as it is not known."""
+_PACE_MARGIN = 1.35
+"""Within a text a voice is slower here and faster there."""
+_PACE_WEIGHT = 0.2
+_PACE_FROM_MS = 1500
+"""Shorter texts say little about a voice's pace."""
+_OVER = 1.5
+"""So many times the estimate: then the text was over."""
+
+_CLOSE_S = 1
+"""How long an engine may take to stop."""
+
+
+def unsaid(text: str, said_ms: float, pace: float = _FIRST_PACE) -> str:
+    """What of ``text`` the caller may not have been told by ``said_ms`` of speech: from a word's beginning to the end.
+
+    How far a voice was is an estimate by the length of its words, times ``pace`` for that voice. It is on the side of too little:
+    a word that is said twice is understood, a word that is missing may be the "not", or the hour of an appointment.
+    """
+    words = text.split()
+    heard_ms = (said_ms - _LEAD_IN_MS) / (pace * _PACE_MARGIN)
+    ends_ms = 0.0
+    for index, word in enumerate(words):
+        ends_ms += _spoken_ms(word)
+        if ends_ms > heard_ms:
+            return " ".join(words[index:])
+    return words[-1] if words and heard_ms < ends_ms * _OVER else ""
+
+
+def _spoken_ms(word: str) -> int:
+    """About how long a voice takes for ``word`` and the pause after it."""
+    spelled = word.isupper() and len(word) > 1
+    total = _MS_PER_CHAR + _PAUSES_MS.get(word[-1], 0)
+    for character in word:
+        if character.isdigit():
+            total += _MS_PER_DIGIT
+        elif character.isalpha():
+            total += _MS_PER_CAPITAL if spelled else _MS_PER_CHAR
+        elif character not in _SILENT and character not in _PAUSES_MS:
+            total += _MS_PER_SIGN
+    return total
+
+
+class TtsRelay:
+    """Several speaking engines as one, best first."""
+
+    def __init__(
+        self,
+        engines: Sequence[TextToSpeech],
+        *,
+        first_audio_timeout_ms: float,
+        retry_after_s: float,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``first_audio_timeout_ms``: how long a voice may let its listener wait, to begin or to go on. ``retry_after_s``: how
+        long one that failed is left alone while there is another."""
+        if not engines:
+            raise ValueError("a relay needs an engine")
+        self._engines = tuple(engines)
+        self._timeout_s = first_audio_timeout_ms / 1000
+        self._retry_after_s = retry_after_s
+        self._now_s = now_s
+        self._rests_until_s: dict[TextToSpeech, float] = {}
+        self._paces: dict[TextToSpeech, float] = {}
+
+    @property
+    def name(self) -> str:
+        """Of the engine that would be taken now."""
+        return self._in_order()[0].name
+
+    def _in_order(self) -> list[TextToSpeech]:
+        """Those that don't rest, then those that do: a voice that failed is better than none."""
+        now_s = self._now_s()
+        return sorted(self._engines, key=lambda engine: self._rests_until_s.get(engine, now_s) > now_s)
+
+    async def warm_up(self) -> None:
+        """Warm all up. One that can't be is logged and rests, as long as one is left: else raises Unavailable. Raises
+        ConfigurationError for any: that is to be mended, not to be got round."""
+        outcomes = await asyncio.gather(*(engine.warm_up() for engine in self._engines), return_exceptions=True)
+        failed = 0
+        for engine, outcome in zip(self._engines, outcomes, strict=True):
+            if isinstance(outcome, Unavailable):
+                failed += 1
+                self._rest(engine)
+                _log.warning("speech.voice_not_ready", engine=engine.name, reason=str(outcome))
+            elif outcome is not None:
+                raise outcome
+        if failed == len(self._engines):
+            raise Unavailable("no voice can be warmed up")
+
+    async def speak(self, text: str, audio: AudioFormat) -> AsyncIterator[bytes]:
+        """The speech for ``text``; see the protocol. Raises Unavailable when every engine has failed."""
+        engines = self._in_order()
+        for index, engine in enumerate(engines):
+            said_ms = 0.0
+            try:
+                async with _opened(engine.speak(text, audio)) as chunks:
+                    while (chunk := await _next(chunks, self._timeout_s)) is not None:
+                        said_ms += len(chunk) / audio.frame_bytes * FRAME_MS
+                        yield chunk
+                self._done(engine, text, said_ms)
+                return
+            except Exception as error:  # noqa: BLE001 -- whatever a voice dies of, the caller is to hear the next
+                self._lost(engine, error, said_ms, engines[index + 1 : index + 2])
+            if said_ms:
+                text = unsaid(text, said_ms, self._paces.get(engine, _FIRST_PACE))
+                if not text:
+                    return
+        raise Unavailable("no voice is left")
+
+    def _done(self, engine: TextToSpeech, text: str, said_ms: float) -> None:
+        """A whole text was said: the engine is well, and tells how fast it speaks."""
+        self._rests_until_s.pop(engine, None)
+        words = text.split()
+        estimate_ms = sum(_spoken_ms(word) for word in words) - (_PAUSES_MS.get(words[-1][-1], 0) if words else 0)
+        if estimate_ms >= _PACE_FROM_MS:
+            pace = (said_ms - _LEAD_IN_MS) / estimate_ms
+            self._paces[engine] = (1 - _PACE_WEIGHT) * self._paces.get(engine, pace) + _PACE_WEIGHT * pace
+
+    def _lost(self, engine: TextToSpeech, error: Exception, said_ms: float, next_engines: Sequence[TextToSpeech]) -> None:
+        self._rest(engine)
+        expected = isinstance(error, ThroughlineError)
+        _log.warning(
+            "speech.voice_lost",
+            engine=engine.name,
+            reason=str(error) if expected else type(error).__name__,
+            said_ms=round(said_ms),
+            next=next_engines[0].name if next_engines else None,
+            exc_info=None if expected else error,
+        )
+
+    def _rest(self, engine: TextToSpeech) -> None:
+        self._rests_until_s[engine] = self._now_s() + self._retry_after_s
+
+
+@asynccontextmanager
+async def _opened(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Close ``chunks`` afterwards, so that the engine stops. One that does not stop in time is left behind."""
+    try:
+        yield chunks
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await asyncio.wait({asyncio.ensure_future(chunks.aclose())}, timeout=_CLOSE_S)
+
+
+async def _next(chunks: AsyncIterator[bytes], timeout_s: float) -> bytes | None:
+    """The next chunk, None at the end. Raises Unavailable after ``timeout_s``."""
+    task = asyncio.ensure_future(_first(chunks))
+    try:
+        done, _ = await asyncio.wait({task}, timeout=timeout_s)
+        if not done:
+            raise Unavailable("too_slow")
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=_CLOSE_S)
+
+
+async def _first(chunks: AsyncIterator[bytes]) -> bytes | None:
+    async for chunk in chunks:
+        return chunk
+    return None
