@@ -79,7 +79,7 @@ async def _phone_latencies(address: str, turns: int, tick: Callable[[], None]) -
     measured begins where recognition ends."""
     taken: list[float] = []
     while len(taken) < turns:
-        async with Caller(_media(address), await _token(address), audio=TELEPHONE) as caller:
+        async with Caller(_media(address), await _token(address), audio=TELEPHONE, origin=address) as caller:
             await caller.wait_quiet()
             for text in SCRIPT[: turns - len(taken)]:
                 began = time.monotonic()

@@ -18,6 +18,7 @@ from sanic import Blueprint, Sanic
 from sanic.exceptions import WebsocketClosed
 from sanic.request import Request
 from sanic.response import HTTPResponse, json
+from websockets.connection import OPEN
 from websockets.exceptions import ConnectionClosed
 
 from channels.limits import RateLimit
@@ -159,24 +160,27 @@ class Phone(InputChannel):
 
     async def _media(self, request: Request, websocket: Any) -> None:
         """One call, from its first message to hang-up."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine always runs in a task
         if self._is_busy():
             _log.warning("phone.busy", calls=len(self._calls))
             await websocket.close(code=1013, reason="busy")
             return
-        self._calls.add(task)
+        socket = SanicSocket(websocket)
+        session = CallSession(
+            socket=socket,
+            port=PhoneLine(self._server, request.ctx.caller, self._telephone, self._answers),
+            stt=self._stt,
+            tts=self._tts,
+            settings=_call_settings(self._settings.phone),
+            clock=MonotonicClock(),
+        )
+        # A task of its own: Sanic cancels this one as soon as the connection is gone, and the caller's last words would go with it.
+        call = asyncio.ensure_future(session.run())
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
         try:
-            await CallSession(
-                socket=SanicSocket(websocket),
-                port=PhoneLine(self._server, request.ctx.caller, self._telephone, self._answers),
-                stt=self._stt,
-                tts=self._tts,
-                settings=_call_settings(self._settings.phone),
-                clock=MonotonicClock(),
-            ).run()
+            await asyncio.shield(call)
         finally:
-            self._calls.discard(task)
+            socket.lose()
 
 
 class SanicSocket:
@@ -184,13 +188,30 @@ class SanicSocket:
 
     def __init__(self, websocket: Any) -> None:
         self._websocket = websocket
+        self._lost = False
+        self._receiving: asyncio.Task[Any] | None = None
+
+    def lose(self) -> None:
+        """The connection is gone: whoever waits for a message is told."""
+        self._lost = True
+        if self._receiving is not None:
+            self._receiving.cancel()
 
     async def recv(self) -> str:
         """The next message; bytes are taken as UTF-8. Raises SocketClosed."""
+        if self._lost:
+            raise SocketClosed
+        self._receiving = asyncio.current_task()
         try:
             message = await self._websocket.recv()
         except (ConnectionClosed, WebsocketClosed) as error:
             raise SocketClosed from error
+        except asyncio.CancelledError as error:
+            if self._lost or self._websocket.connection.state is not OPEN:  # Sanic cancels who waits on a socket that closes
+                raise SocketClosed from error
+            raise
+        finally:
+            self._receiving = None
         if message is None:
             raise SocketClosed
         return message if isinstance(message, str) else message.decode("utf-8", "replace")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +16,10 @@ from pathlib import Path
 
 import requests
 from ruamel.yaml import YAML
+
+from throughline.domain.transcripts import WIDEBAND, AudioFormat
+from throughline.simulate.call import Caller
+from throughline.simulate.twilio import TwilioLine
 
 _ROOT = Path(__file__).parents[2]
 _PARTS = ("actions", "channels", "config.yml", "credentials.yml", "data", "domain.yml", "requirements.lock", "throughline")
@@ -31,6 +37,10 @@ SETTINGS: Mapping[str, Mapping[str, object]] = {
 }
 """What the tests set under ``throughline:``, beside what the project's own endpoints.yml says."""
 
+TWILIO_ACCOUNT = "AC" + "5" * 32
+TWILIO_TOKEN = "an auth token for tests only"  # noqa: S105 - and for nothing else
+COMPANY_NUMBER = "+15035550142"
+
 
 def free_port() -> int:
     """A TCP port nobody uses at the moment."""
@@ -43,13 +53,17 @@ def free_port() -> int:
 class Stack:
     """``start``, use ``address``, ``stop``; may be started again on the same record and ports.
 
-    ``folder`` holds the record, the logs, and the project as it is run: everything linked but endpoints.yml, which has SETTINGS.
+    ``folder`` holds the record, the logs, and the project as it is run: everything linked but endpoints.yml, which has SETTINGS and then
+    ``settings``; and with ``always_open`` data/business, where the office never closes. ``environment`` is added to ours.
     """
 
     folder: Path
     port: int = field(default_factory=free_port)
     actions_port: int = field(default_factory=free_port)
     secret: str = "a key for tests only"  # noqa: S105 - and for nothing else
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    always_open: bool = False
 
     @property
     def address(self) -> str:
@@ -77,7 +91,15 @@ class Stack:
         self._output = (self.folder / "up.log").open("ab")
         ports = ["--port", str(self.port), "--actions-port", str(self.actions_port), "--logs", str(self.folder)]
         command = [sys.executable, "-m", "throughline.cli.main", "up", *ports]
-        environment = {**os.environ, "DATABASE_URL": self.database_url, "THROUGHLINE_SECRET": self.secret}
+        environment = {
+            **os.environ,
+            "DATABASE_URL": self.database_url,
+            "THROUGHLINE_SECRET": self.secret,
+            "TWILIO_ACCOUNT_SID": TWILIO_ACCOUNT,
+            "TWILIO_AUTH_TOKEN": TWILIO_TOKEN,
+            "TWILIO_API_URL": "http://127.0.0.1:9",  # nobody there, unless a test says otherwise
+            **self.environment,
+        }
         self._process = subprocess.Popen(command, stdout=self._output, stderr=subprocess.STDOUT, env=environment, cwd=home)
         deadline = time.monotonic() + _READY_WITHIN_S
         while time.monotonic() < deadline and self._process.poll() is None:
@@ -101,10 +123,32 @@ class Stack:
                 link.symlink_to(_ROOT / part)
         yaml = YAML()
         endpoints = yaml.load(_ROOT / "endpoints.yml")
-        for part, settings in SETTINGS.items():
+        for part, settings in [*SETTINGS.items(), *self.settings.items()]:
             endpoints["throughline"].setdefault(part, {}).update(settings)
+        if self.always_open:
+            endpoints["throughline"]["business_dir"] = self._always_open(home)
         yaml.dump(endpoints, home / "endpoints.yml")
         return home
+
+    @staticmethod
+    def _always_open(home: Path) -> str:
+        """A copy of data/business with an office that never closes."""
+        business = home / "business"
+        shutil.copytree(_ROOT / "data/business", business, dirs_exist_ok=True)
+        hours = (business / "hours.yml").read_text()
+        week = "[monday, tuesday, wednesday, thursday, friday, saturday, sunday]"
+        always = f'office:\n  - {{days: {week}, opens: "00:00", closes: "23:59"}}\nvisits:'
+        changed = re.sub(r"office:.*?visits:", always, hours, flags=re.DOTALL)
+        (business / "hours.yml").write_text(re.sub(r"^closed:.*$", "closed: []", changed, flags=re.MULTILINE))
+        return "business"
+
+    def line(self) -> TwilioLine:
+        """A telephone number whose calls come here."""
+        return TwilioLine(self.address, account_sid=TWILIO_ACCOUNT, auth_token=TWILIO_TOKEN)
+
+    def page_caller(self, token: str, audio: AudioFormat = WIDEBAND) -> Caller:
+        """The page's own phone, which has got ``token``."""
+        return Caller(self.media_url, token, audio=audio, origin=self.address)
 
     def stop(self) -> None:
         """Stop everything that ``start`` has started."""

@@ -8,16 +8,16 @@ import pytest
 
 from tests.e2e import story
 from tests.e2e.conftest import Voice
-from tests.e2e.stack import Stack
-from throughline.domain.transcripts import TELEPHONE, WIDEBAND
+from tests.e2e.stack import COMPANY_NUMBER, Stack
+from throughline.domain.transcripts import TELEPHONE
 from throughline.domain.turns import PHONE
 from throughline.record import Record
-from throughline.simulate.call import Caller
 from throughline.simulate.chat import ChatCustomer
 
 pytestmark = pytest.mark.e2e
 
 WITHIN_S = 20
+CALLER = "+15035550111"
 
 
 async def test_both_at_once(stack: Stack, record: Record) -> None:
@@ -26,7 +26,7 @@ async def test_both_at_once(stack: Stack, record: Record) -> None:
         contact = record.chat_session(chat.session_id or "").contact_id
         assert story.open_question(record, contact) == "brand"
         token = stack.page_call(chat.session_id).json()["token"]
-        async with Caller(stack.media_url, token, audio=WIDEBAND) as caller:
+        async with stack.page_caller(token) as caller:
             await caller.wait_quiet()
             await chat.ask("it's a Miele")
             await caller.type("since yesterday")
@@ -44,8 +44,8 @@ async def test_both_at_once(stack: Stack, record: Record) -> None:
 async def test_an_interruption_stops_the_assistant_is_understood_and_only_what_was_heard_counts(
     stack: Stack, record: Record, voice: Voice
 ) -> None:
-    token = record.issue_call_token(contact_id=None, chat_session_id=None, origin="twilio", ttl_s=60)
-    async with Caller(stack.media_url, token, audio=TELEPHONE) as caller:
+    async with stack.line().call(from_=CALLER, to=COMPANY_NUMBER) as call:
+        caller = await call.stream()
         await caller.first_frame()
         await asyncio.sleep(0.5)
         await caller.say(await voice.audio("my washing machine is leaking", TELEPHONE))
@@ -63,13 +63,14 @@ async def test_an_interruption_stops_the_assistant_is_understood_and_only_what_w
         assert 0 < len(heard[welcome.event_id].text_heard) < len(str(welcome.data["text"]))
         assert str(welcome.data["text"]).startswith(heard[welcome.event_id].text_heard)
         assert heard[answer.event_id].complete
+        assert call.violations == [], "nothing but what Twilio takes goes to a telephone"
 
 
 async def test_hanging_up_ends_the_session_and_keeps_what_was_said(stack: Stack, record: Record) -> None:
     async with ChatCustomer(stack.address) as chat:
         await chat.ask("my dryer is making a noise")
         token = stack.page_call(chat.session_id).json()["token"]
-        async with Caller(stack.media_url, token, audio=WIDEBAND) as caller:
+        async with stack.page_caller(token) as caller:
             await caller.wait_quiet()
             await caller.type("it's a Miele")
             await caller.first_frame()

@@ -10,11 +10,10 @@ import pytest
 from tests.e2e import story
 from tests.e2e.conftest import Voice
 from tests.e2e.page import open_page
-from tests.e2e.stack import Stack
+from tests.e2e.stack import COMPANY_NUMBER, Stack
 from throughline.domain.transcripts import TELEPHONE
 from throughline.domain.turns import PHONE, WEB_CHAT
 from throughline.record import Record
-from throughline.simulate.call import Caller
 from throughline.simulate.chat import ChatCustomer
 
 pytestmark = pytest.mark.e2e
@@ -81,8 +80,8 @@ async def test_with_a_telephone_and_the_code_keyed(stack: Stack, record: Record,
         assert code, answer
         contact = contact_of_chat(record, chat.session_id)
 
-        token = record.issue_call_token(contact_id=None, chat_session_id=None, origin="twilio", ttl_s=60)
-        async with Caller(stack.media_url, token, audio=TELEPHONE) as caller:
+        async with stack.line().call(from_="+15035550112", to=COMPANY_NUMBER) as call:
+            caller = await call.stream()
             await caller.wait_quiet()
             await caller.key("".join(code.groups()))
             await caller.wait_answer()
@@ -96,12 +95,12 @@ async def test_with_a_telephone_and_the_code_keyed(stack: Stack, record: Record,
                 await caller.say(await voice.audio(story.answer_to(slot), TELEPHONE))
                 await caller.wait_answer()
             assert_booked_once(record, contact)
-            assert caller.captions == [], "nothing but Twilio's messages goes to a telephone"
+            assert call.violations == [], "nothing but Twilio's messages goes to a telephone"
 
 
 async def test_call_first_and_chat_after(stack: Stack, record: Record, voice: Voice) -> None:
-    token = record.issue_call_token(contact_id=None, chat_session_id=None, origin="twilio", ttl_s=60)
-    async with Caller(stack.media_url, token, audio=TELEPHONE) as caller:
+    async with stack.line().call(from_="+15035550113", to=COMPANY_NUMBER) as call:
+        caller = await call.stream()
         await caller.wait_quiet()
         await caller.say(await voice.audio("my washing machine is leaking", TELEPHONE))
         await caller.wait_answer()

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatusCode
 
 from tests.e2e import story
 from tests.e2e.stack import SESSIONS_PER_MINUTE, Stack
+from throughline.domain.transcripts import TELEPHONE
 from throughline.errors import Unavailable
 from throughline.record import Record
 from throughline.simulate.call import Caller
@@ -20,8 +21,8 @@ from throughline.simulate.chat import ChatCustomer
 pytestmark = pytest.mark.e2e
 
 
-def call_token(record: Record) -> str:
-    return record.issue_call_token(contact_id=None, chat_session_id=None, origin="twilio", ttl_s=60)
+def call_token(stack: Stack) -> str:
+    return str(stack.page_call().json()["token"])
 
 
 async def assert_line_is_closed(caller: Caller) -> None:
@@ -31,15 +32,15 @@ async def assert_line_is_closed(caller: Caller) -> None:
 
 @pytest.mark.parametrize("token", ["", "x", "a" * 43, "a" * 5000])
 async def test_a_call_without_a_known_token_is_refused(stack: Stack, token: str) -> None:
-    async with Caller(stack.media_url, token) as caller:
+    async with stack.page_caller(token, TELEPHONE) as caller:
         await assert_line_is_closed(caller)
 
 
-async def test_a_token_lets_in_one_call_only(stack: Stack, record: Record) -> None:
-    token = call_token(record)
-    async with Caller(stack.media_url, token) as first:
+async def test_a_token_lets_in_one_call_only(stack: Stack) -> None:
+    token = call_token(stack)
+    async with stack.page_caller(token, TELEPHONE) as first:
         await first.wait_quiet()
-        async with Caller(stack.media_url, token) as second:
+        async with stack.page_caller(token, TELEPHONE) as second:
             await assert_line_is_closed(second)
         assert not first.ended.is_set(), "the first call goes on"
 
@@ -60,10 +61,10 @@ async def test_a_token_lets_in_one_call_only(stack: Stack, record: Record) -> No
     ],
     ids=lambda message: message[:30],
 )
-async def test_a_bad_message_ends_its_own_call_and_no_other(stack: Stack, record: Record, message: str) -> None:
-    async with Caller(stack.media_url, call_token(record)) as good:
+async def test_a_bad_message_ends_its_own_call_and_no_other(stack: Stack, message: str) -> None:
+    async with stack.page_caller(call_token(stack), TELEPHONE) as good:
         await good.wait_quiet()
-        socket = await websockets.client.connect(stack.media_url)
+        socket = await websockets.client.connect(stack.media_url, origin=stack.address)
         await socket.send(message)
         with pytest.raises(ConnectionClosed):
             while True:

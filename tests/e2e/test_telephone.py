@@ -1,0 +1,98 @@
+"""The telephone line as its callers and its company have it: a Twilio number, answered."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.e2e import story
+from tests.e2e.stack import COMPANY_NUMBER, Stack
+from throughline.domain.assurance import Assurance
+from throughline.domain.turns import PHONE
+from throughline.record import Record
+from throughline.simulate.chat import ChatCustomer
+
+pytestmark = pytest.mark.e2e
+
+
+async def test_a_call_is_answered_and_hung_up(stack: Stack, record: Record) -> None:
+    async with stack.line().call(from_="+15035550120", to=COMPANY_NUMBER, stir="TN-Validation-Passed-A") as call:
+        caller = await call.stream()
+        await caller.wait_quiet()
+        session = record.phone_call(call.sid).session
+        assert session is not None
+        assert session.assurance is Assurance.ANONYMOUS
+        assert session.detail["attestation"] == "TN-Validation-Passed-A"
+        call.hang_up()
+        await call.over()
+    assert call.errors == []
+    assert call.violations == []
+    assert call.verbs == ["Connect"]
+    assert record.phone_call(call.sid).ended_at is not None
+    assert record.session(session.session_id).end_reason == "hung_up"
+
+
+async def test_a_call_that_the_dialogue_ends_is_hung_up_by_the_company(stack: Stack, record: Record) -> None:
+    """Twilio's API is not there: what it would have been asked is answered when Twilio asks what comes next."""
+    async with stack.line().call(from_="+15035550121", to=COMPANY_NUMBER) as call:
+        caller = await call.stream()
+        await caller.wait_quiet()
+        await caller.key("7")
+        await caller.wait_answer()
+        await call.over(60)  # nobody says anything any more
+    assert call.verbs == ["Connect", "Redirect", "Hangup"]
+    assert call.errors == []
+    session = record.phone_call(call.sid).session
+    assert session is not None
+    assert session.end_reason == "silence"
+
+
+async def test_a_known_number_hears_nothing_before_it_has_proved_itself(stack: Stack, record: Record) -> None:
+    number = "+15035550122"
+    async with ChatCustomer(stack.address) as chat:
+        await chat.ask("my dishwasher is leaking, it's a Bosch")
+        await chat.ask("My name is Maria Lopez, 97201")
+        answer = " ".join(await chat.ask("can I go on by phone?"))
+        code = re.search(r"\b(\d{4}) ?(\d{4})\b", answer)
+        assert code, answer
+        contact = record.chat_session(chat.session_id or "").contact_id
+        async with stack.line().call(from_=number, to=COMPANY_NUMBER) as first:
+            caller = await first.stream()
+            await caller.wait_quiet()
+            await caller.key("".join(code.groups()))
+            await caller.wait_answer()
+
+    async with stack.line().call(from_=number, to=COMPANY_NUMBER) as second:
+        caller = await second.stream()
+        await caller.wait_quiet()
+        session = record.phone_call(second.sid).session
+        assert session is not None
+        assert session.contact_id != contact
+        assert session.assurance is Assurance.CLAIMED
+        greeting = " ".join(story.said_by_assistant(record, session.contact_id, PHONE))
+        assert "recent chat" in greeting
+        for secret in ("Maria", "Lopez", "dishwasher", "Bosch", "97201", "leaking"):
+            assert secret not in greeting
+        await caller.key("97209#")
+        await caller.wait_answer()
+        wrong = " ".join(story.said_by_assistant(record, session.contact_id, PHONE))
+        assert "doesn't match" in wrong
+        assert "Maria" not in wrong
+        await caller.key("97201#")
+        await caller.wait_answer()
+        assert record.session(session.session_id).contact_id == contact
+        assert record.session(session.session_id).assurance is Assurance.POSSESSED
+        resumed = story.said_by_assistant(record, contact, PHONE)[-3:]
+        assert "Maria" in " ".join(resumed)
+        assert "dishwasher" in " ".join(resumed)
+
+
+async def test_somebody_elses_number_is_not_recognised(stack: Stack, record: Record) -> None:
+    async with stack.line().call(from_="+15035550123", to=COMPANY_NUMBER) as call:
+        caller = await call.stream()
+        await caller.wait_quiet()
+        session = record.phone_call(call.sid).session
+        assert session is not None
+        assert session.assurance is Assurance.ANONYMOUS
+        assert "recent chat" not in " ".join(story.said_by_assistant(record, session.contact_id, PHONE))
