@@ -59,11 +59,12 @@ Answer = Callable[[Request, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class ChatRest:
-    """The two entries. ``add_to`` the channel's blueprint, then ``mount``, before they are called."""
+    """The two entries. ``add_to`` the channel's blueprint, then ``mount``, before they are called. ``under_way`` are the turns being taken,
+    also those whose clients have gone."""
 
     def __init__(self, answer_within_s: float = _ANSWER_WITHIN_S) -> None:
         self._answer_within_s = answer_within_s
-        self._turns: set[asyncio.Task[Any]] = set()
+        self.under_way: set[asyncio.Task[Any]] = set()
         self._looks = RateLimit(_LOOKS_PER_MINUTE)
 
     def add_to(self, blueprint: Blueprint) -> None:
@@ -87,7 +88,8 @@ class ChatRest:
         self._server = server
         self._door: ChatDoor = server.chat_door
         self._record = server.app.record
-        sanic.register_middleware(self._preflight, "request")  # before Rasa's own answer to preflights, which allows nobody
+        # In place of the answer to preflights that Rasa gives for every path: it allows nobody.
+        sanic.register_middleware(self._preflight, "response")
 
     async def take_message(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
         """One message of the customer and the reply to it."""
@@ -118,7 +120,7 @@ class ChatRest:
     async def _taken(self, visit: Visit, body: Mapping[str, Any]) -> str | None:
         """The message's id in the record, once its turn is over. The turn is taken to its end whatever becomes of the request."""
         turn = asyncio.ensure_future(self._door.take(visit, body))
-        self._turns.add(turn)
+        self.under_way.add(turn)
         turn.add_done_callback(self._turn_over)
         try:
             return await asyncio.wait_for(asyncio.shield(turn), self._answer_within_s)
@@ -126,7 +128,7 @@ class ChatRest:
             raise Rejected("answer_late") from None
 
     def _turn_over(self, turn: asyncio.Task[Any]) -> None:
-        self._turns.discard(turn)
+        self.under_way.discard(turn)
         if not turn.cancelled() and turn.exception() is not None:
             _log.info("chat.turn_not_taken", error=str(turn.exception()))
 
@@ -158,7 +160,7 @@ class ChatRest:
             headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'  # RFC 6750, section 3
         return json({"error": reason, "message": self._door.notice(reason)}, status=status, headers=headers)
 
-    async def _preflight(self, request: Request) -> HTTPResponse | None:
+    async def _preflight(self, request: Request, _response: HTTPResponse) -> HTTPResponse | None:
         """A browser asks whether a page of another origin may send a request (Fetch standard, CORS protocol)."""
         if request.method != "OPTIONS" or not request.path.startswith(PREFIX):
             return None

@@ -1,0 +1,115 @@
+"""A chat server for tests, small enough to be whole: a real record, the domain's own words, and a runner that echoes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import jwt
+from ruamel.yaml import YAML
+
+from channels.chat_door import ChatDoor
+from throughline import record as record_room
+from throughline.domain.turns import WEB_CHAT, Turn, TurnResult
+from throughline.record import Record
+from throughline.record.entries import NewEvent
+from throughline.record.events import new_event_id
+from throughline.settings.server import ChatSettings, LoginSettings, Settings, SiteSettings
+from throughline.website_login import WebsiteLogin, website_login
+
+SECRET = "the secret of the tests' website, which nobody else has"  # noqa: S105 - and for nothing else
+ISSUER, AUDIENCE = "https://www.harbor.example", "https://chat.harbor.example"
+ORIGIN = "https://www.harbor.example"
+ROOT = Path(__file__).parents[3]
+
+
+def login_token(subject: str = "dana", *, secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
+    """What the website would issue to ``subject``; good for a minute."""
+    issued = {"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "exp": time.time() + 60, **claims}
+    return jwt.encode({name: value for name, value in issued.items() if value is not None}, secret, algorithm=algorithm)
+
+
+def bad_tokens() -> dict[str, str]:
+    """Tokens that let nobody in, by what is wrong with each."""
+    good = login_token()
+    header, payload, signature = good.split(".")
+    other_payload = login_token("emil").split(".")[1]
+    return {
+        "expired": login_token(exp=time.time() - 3600),
+        "no exp": login_token(exp=None),
+        "no aud": login_token(aud=None),
+        "no iss": login_token(iss=None),
+        "no sub": jwt.encode({"iss": ISSUER, "aud": AUDIENCE, "exp": time.time() + 60}, SECRET, algorithm="HS256"),
+        "other aud": login_token(aud="https://other.example"),
+        "other iss": login_token(iss="https://other.example"),
+        "not yet": login_token(nbf=time.time() + 3600),
+        "other secret": login_token(secret="another secret of a good length, 32 bytes and more"),  # noqa: S106
+        "other algorithm": login_token(secret=SECRET * 2, algorithm="HS512"),
+        "unsigned": jwt.encode(
+            {"iss": ISSUER, "aud": AUDIENCE, "sub": "dana", "exp": time.time() + 60}, None, algorithm="none"
+        ),
+        "signature cut off": f"{header}.{payload}.",
+        "another's payload": f"{header}.{other_payload}.{signature}",
+        "huge": login_token(note="n" * 4000),
+        "no token": "let me in",
+    }
+
+
+class EchoRunner:
+    """Takes turns as the real one does, as far as its callers can tell: stored, once, committed, then over."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
+        self.error: Exception | None = None
+        self.taken: list[Turn] = []
+
+    async def take(self, turn: Turn) -> TurnResult:
+        """Echo it."""
+        if self.error is not None:
+            raise self.error
+        is_new = self.record.store_message(turn)
+        await self.goes_on.wait()
+        living = self.record.resolve(turn.contact_id)
+        if is_new or not self.record.is_finished(turn.message_id):
+            self.taken.append(turn)
+            self.say(living, turn.session_id, {"event": "user", "text": turn.text, "message_id": turn.message_id}, turn.channel)
+            self.say(living, turn.session_id, {"event": "bot", "text": f"You said: {turn.text}"}, turn.channel)
+            self.record.finish_message(turn.message_id)
+        return TurnResult(living, ())
+
+    def say(self, contact_id: str, session_id: str, data: dict[str, Any], channel: str = WEB_CHAT) -> None:
+        """Commit one event."""
+        event_id = new_event_id()
+        event = NewEvent(event_id, {"timestamp": 1.0, "metadata": {"event_id": event_id}, **data}, session_id, channel)
+        self.record.append_events(contact_id, [event], expected=None)
+
+
+class SmallServer:
+    """What the chat's forms need of channels.server.Server."""
+
+    def __init__(self, folder: Path, **chat: int) -> None:
+        login = LoginSettings(issuer=ISSUER, audience=AUDIENCE, leeway_s=0)
+        site = SiteSettings(allowed_origins=(ORIGIN,), trusted_proxies=1)
+        settings = Settings(login=login, chat=ChatSettings(**chat), site=site)
+        self.record = record_room.open(f"sqlite:///{folder}/record.db", secret=b"for tests")
+        self.record.migrate()
+        self.app = SimpleNamespace(settings=settings, record=self.record)
+        self.login: WebsiteLogin | None = website_login(login, {login.secret_env: SECRET})
+        self.domain = SimpleNamespace(responses=YAML(typ="safe").load(ROOT / "domain.yml")["responses"])
+        self.runner = EchoRunner(self.record)
+        self.origins = frozenset({ORIGIN})
+        self.chat_door = ChatDoor(self)  # type: ignore[arg-type]
+
+    def origin_allowed(self, request: Any) -> bool:
+        """As Server's."""
+        return urlsplit(request.headers.get("origin", "")).geturl() in self.origins
+
+    def network_address(self, request: Any) -> str:
+        """As Server's, behind one proxy."""
+        return str(request.headers.get("x-forwarded-for") or request.ip)
