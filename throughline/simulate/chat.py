@@ -18,7 +18,8 @@ from throughline.errors import ProtocolError, Unavailable
 
 
 class ChatCustomer:
-    """One open chat page. ``session_id`` is what the server has issued; ``messages`` everything it has sent since."""
+    """One open chat page. ``session_id`` is what the server has issued; ``messages`` everything it has sent since. ``login`` is the
+    website's token, where the customer is logged in; another may take its place at any time."""
 
     def __init__(
         self,
@@ -26,10 +27,12 @@ class ChatCustomer:
         *,
         session_id: str | None = None,
         auth: Any = None,
+        login: str | None = None,
         origin: str | None = None,
         forwarded_for: str | None = None,
     ) -> None:
-        """``address`` is the server's, ``http://host:port``. ``auth`` None connects as rasa-webchat does, a dict as Rasa's widget.
+        """``address`` is the server's, ``http://host:port``. ``auth`` None connects as rasa-webchat does, a dict as Rasa's widget, which
+        has the website's token in it; rasa-webchat brings it as ``login``, in ``customData``.
 
         ``forwarded_for`` is the network address that a proxy in front of the server would name (X-Forwarded-For).
         """
@@ -37,6 +40,7 @@ class ChatCustomer:
         self._origin = origin or self._address
         self._headers = {"X-Forwarded-For": forwarded_for} if forwarded_for else {}
         self._auth = auth
+        self.login = login
         self.session_id = session_id
         self.messages: list[dict[str, Any]] = []
         self._arrived = asyncio.Condition()
@@ -69,11 +73,12 @@ class ChatCustomer:
 
     async def ask_for_session(self) -> None:
         """Ask for the session ``session_id``, or a new one."""
-        await self._emit("session_request", {"session_id": self.session_id})
+        asked = {"session_id": self.session_id}
+        await self._emit("session_request", asked if self.login is None else {**asked, "customData": self._custom_data})
 
     async def say(self, text: Any) -> None:
         """Type a message and send it."""
-        await self._emit("user_uttered", {"message": text, "customData": {}, "session_id": self.session_id})
+        await self._emit("user_uttered", {"message": text, "customData": self._custom_data, "session_id": self.session_id})
 
     async def send_raw(self, packet: str) -> None:
         """Send a packet as it stands."""
@@ -103,6 +108,10 @@ class ChatCustomer:
         """Close the page."""
         await self._socket.close()
         await asyncio.gather(self._reader, return_exceptions=True)
+
+    @property
+    def _custom_data(self) -> dict[str, str]:
+        return {} if self.login is None else {"token": self.login}
 
     async def _emit(self, event: str, data: Any) -> None:
         await self._socket.send("42" + json.dumps([event, data]))
