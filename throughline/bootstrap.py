@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from throughline import log
 from throughline import record as record_room
@@ -34,7 +34,10 @@ from throughline.telephony.protocol import CallControl
 if TYPE_CHECKING:
     from throughline.telephony.twilio_signature import TwilioSignature
 
+T = TypeVar("T")
+
 SECRET_FILE = Path("var/secret")
+_EAR_OPENS_WITHIN_MS = 5000  # embedded engines load their models for a call; a vendor has a shorter limit of its own
 
 
 @dataclass(frozen=True)
@@ -115,22 +118,87 @@ def telephone(settings: Settings, environ: Mapping[str, str] = os.environ) -> Te
     )
 
 
-def listening(settings: Settings) -> SpeechToText:
-    """The engine that listens. Raises ConfigurationError or Unavailable when it is opened, not here."""
-    directory = settings.whisper_dir()
-    if settings.speech.stt in ("whisper", "auto"):
-        from throughline.speech.stt.whisper import WhisperStt, is_whisper_model
-
-        if settings.speech.stt == "whisper" or is_whisper_model(directory):
-            return WhisperStt(directory)
+def listening(settings: Settings, environ: Mapping[str, str] = os.environ) -> SpeechToText:
+    """The engines that listen, the chosen one first and after it whatever else there is. Raises ConfigurationError for one that was
+    chosen and lacks its key or model; otherwise what is wrong shows when it is warmed up."""
+    chosen, speech = settings.speech.stt, settings.speech
+    key, directory = environ.get(speech.deepgram.key_env), settings.whisper_dir(environ)
+    engines: dict[str, SpeechToText] = {}
+    if key:
+        engines["deepgram"] = _deepgram(settings, key, environ.get(speech.deepgram.url_env) or speech.deepgram.url)
+    elif chosen == "deepgram":
+        raise _no_key("stt", "deepgram", speech.deepgram.key_env)
     from throughline.speech.stt.pocketsphinx import PocketsphinxStt
+    from throughline.speech.stt.relay import SttRelay
+    from throughline.speech.stt.whisper import WhisperStt, is_whisper_model
 
-    return PocketsphinxStt.from_training_data(Path("data/nlu"))
+    if chosen == "whisper" or is_whisper_model(directory):
+        engines["whisper"] = WhisperStt(directory)
+    engines["pocketsphinx"] = PocketsphinxStt.from_training_data(Path("data/nlu"))
+    return SttRelay(_chosen_first(engines, chosen), open_timeout_ms=_EAR_OPENS_WITHIN_MS, retry_after_s=speech.retry_after_s)
 
 
-def speaking(settings: Settings) -> TextToSpeech:
-    """The engine that speaks."""
+def _deepgram(settings: Settings, key: str, url: str) -> SpeechToText:
+    speech, deepgram = settings.speech, settings.speech.deepgram
+    if deepgram.model.startswith("flux"):
+        from throughline.speech.stt.deepgram_flux import DeepgramFlux
+
+        return DeepgramFlux(
+            key,
+            url=url,
+            model=deepgram.model,
+            eot_threshold=deepgram.eot_threshold,
+            eot_timeout_ms=deepgram.eot_timeout_ms,
+            open_timeout_ms=speech.open_timeout_ms,
+            stall_timeout_ms=speech.stall_timeout_ms,
+        )
+    from throughline.speech.stt.deepgram_nova import DeepgramNova
+
+    return DeepgramNova(
+        key,
+        url=url,
+        model=deepgram.model,
+        language=deepgram.language,
+        endpointing_ms=deepgram.endpointing_ms,
+        utterance_end_ms=deepgram.utterance_end_ms,
+        open_timeout_ms=speech.open_timeout_ms,
+        stall_timeout_ms=speech.stall_timeout_ms,
+    )
+
+
+def speaking(settings: Settings, environ: Mapping[str, str] = os.environ) -> TextToSpeech:
+    """The engines that speak, as ``listening``."""
+    chosen, speech = settings.speech.tts, settings.speech
+    key = environ.get(speech.elevenlabs.key_env)
+    engines: dict[str, TextToSpeech] = {}
+    if key:
+        from throughline.speech.tts.elevenlabs import ElevenLabsTts
+
+        engines["elevenlabs"] = ElevenLabsTts(
+            key,
+            url=environ.get(speech.elevenlabs.url_env) or speech.elevenlabs.url,
+            voice_id=speech.elevenlabs.voice_id,
+            model=speech.elevenlabs.model,
+            first_audio_timeout_ms=speech.first_audio_timeout_ms,
+        )
+    elif chosen == "elevenlabs":
+        raise _no_key("tts", "elevenlabs", speech.elevenlabs.key_env)
     from throughline.speech.tts.espeak import EspeakTts
+    from throughline.speech.tts.relay import TtsRelay
 
-    espeak = settings.speech.espeak
-    return EspeakTts(voice=espeak.voice, rate_wpm=espeak.rate_wpm, pitch=espeak.pitch)
+    espeak = speech.espeak
+    engines["espeak"] = EspeakTts(voice=espeak.voice, rate_wpm=espeak.rate_wpm, pitch=espeak.pitch)
+    return TtsRelay(
+        _chosen_first(engines, chosen),
+        first_audio_timeout_ms=speech.first_audio_timeout_ms,
+        retry_after_s=speech.retry_after_s,
+    )
+
+
+def _chosen_first(engines: Mapping[str, T], chosen: str) -> list[T]:
+    return [engines[name] for name in sorted(engines, key=lambda name: name != chosen)]  # stable: else in their own order
+
+
+def _no_key(kind: str, engine: str, variable: str) -> ConfigurationError:
+    mend = f"Set {variable} in the environment, or `{kind}: auto`."
+    return ConfigurationError([Problem(f"endpoints.yml throughline.speech.{kind}", f"{engine} has no key.", mend)])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from throughline import bootstrap
-from throughline.settings.server import Settings
+from throughline.errors import ConfigurationError
+from throughline.settings.server import DeepgramSettings, Settings
 
 pytestmark = pytest.mark.unit
 
@@ -37,6 +40,47 @@ def test_without_a_whisper_model_the_demo_recogniser_listens(monkeypatch: pytest
     for directory in (tmp_path / "none", tmp_path):
         monkeypatch.setenv("THROUGHLINE_WHISPER_DIR", str(directory))
         assert bootstrap.listening(Settings()).demo
+
+
+KEYS = {"DEEPGRAM_API_KEY": "k1", "ELEVENLABS_API_KEY": "k2"}
+
+
+def chosen(**speech: Any) -> Settings:
+    return replace(Settings(), speech=replace(Settings().speech, **speech))
+
+
+def test_auto_takes_the_vendor_whose_key_is_there() -> None:
+    assert bootstrap.listening(Settings(), KEYS).name == "deepgram nova-3"
+    assert bootstrap.speaking(Settings(), KEYS).name == "elevenlabs eleven_flash_v2_5"
+    assert bootstrap.listening(Settings(), {}).demo
+    assert bootstrap.speaking(Settings(), {}).name == "espeak-ng"
+
+
+def test_what_is_chosen_comes_first_whatever_keys_there_are() -> None:
+    assert bootstrap.listening(chosen(stt="pocketsphinx"), KEYS).demo
+    assert bootstrap.speaking(chosen(tts="espeak"), KEYS).name == "espeak-ng"
+    assert bootstrap.listening(chosen(stt="deepgram"), KEYS).name == "deepgram nova-3"
+
+
+def test_a_flux_model_is_spoken_to_in_its_own_way() -> None:
+    flux = chosen(deepgram=DeepgramSettings(model="flux-general-en"))
+    assert bootstrap.listening(flux, KEYS).name == "deepgram flux-general-en"
+
+
+def test_a_vendor_that_was_chosen_needs_its_key() -> None:
+    with pytest.raises(ConfigurationError, match="deepgram has no key"):
+        bootstrap.listening(chosen(stt="deepgram"), {})
+    with pytest.raises(ConfigurationError, match="elevenlabs has no key"):
+        bootstrap.speaking(chosen(tts="elevenlabs"), {})
+
+
+def test_a_telephone_line_needs_its_whole_account() -> None:
+    account = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32, "TWILIO_AUTH_TOKEN": "token"}
+    assert bootstrap.telephone(Settings(), {}) is None
+    assert bootstrap.telephone(Settings(), account) is not None
+    for half in ({"TWILIO_ACCOUNT_SID": "AC" + "0" * 32}, {"TWILIO_AUTH_TOKEN": "t"}, {**account, "TWILIO_ACCOUNT_SID": "AC1"}):
+        with pytest.raises(ConfigurationError, match="half of a Twilio account"):
+            bootstrap.telephone(Settings(), half)
 
 
 def test_the_action_server_never_loads_rasa() -> None:

@@ -30,10 +30,15 @@ class SttStream(Protocol):
 
 
 class SpeechToText(Protocol):
-    """A listening engine. ``name`` is shown to operators; ``demo`` is True where accuracy is only good enough for a demo."""
+    """A listening engine."""
 
-    name: str
-    demo: bool
+    @property
+    def name(self) -> str:
+        """As operators and the page are shown it."""
+
+    @property
+    def demo(self) -> bool:
+        """True where accuracy is only good enough for a demo."""
 
     async def open(self, audio: AudioFormat) -> SttStream:
         """Start listening to one call. Raises Unavailable."""
