@@ -17,7 +17,8 @@ from sanic import Blueprint, Sanic
 from sanic_cors import CORS
 
 from channels.chat_rest import ChatRest
-from tests.unit.channels.small_server import ORIGIN, SmallServer, bad_tokens, login_token
+from tests.unit.channels.small_server import SmallServer
+from tests.website import ORIGIN, bad_tokens, login_token
 from throughline.domain.turns import PHONE, Turn
 from throughline.errors import Unavailable
 

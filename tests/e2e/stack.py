@@ -17,6 +17,7 @@ from pathlib import Path
 import requests
 from ruamel.yaml import YAML
 
+from tests import website
 from throughline.domain.transcripts import WIDEBAND, AudioFormat
 from throughline.simulate.call import Caller
 from throughline.simulate.twilio import TwilioLine
@@ -32,6 +33,7 @@ SESSIONS_PER_MINUTE = 120
 
 SETTINGS: Mapping[str, Mapping[str, object]] = {
     "chat": {"sessions_per_minute": SESSIONS_PER_MINUTE},
+    "login": {"issuer": website.ISSUER, "audience": website.AUDIENCE, "leeway_s": 0},
     "phone": {"calls_per_minute": 60},
     "site": {"trusted_proxies": 1},  # so that a test may stand at another network address
 }
@@ -95,6 +97,7 @@ class Stack:
             **os.environ,
             "DATABASE_URL": self.database_url,
             "THROUGHLINE_SECRET": self.secret,
+            "THROUGHLINE_LOGIN_SECRET": website.SECRET,
             "TWILIO_ACCOUNT_SID": TWILIO_ACCOUNT,
             "TWILIO_AUTH_TOKEN": TWILIO_TOKEN,
             "TWILIO_API_URL": "http://127.0.0.1:9",  # nobody there, unless a test says otherwise

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from channels.chat_door import ChatDoor, Visit
-from tests.unit.channels.small_server import SmallServer, bad_tokens, login_token
+from tests.unit.channels.small_server import SmallServer
+from tests.website import bad_tokens, login_token
 from throughline.domain.assurance import Assurance
 from throughline.domain.turns import PHONE
 from throughline.errors import Rejected
