@@ -18,32 +18,35 @@ from throughline.domain.transcripts import FRAME_MS, AudioFormat
 from throughline.errors import ThroughlineError, Unavailable
 from throughline.log import get_logger
 from throughline.speech.tts.protocol import TextToSpeech
+from throughline.speech.within import within
 
 _log = get_logger("speech")
 
-_MS_PER_CHAR = 65
-"""A voice says some 15 characters of running text in a second."""
-_MS_PER_DIGIT = 400
+# What a voice takes, measured on the embedded one at its usual speed; how much slower or faster another is, the relay learns.
+_MS_PER_LETTER = 50
+_MS_PER_WORD = 65
+_MS_PER_DIGIT = 380
 _MS_PER_CAPITAL = 250
 """Letters of a word in capitals are mostly spelled."""
 _MS_PER_SIGN = 400
 """Such as the percent of "5%": a word of its own."""
-_PAUSES_MS = {",": 250, ";": 250, ":": 250, ".": 350, "!": 350, "?": 350, "…": 350, "–": 250, "—": 250}
+_PAUSES_MS = {**dict.fromkeys(",;:–—", 320), **dict.fromkeys(".!?…", 600)}
 _SILENT = frozenset("'\"()-‘’“”")
+_LEAD_IN_MS = 150
+"""Silence before a voice's first word."""
 
-_LEAD_IN_MS = 300
-"""Silence before a voice's first word, of which engines make more or less."""
-_FIRST_PACE = 1.1
-"""How much longer a voice takes than estimated, as long as it is not known."""
-_PACE_MARGIN = 1.35
-"""Within a text a voice is slower here and faster there."""
+_SLACK_MS = 250
+_SLACK = 1.15
+"""Errors of the estimate: a voice lingers on a word, or is slower in this sentence than in others."""
+_FIRST_PACE = 1.2
+"""How much longer than estimated a voice takes, as long as it is not known."""
 _PACE_WEIGHT = 0.2
 _PACE_FROM_MS = 1500
 """Shorter texts say little about a voice's pace."""
 _OVER = 1.5
 """So many times the estimate: then the text was over."""
 
-_CLOSE_S = 1
+_CLOSE_MS = 1000
 """How long an engine may take to stop."""
 
 
@@ -54,24 +57,32 @@ def unsaid(text: str, said_ms: float, pace: float = _FIRST_PACE) -> str:
     a word that is said twice is understood, a word that is missing may be the "not", or the hour of an appointment.
     """
     words = text.split()
-    heard_ms = (said_ms - _LEAD_IN_MS) / (pace * _PACE_MARGIN)
-    ends_ms = 0.0
-    for index, word in enumerate(words):
-        ends_ms += _spoken_ms(word)
-        if ends_ms > heard_ms:
+    heard_ms = (said_ms - _LEAD_IN_MS - _SLACK_MS) / (pace * _SLACK)
+    ends_ms = _ends_ms(words)
+    for index, end_ms in enumerate(ends_ms):
+        if end_ms > heard_ms:
             return " ".join(words[index:])
-    return words[-1] if words and heard_ms < ends_ms * _OVER else ""
+    return words[-1] if words and heard_ms < ends_ms[-1] * _OVER else ""
+
+
+def _ends_ms(words: Sequence[str]) -> list[int]:
+    """About when a voice has said each of ``words``, before it pauses."""
+    ends, now = [], 0
+    for word in words:
+        now += _spoken_ms(word)
+        ends.append(now)
+        now += _PAUSES_MS.get(word[-1], 0)
+    return ends
 
 
 def _spoken_ms(word: str) -> int:
-    """About how long a voice takes for ``word`` and the pause after it."""
     spelled = word.isupper() and len(word) > 1
-    total = _MS_PER_CHAR + _PAUSES_MS.get(word[-1], 0)
+    total = _MS_PER_WORD
     for character in word:
         if character.isdigit():
             total += _MS_PER_DIGIT
         elif character.isalpha():
-            total += _MS_PER_CAPITAL if spelled else _MS_PER_CHAR
+            total += _MS_PER_CAPITAL if spelled else _MS_PER_LETTER
         elif character not in _SILENT and character not in _PAUSES_MS:
             total += _MS_PER_SIGN
     return total
@@ -93,7 +104,7 @@ class TtsRelay:
         if not engines:
             raise ValueError("a relay needs an engine")
         self._engines = tuple(engines)
-        self._timeout_s = first_audio_timeout_ms / 1000
+        self._timeout_ms = first_audio_timeout_ms
         self._retry_after_s = retry_after_s
         self._now_s = now_s
         self._rests_until_s: dict[TextToSpeech, float] = {}
@@ -131,7 +142,7 @@ class TtsRelay:
             said_ms = 0.0
             try:
                 async with _opened(engine.speak(text, audio)) as chunks:
-                    while (chunk := await _next(chunks, self._timeout_s)) is not None:
+                    while (chunk := await _next(chunks, self._timeout_ms)) is not None:
                         said_ms += len(chunk) / audio.frame_bytes * FRAME_MS
                         yield chunk
                 self._done(engine, text, said_ms)
@@ -147,10 +158,9 @@ class TtsRelay:
     def _done(self, engine: TextToSpeech, text: str, said_ms: float) -> None:
         """A whole text was said: the engine is well, and tells how fast it speaks."""
         self._rests_until_s.pop(engine, None)
-        words = text.split()
-        estimate_ms = sum(_spoken_ms(word) for word in words) - (_PAUSES_MS.get(words[-1][-1], 0) if words else 0)
-        if estimate_ms >= _PACE_FROM_MS:
-            pace = (said_ms - _LEAD_IN_MS) / estimate_ms
+        estimates_ms = _ends_ms(text.split())
+        if estimates_ms and estimates_ms[-1] >= _PACE_FROM_MS:
+            pace = (said_ms - _LEAD_IN_MS) / estimates_ms[-1]
             self._paces[engine] = (1 - _PACE_WEIGHT) * self._paces.get(engine, pace) + _PACE_WEIGHT * pace
 
     def _lost(self, engine: TextToSpeech, error: Exception, said_ms: float, next_engines: Sequence[TextToSpeech]) -> None:
@@ -161,7 +171,7 @@ class TtsRelay:
             engine=engine.name,
             reason=str(error) if expected else type(error).__name__,
             said_ms=round(said_ms),
-            next=next_engines[0].name if next_engines else None,
+            next=next_engines[0].name if next_engines else "none",
             exc_info=None if expected else error,
         )
 
@@ -176,21 +186,22 @@ async def _opened(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[b
         yield chunks
     finally:
         if isinstance(chunks, AsyncGenerator):
-            await asyncio.wait({asyncio.ensure_future(chunks.aclose())}, timeout=_CLOSE_S)
+            try:
+                await within(chunks.aclose(), _CLOSE_MS)
+            except Exception as error:  # noqa: BLE001 -- that a voice can't be closed is no reason to lose the next one
+                _log.warning("speech.voice_not_closed", reason=type(error).__name__)
 
 
-async def _next(chunks: AsyncIterator[bytes], timeout_s: float) -> bytes | None:
-    """The next chunk, None at the end. Raises Unavailable after ``timeout_s``."""
+async def _next(chunks: AsyncIterator[bytes], timeout_ms: float) -> bytes | None:
+    """The next chunk, None at the end. Raises Unavailable after ``timeout_ms``."""
     task = asyncio.ensure_future(_first(chunks))
     try:
-        done, _ = await asyncio.wait({task}, timeout=timeout_s)
-        if not done:
-            raise Unavailable("too_slow")
-        return task.result()
+        return await within(task, timeout_ms)
+    except asyncio.TimeoutError:
+        raise Unavailable("too_slow") from None
     finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=_CLOSE_S)
+        if not task.done():  # a generator that still runs can't be closed
+            await asyncio.wait({task}, timeout=_CLOSE_MS / 1000)
 
 
 async def _first(chunks: AsyncIterator[bytes]) -> bytes | None:
