@@ -121,11 +121,10 @@ def telephone(settings: Settings, environ: Mapping[str, str] = os.environ) -> Te
 def listening(settings: Settings, environ: Mapping[str, str] = os.environ) -> SpeechToText:
     """The engines that listen, the chosen one first and after it whatever else there is. Raises ConfigurationError for one that was
     chosen and lacks its key or model; otherwise what is wrong shows when it is warmed up."""
-    chosen, speech = settings.speech.stt, settings.speech
-    key, directory = environ.get(speech.deepgram.key_env), settings.whisper_dir(environ)
+    chosen, speech, directory = settings.speech.stt, settings.speech, settings.whisper_dir(environ)
     engines: dict[str, SpeechToText] = {}
-    if key:
-        engines["deepgram"] = _deepgram(settings, key, environ.get(speech.deepgram.url_env) or speech.deepgram.url)
+    if vendor := deepgram(settings, environ):
+        engines["deepgram"] = vendor
     elif chosen == "deepgram":
         raise _no_key("stt", "deepgram", speech.deepgram.key_env)
     from throughline.speech.stt.pocketsphinx import PocketsphinxStt
@@ -138,17 +137,21 @@ def listening(settings: Settings, environ: Mapping[str, str] = os.environ) -> Sp
     return SttRelay(_chosen_first(engines, chosen), open_timeout_ms=_EAR_OPENS_WITHIN_MS, retry_after_s=speech.retry_after_s)
 
 
-def _deepgram(settings: Settings, key: str, url: str) -> SpeechToText:
-    speech, deepgram = settings.speech, settings.speech.deepgram
-    if deepgram.model.startswith("flux"):
+def deepgram(settings: Settings, environ: Mapping[str, str] = os.environ) -> SpeechToText | None:
+    """Deepgram alone; None without its key."""
+    speech, chosen = settings.speech, settings.speech.deepgram
+    key, url = environ.get(chosen.key_env), environ.get(chosen.url_env) or chosen.url
+    if not key:
+        return None
+    if chosen.model.startswith("flux"):
         from throughline.speech.stt.deepgram_flux import DeepgramFlux
 
         return DeepgramFlux(
             key,
             url=url,
-            model=deepgram.model,
-            eot_threshold=deepgram.eot_threshold,
-            eot_timeout_ms=deepgram.eot_timeout_ms,
+            model=chosen.model,
+            eot_threshold=chosen.eot_threshold,
+            eot_timeout_ms=chosen.eot_timeout_ms,
             open_timeout_ms=speech.open_timeout_ms,
             stall_timeout_ms=speech.stall_timeout_ms,
         )
@@ -157,10 +160,10 @@ def _deepgram(settings: Settings, key: str, url: str) -> SpeechToText:
     return DeepgramNova(
         key,
         url=url,
-        model=deepgram.model,
-        language=deepgram.language,
-        endpointing_ms=deepgram.endpointing_ms,
-        utterance_end_ms=deepgram.utterance_end_ms,
+        model=chosen.model,
+        language=chosen.language,
+        endpointing_ms=chosen.endpointing_ms,
+        utterance_end_ms=chosen.utterance_end_ms,
         open_timeout_ms=speech.open_timeout_ms,
         stall_timeout_ms=speech.stall_timeout_ms,
     )
@@ -169,18 +172,9 @@ def _deepgram(settings: Settings, key: str, url: str) -> SpeechToText:
 def speaking(settings: Settings, environ: Mapping[str, str] = os.environ) -> TextToSpeech:
     """The engines that speak, as ``listening``."""
     chosen, speech = settings.speech.tts, settings.speech
-    key = environ.get(speech.elevenlabs.key_env)
     engines: dict[str, TextToSpeech] = {}
-    if key:
-        from throughline.speech.tts.elevenlabs import ElevenLabsTts
-
-        engines["elevenlabs"] = ElevenLabsTts(
-            key,
-            url=environ.get(speech.elevenlabs.url_env) or speech.elevenlabs.url,
-            voice_id=speech.elevenlabs.voice_id,
-            model=speech.elevenlabs.model,
-            first_audio_timeout_ms=speech.first_audio_timeout_ms,
-        )
+    if vendor := elevenlabs(settings, environ):
+        engines["elevenlabs"] = vendor
     elif chosen == "elevenlabs":
         raise _no_key("tts", "elevenlabs", speech.elevenlabs.key_env)
     from throughline.speech.tts.espeak import EspeakTts
@@ -192,6 +186,23 @@ def speaking(settings: Settings, environ: Mapping[str, str] = os.environ) -> Tex
         _chosen_first(engines, chosen),
         first_audio_timeout_ms=speech.first_audio_timeout_ms,
         retry_after_s=speech.retry_after_s,
+    )
+
+
+def elevenlabs(settings: Settings, environ: Mapping[str, str] = os.environ) -> TextToSpeech | None:
+    """ElevenLabs alone; None without its key."""
+    speech, chosen = settings.speech, settings.speech.elevenlabs
+    key, url = environ.get(chosen.key_env), environ.get(chosen.url_env) or chosen.url
+    if not key:
+        return None
+    from throughline.speech.tts.elevenlabs import ElevenLabsTts
+
+    return ElevenLabsTts(
+        key,
+        url=url,
+        voice_id=chosen.voice_id,
+        model=chosen.model,
+        first_audio_timeout_ms=speech.first_audio_timeout_ms,
     )
 
 
