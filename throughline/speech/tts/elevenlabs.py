@@ -79,7 +79,7 @@ class ElevenLabsTts:
     ) -> None:
         """``first_audio_timeout_ms`` bounds connecting, and each wait for more of an answer. Nothing is opened yet."""
         self.name = f"elevenlabs {model}"
-        self._key = key
+        self._key = key.strip()
         self._url = url
         self._voice_id = voice_id
         self._model = model
@@ -135,7 +135,7 @@ class ElevenLabsTts:
             raise _unavailable(word)  # outside of `except`: the vendor's error must not hang on to ours
 
     async def _chunks(self, words: str, audio: AudioFormat) -> AsyncGenerator[bytes, None]:
-        """The answer's audio. Raises what the SDK raises, and _NotAudio."""
+        """The answer's audio. Raises what the SDK raises, and _Failed."""
         client = await self._opened()
         encoding = "ulaw" if audio.encoding == "mulaw" else "pcm"
         sample_bytes = 1 if audio.encoding == "mulaw" else 2
@@ -149,7 +149,7 @@ class ElevenLabsTts:
         ) as response:
             content_type = response.headers.get("content-type", "")
             if "json" in content_type or content_type.startswith("text/"):
-                raise _NotAudio
+                raise _Failed("not_audio")
             async for chunk in response.data:
                 if whole := chunk[: len(chunk) // sample_bytes * sample_bytes]:  # the last may end with half a sample
                     yield whole
@@ -163,6 +163,8 @@ class ElevenLabsTts:
 
     def _made(self, loop: asyncio.AbstractEventLoop) -> AsyncElevenLabs:
         """Import the SDK and make the client, once for a loop (in a worker thread)."""
+        if not re.fullmatch(r"[!-~]+", self._key):
+            raise _Failed("key_malformed")  # the HTTP client would log it while it refuses it
         with self._making:
             if self._client is None or self._loop is not loop:
                 vendor_sdks.prepare()
@@ -177,8 +179,12 @@ class ElevenLabsTts:
             return self._client
 
 
-class _NotAudio(Exception):
-    """The answer says that it is no audio."""
+class _Failed(Exception):
+    """Something we noticed ourselves. Carries the word for it."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+        super().__init__(word)
 
 
 def _unavailable(word: str) -> Unavailable:
@@ -187,19 +193,20 @@ def _unavailable(word: str) -> Unavailable:
 
 def _what_failed(error: Exception) -> str:
     """One word for what went wrong, of ours."""
+    if isinstance(error, _Failed):
+        return error.word
     if isinstance(error, ImportError):
         return "sdk_missing"
     import httpx
     from elevenlabs.core.api_error import ApiError
 
     words: dict[type[Exception], str] = {
-        _NotAudio: "not_audio",
         httpx.ConnectError: "not_reached",
         httpx.UnsupportedProtocol: "not_reached",
         httpx.ConnectTimeout: "not_reached",
         httpx.PoolTimeout: "too_many_at_once",
         httpx.TimeoutException: "too_slow",
-        httpx.LocalProtocolError: "request_refused",  # such as a key with a line break in it
+        httpx.LocalProtocolError: "request_refused",
         httpx.TransportError: "connection_lost",
     }
     if isinstance(error, ApiError):
