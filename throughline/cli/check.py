@@ -1,17 +1,23 @@
-"""``throughline check``: every part looked at, each fault with its mend. Nothing is changed."""
+"""``throughline check``: every part looked at, each fault with its mend. Nothing is changed, and without ``--live`` nothing outside of
+this machine is contacted."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
 from rich.console import Console
 from rich.markup import escape
 
 from throughline import bootstrap
+from throughline.cli import check_live
+from throughline.cli.check_live import NotTried
+from throughline.cli.check_public import LOOPBACK
 from throughline.cli.model import model_path
 from throughline.errors import ConfigurationError, Problem, ThroughlineError
 from throughline.settings.business import load_business
@@ -23,8 +29,9 @@ _HTTP_TIMEOUT_S = 3
 _LEAST_FREE_BYTES = 500_000_000
 
 
-def check() -> int:
-    """Look at every part. Returns 0 if all is well, 1 if anything has to be mended."""
+def check(*, live: bool = False) -> int:
+    """Look at every part; with ``live`` also at what only the outside can tell. Returns 0 if all is well, 1 if anything has to be
+    mended."""
     console = Console()
     faults = 0
     try:
@@ -33,9 +40,12 @@ def check() -> int:
         _print_problems(console, "settings", error.problems)
         return 1
     console.print(f"[green]✓[/] settings: {FILE}")
-    for name, look in _PARTS.items():
+    for name, look in {**_PARTS, **(check_live.parts() if live else {})}.items():
         try:
-            console.print(f"[green]✓[/] {name}: {escape(look(settings))}")
+            with console.status(f"{name} ..."):
+                found = look(settings)
+            mark = "[dim]-[/]" if isinstance(found, NotTried) else "[green]✓[/]"
+            console.print(f"{mark} {name}: {escape(found)}")
         except ConfigurationError as error:
             faults += 1
             _print_problems(console, name, error.problems)
@@ -97,7 +107,9 @@ def _listening(settings: Settings) -> str:
 
 def _speaking(settings: Settings) -> str:
     engine = bootstrap.speaking(settings)
-    asyncio.run(engine.warm_up())
+    # Getting a vendor's engine ready would ask the vendor.
+    own = replace(settings, speech=replace(settings.speech, tts="auto"))
+    asyncio.run(bootstrap.speaking(own, environ={}).warm_up())
     return engine.name
 
 
@@ -109,6 +121,8 @@ def _action_server(_settings: Settings) -> str:
 
 
 def _server(settings: Settings) -> str:
+    if urlsplit(settings.public_url()).hostname not in LOOPBACK:
+        return NotTried(f"{settings.public_url()} is outside: `throughline check --live` looks at it")
     return _answers(f"{settings.public_url()}/health", "Start it with `throughline up`.")
 
 

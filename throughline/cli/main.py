@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     up.set_defaults(run=_up)
 
     check = commands.add_parser("check", help="check settings, services, model and speech", description=_CHECK)
+    check.add_argument("--live", action="store_true", help="also try the vendors' keys, the number and the public address")
     check.set_defaults(run=_check)
 
     _add_call(commands)
@@ -99,7 +100,10 @@ def _keys(text: str) -> str:
 
 
 _UP = "Start the action server and Rasa with both channels; print one address when they are ready. Ctrl-C stops everything."
-_CHECK = "Look at every part and say what is wrong and how to mend it. Nothing is changed."
+_CHECK = (
+    "Look at every part and say what is wrong and how to mend it. Nothing is changed. With --live also: Deepgram and ElevenLabs with "
+    "your keys, your Twilio account and number, and your public address as Twilio meets it. Nothing outside is asked without --live."
+)
 _CALL = """Call a running line as Twilio would: signed webhooks, then a media stream in real time. Everything is the real way in; only
 the telephone network is left out. TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN must be those of the line. Where they are not set, the
 call is made as the page's own phone makes it. Both sides' words are printed as they are said.
@@ -129,10 +133,10 @@ def _up(options: argparse.Namespace) -> int:
     return up(host=options.host, port=options.port, actions_port=options.actions_port, logs=options.logs)
 
 
-def _check(_options: argparse.Namespace) -> int:
+def _check(options: argparse.Namespace) -> int:
     from throughline.cli.check import check
 
-    return check()
+    return check(live=options.live)
 
 
 def _call(options: argparse.Namespace) -> int:

@@ -115,6 +115,7 @@ class SmallLine:
 
     async def __aenter__(self) -> SmallLine:
         application = web.Application()
+        self.routes(application)
         application.router.add_post("/webhooks/phone/page-call", self._page_call)
         application.router.add_post("/webhooks/phone/{name}", self._webhook)
         application.router.add_get("/webhooks/phone/media", self._media)
@@ -126,6 +127,9 @@ class SmallLine:
 
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
+
+    def routes(self, application: web.Application) -> None:
+        """Further routes, of a line that has some."""
 
     def names(self) -> list[str]:
         """The webhooks that were posted, in their order."""
