@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,12 @@ import pytest
 from tests.contract.tiny_whisper import make_tiny_whisper
 from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat, Transcript
 from throughline.domain.turns import EXPECTATIONS, Expectation
+from throughline.simulate.deepgram import DeepgramServer
+from throughline.speech.stt.deepgram_flux import DeepgramFlux
+from throughline.speech.stt.deepgram_nova import DeepgramNova
 from throughline.speech.stt.pocketsphinx import PocketsphinxStt
 from throughline.speech.stt.protocol import SpeechToText, SttStream
+from throughline.speech.stt.relay import SttRelay
 from throughline.speech.stt.whisper import WhisperStt
 from throughline.speech.tts.espeak import EspeakTts
 
@@ -22,21 +27,66 @@ PATIENCE_S = 60
 TRAINING = "nlu:\n- intent: inform\n  examples: |\n    - my washing machine leaks\n    - it's a bosch\n    - since yesterday\n"
 
 
-def pocketsphinx(folder: Path) -> SpeechToText:
+_SPOKEN: dict[tuple[str, AudioFormat], bytes] = {}
+SENTENCES = ("My washing machine leaks.", "My washing machine", "Since yesterday.", "It's a Bosch.")
+
+
+def pocketsphinx(folder: Path, _until_the_end: ExitStack) -> SpeechToText:
     (folder / "nlu").mkdir()
     (folder / "nlu" / "nlu.yml").write_text(TRAINING, encoding="utf-8")
     return PocketsphinxStt.from_training_data(folder / "nlu", cache=folder / "cache")
 
 
-def whisper(folder: Path) -> SpeechToText:
+def whisper(folder: Path, _until_the_end: ExitStack) -> SpeechToText:
     """A real model with random weights: its words mean nothing, all the rest is the real thing."""
     return WhisperStt(make_tiny_whisper(folder / "tiny"))
 
 
-@pytest.fixture(scope="module", params=[pocketsphinx, whisper], ids=lambda make: make.__name__)
-def stt(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SpeechToText:
-    make: Callable[[Path], SpeechToText] = request.param
-    return make(tmp_path_factory.mktemp("engine"))
+def taught_deepgram(until_the_end: ExitStack) -> DeepgramServer:
+    """A Deepgram that knows what is said here."""
+    server = until_the_end.enter_context(DeepgramServer(key="the key"))
+    for audio in (TELEPHONE, WIDEBAND):
+        for sentence in SENTENCES:
+            server.teach(sentence, audio, asyncio.run(words(sentence, audio)))
+    return server
+
+
+def nova(_folder: Path, until_the_end: ExitStack) -> SpeechToText:
+    return DeepgramNova(
+        "the key",
+        url=taught_deepgram(until_the_end).url,
+        model="nova-3",
+        language="en-US",
+        endpointing_ms=300,
+        utterance_end_ms=1000,
+        open_timeout_ms=5000,
+        stall_timeout_ms=30_000,
+    )
+
+
+def flux(_folder: Path, until_the_end: ExitStack) -> SpeechToText:
+    return DeepgramFlux(
+        "the key",
+        url=taught_deepgram(until_the_end).url,
+        model="flux-general-en",
+        eot_threshold=0.7,
+        eot_timeout_ms=5000,
+        open_timeout_ms=5000,
+        stall_timeout_ms=30_000,
+    )
+
+
+def relay(folder: Path, until_the_end: ExitStack) -> SpeechToText:
+    """What a call really has: several engines that look like one."""
+    engines = [nova(folder, until_the_end), flux(folder, until_the_end)]
+    return SttRelay(engines, open_timeout_ms=5000, retry_after_s=30)
+
+
+@pytest.fixture(scope="module", params=[pocketsphinx, whisper, nova, flux, relay], ids=lambda make: make.__name__)
+def stt(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpeechToText]:
+    make: Callable[[Path, ExitStack], SpeechToText] = request.param
+    with ExitStack() as until_the_end:
+        yield make(tmp_path_factory.mktemp("engine"), until_the_end)
 
 
 @pytest.fixture(params=[TELEPHONE, WIDEBAND], ids=lambda audio: f"{audio.encoding}-{audio.sample_rate_hz}")
@@ -57,7 +107,11 @@ def silence(audio: AudioFormat, ms: int) -> bytes:
 
 
 async def words(text: str, audio: AudioFormat) -> bytes:
-    return b"".join([chunk async for chunk in EspeakTts().speak(text, audio)])
+    """``text`` spoken, in whole frames, and each time with the same bytes: espeak by itself never says a thing twice alike."""
+    if (text, audio) not in _SPOKEN:
+        speech = b"".join([chunk async for chunk in EspeakTts().speak(text, audio)])
+        _SPOKEN[text, audio] = speech + silence(audio, 20)[len(speech) % audio.frame_bytes :]
+    return _SPOKEN[text, audio]
 
 
 async def said(text: str, audio: AudioFormat) -> bytes:
@@ -65,8 +119,11 @@ async def said(text: str, audio: AudioFormat) -> bytes:
 
 
 async def until_final(stream: SttStream) -> list[Transcript]:
+    """All reports up to the next final words. (That a turn is over may be reported without any.)"""
     reports: list[Transcript] = []
     async for report in stream.transcripts():
+        if report.final and not report.text:
+            continue
         reports.append(report)
         if report.final:
             break
@@ -92,6 +149,8 @@ async def test_an_utterance_is_reported_as_it_grows_and_once_as_final(listening:
     assert [report.final for report in reports] == [False] * (len(reports) - 1) + [True]
     assert all(report.text for report in reports)
     assert all(report.confidence is None or 0 <= report.confidence <= 1 for report in reports)
+    sent_ms = 20 * len(speech) / audio.frame_bytes
+    assert all(report.until_ms is None or 0 < report.until_ms <= sent_ms for report in reports)
 
 
 async def test_two_utterances_are_two_finals(listening: SttStream, audio: AudioFormat) -> None:
@@ -115,7 +174,7 @@ async def test_silence_is_not_reported_not_even_when_flushed(listening: SttStrea
 
     async def collect() -> None:
         async for report in listening.transcripts():
-            if report.final:
+            if report.final and report.text:
                 finals.append(report)
 
     collecting = asyncio.create_task(collect())

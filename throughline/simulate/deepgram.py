@@ -109,7 +109,8 @@ class DeepgramServer:
     # What it can be told
 
     def teach(self, text: str, audio: AudioFormat, recording: bytes) -> None:
-        """Learn that ``recording`` says ``text``: whoever sends its frames has said that."""
+        """Learn that ``recording`` says ``text``: whoever sends its frames of 20 ms, byte for byte, has said that. (espeak never says
+        a thing twice in quite the same way: keep what it made.)"""
         self._recordings.teach(text, audio, recording)
 
     def misbehave(self, fault: str | int | Sequence[str | bytes], *, after: int = 0, times: int | None = None) -> None:
@@ -140,7 +141,7 @@ class DeepgramServer:
 
     async def __aenter__(self) -> DeepgramServer:
         self._stopping = asyncio.Event()
-        self._server = await serve(self._serve, "127.0.0.1", 0, create_protocol=functools.partial(_Protocol, self))
+        self._server = await serve(self._serve, "127.0.0.1", 0, create_protocol=functools.partial(_Protocol, self), close_timeout=1)
         self.url = f"ws://127.0.0.1:{next(iter(self._server.sockets)).getsockname()[1]}"
         return self
 
