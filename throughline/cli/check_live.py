@@ -54,7 +54,7 @@ class NotTried(str):
 
 
 def parts() -> Mapping[str, Callable[[Settings], str]]:
-    """What is looked at, by name. Each returns what it found, or why it was not tried; it raises ConfigurationError or Unavailable."""
+    """What is looked at, by name. Each returns what it found, or why it was not tried; it raises ConfigurationError."""
     return {
         "deepgram": _deepgram,
         "elevenlabs": _elevenlabs,
@@ -198,20 +198,25 @@ class TwilioReader:
         return cls(f"{api}/2010-04-01/Accounts/{account}", (account, token), twilio.api_timeout_ms / 1000, names)
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
-        """What stands at ``path`` below the account. Raises ConfigurationError or Unavailable."""
+        """What stands at ``path`` below the account. Raises ConfigurationError."""
         try:
             answer = requests.get(
                 self.address + path, params=query, auth=self.key, timeout=self.timeout_s, allow_redirects=False
             )
             body = answer.json()
         except requests.RequestException as error:  # its text may hold the account's id: not passed on
-            raise Unavailable(f"Twilio's API cannot be reached ({type(error).__name__})") from None
+            raise self._trouble(f"does not answer ({type(error).__name__}).") from None
         if answer.status_code in (401, 403, 404):
             mend = "Copy both from the first page of Twilio's console, without spaces."
             raise ConfigurationError([Problem(self.key_names, f"Twilio refuses them ({answer.status_code}).", mend)])
         if answer.status_code != requests.codes.ok or not isinstance(body, dict):
-            raise Unavailable(f"Twilio's API answers {answer.status_code}; try again in a minute")
+            raise self._trouble(f"answers {answer.status_code}.")
         return body
+
+    def _trouble(self, what: str) -> ConfigurationError:
+        host = self.address.partition("/2010-04-01")[0]
+        mend = "Check this machine's way out (firewall, proxy), or try again in a minute; callers are answered without it."
+        return ConfigurationError([Problem(f"Twilio's API at {host}", what, mend)])
 
 
 def _line(settings: Settings) -> str:
