@@ -193,6 +193,10 @@ class Caller:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def cut(self) -> None:
+        """The network breaks: the connection is gone, and nobody has said good-bye."""
+        self._socket.transport.abort()
+
     async def _clock(self) -> None:
         """Every 20 ms one frame out and one frame played."""
         began = time.monotonic()

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
 from tests.unit.simulate.small_line import CONNECT, HANG_UP, PUBLIC, STREAM, SmallLine, Stream
-from throughline.errors import Unavailable
+from throughline.errors import ProtocolError, Unavailable
 from throughline.simulate.twilio import Party, TwilioLine, signature
+from throughline.simulate.twiml import parse
 
 pytestmark = pytest.mark.contract
 
 ACCOUNT = "AC" + "1" * 32
 SECRET = "the account's auth token"  # noqa: S105 - of nobody
 CALLER, NUMBER = "+15035550199", "+15035550142"
+PAYLOADS = Path(__file__).parents[2] / "contract" / "payloads" / "twilio"
 SAYS = b"\x80" * 160
 
 
@@ -187,6 +193,63 @@ async def test_a_call_that_lost_its_server_is_connected_again(small_line: SmallL
     assert [stream.start["callSid"] for stream in small_line.streams] == [call.sid] * 2
     assert small_line.streams[0].start["streamSid"] != small_line.streams[1].start["streamSid"]
     assert call.verbs == ["Connect", "Redirect", "Connect", "Redirect", "Hangup"]
+
+
+async def test_a_stream_that_breaks_off_is_followed_by_the_next_verb(small_line: SmallLine) -> None:
+    async with twilio(small_line).call(from_=CALLER, to=NUMBER) as call:
+        (await call.stream()).cut()
+        await call.over()
+        await asyncio.wait_for(small_line.streams[0].closed.wait(), 5)
+    assert call.verbs == ["Connect", "Redirect", "Hangup"]
+    assert "stop" not in [message["event"] for message in small_line.streams[0].heard]
+
+
+async def test_audio_of_any_length_plays_at_the_pace_of_real_time(small_line: SmallLine) -> None:
+    """300 ms in one message: the mark after it comes back when the clock has ticked fifteen times."""
+
+    async def hold(stream: Stream) -> None:
+        before = len(stream.heard)
+        await stream.say(bytes(range(240)) * 10, "end")
+        await stream.until("mark")
+        ticks = [message for message in stream.heard[before:] if message["event"] == "media"]
+        assert len(ticks) >= 15
+
+    small_line.holds = hold
+    async with twilio(small_line).call(from_=CALLER, to=NUMBER) as call:
+        await call.over()
+    assert call.streams[0].heard == bytes(range(240)) * 10
+    assert call.verbs[-1] == "Hangup"
+
+
+@pytest.mark.parametrize("name", ["voice", "resume", "status", "fallback", "dialled", "recorded"])
+async def test_no_webhook_carries_a_field_that_twilio_does_not_send(small_line: SmallLine, name: str) -> None:
+    documented = dict(parse_qsl((PAYLOADS / f"{name}.form").read_text().strip(), keep_blank_values=True))
+    base = f"{PUBLIC}/webhooks/phone"
+    small_line.answers["resume"] = f'<Response><Dial action="{base}/dialled">{NUMBER}</Dial></Response>'
+    small_line.answers["dialled"] = f'<Response><Record action="{base}/recorded"/></Response>'
+    small_line.answers["recorded"] = 500
+    small_line.refuses_streams = True
+    async with twilio(small_line).call(from_=CALLER, to=NUMBER, stir="TN-Validation-Passed-A") as call:
+        await call.over()
+    sent = small_line.fields(name)
+    extra = (
+        {"StirVerstat", "RecordingSid", "RecordingUrl", "RecordingDuration", "Digits"}
+        if name == "fallback"
+        else {"StirVerstat"}
+    )
+    assert set(sent) - extra <= set(documented)
+    assert {"CallSid", "AccountSid", "From", "To", "CallStatus", "ApiVersion", "Direction"} <= set(sent)
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(
+    st.text(max_size=60) | st.lists(st.sampled_from(["<Response>", "</Response>", "<Say>", "</Say>", "<Connect/>", "&", "x"]))
+)
+def test_any_text_is_twiml_or_none(text: str | list[str]) -> None:
+    try:
+        assert all(verb.name for verb in parse("".join(text)))
+    except ProtocolError as error:
+        assert str(error)
 
 
 @pytest.mark.parametrize(
