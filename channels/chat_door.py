@@ -28,8 +28,10 @@ from throughline.errors import Rejected
 from throughline.record import Session, StoredEvent
 from throughline.website_login import Login
 
-if TYPE_CHECKING:  # it imports us
-    from channels.server import Server
+if TYPE_CHECKING:
+    from sanic.request import Request
+
+    from channels.server import Server  # it imports us
 
 _log = log.get_logger("channels")
 
@@ -174,6 +176,12 @@ class ChatDoor:
     def notice(self, reason: str) -> str:
         """What a customer is told, outside the conversation, when something was refused or failed for this reason."""
         return sentence(self._server.domain, NOTICES.get(reason, "utter_apology"), WEB_CHAT)
+
+
+def bearer_token(request: Request) -> str | None:
+    """The token of ``Authorization: Bearer`` (RFC 6750, section 2.1); None where there is no authorization of that kind."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def account_of(login: Login | None) -> str | None:

@@ -25,7 +25,7 @@ from sanic.exceptions import PayloadTooLarge
 from sanic.request import Request
 from sanic.response import HTTPResponse, empty, json
 
-from channels.chat_door import ChatDoor, Visit
+from channels.chat_door import ChatDoor, Visit, bearer_token
 from channels.limits import RateLimit
 from throughline import log
 from throughline.errors import Rejected, ThroughlineError
@@ -98,7 +98,7 @@ class ChatRest:
             raise Rejected("bad_request", "message")
         if wished is not None and not (isinstance(wished, str) and 0 < len(wished) <= _MAX_MESSAGE_ID_CHARS):
             raise Rejected("bad_request", "message_id")
-        login = self._door.login_of(_bearer(request))
+        login = self._door.login_of(bearer_token(request))
         visit = await self._door.open(_session_id(body), login, self._server.network_address(request))
         message_id = await self._taken(visit, body)
         if after is not None:
@@ -110,7 +110,7 @@ class ChatRest:
     async def look_back(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
         """What was said: since ``after``, or the latest messages."""
         after = _place(body)
-        session = await self._door.logged_in_session(_session_id(body), _bearer(request))
+        session = await self._door.logged_in_session(_session_id(body), bearer_token(request))
         if not self._looks.allow(session.session_id, time.monotonic()):
             raise Rejected("too_fast")
         start = await self._door.start_of(session) if after is None else after
@@ -203,9 +203,3 @@ def _place(body: Mapping[str, Any]) -> int | None:
     if after is None or (isinstance(after, int) and not isinstance(after, bool) and 0 <= after < 2**63):
         return after
     raise Rejected("bad_request", "after")
-
-
-def _bearer(request: Request) -> str | None:
-    """The token of ``Authorization: Bearer`` (RFC 6750, section 2.1); None where there is none of that kind."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None

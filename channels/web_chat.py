@@ -45,9 +45,9 @@ _MAX_WAITING = 10
 
 @dataclass
 class ChatSocket:
-    """One open socket. ``visit`` is set once the client has asked for a session; ``asked_for`` is the one it named first. ``token`` came
-    with the connection; ``keeps_history`` is False for a widget that forgets what it showed. ``renewed`` wakes its view when a login that
-    had run out is good again."""
+    """One open socket. ``visit`` is set once the client has a session; ``asked_for`` is the one it named first. ``token`` is the website's,
+    as the client brought it before there was a visit; ``keeps_history`` is False for a widget that forgets what it showed. ``renewed``
+    wakes its view when a login that had run out is good again."""
 
     address: str
     token: Any
@@ -176,9 +176,12 @@ class WebChat(InputChannel):
         """Whose the socket is: by the token that came with this event, else as before, else by the one that came with the connection.
         Raises Rejected("bad_login"|"expired_login")."""
         token = web_messages.login_token_of(data)
-        if token is None and socket.visit is not None:
+        if socket.visit is None:
+            # rasa-webchat asks for its session without a token, after the page has asked with one: if that was refused, so is this.
+            socket.token = token = socket.token if token is None else token
+        elif token is None:
             return socket.visit.login
-        return self._door.login_of(token if token is not None else socket.token)
+        return self._door.login_of(token)
 
     async def _watch(self, sid: str, socket: ChatSocket, visit: Visit) -> None:
         """Show the page what it missed, then everything as it is committed."""

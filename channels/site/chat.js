@@ -6,8 +6,17 @@
  * the names that a screen reader needs.
  */
 
+import { loginToken } from "./login.js";
+
 const STORED = "chat_session";
 const LOAD_TIMEOUT_MS = 20000;
+
+// The widget sends it along with every message, and reads it anew each time.
+const CUSTOM_DATA = {
+  get token() {
+    return loginToken() ?? undefined;
+  },
+};
 
 /** The session's id, or null before there is one. */
 export function sessionId() {
@@ -35,24 +44,32 @@ function stored() {
 /**
  * Load and mount the widget.
  * @param {HTMLElement} element @param {object} words the `chat` part of the wording
- * @param {{onSession: () => void, onMessage: () => void, onLost: () => void}} callbacks
+ * @param {{onSession: () => void, onMessage: () => void, onNotice: (text: string) => void, onLost: () => void}} callbacks
+ *   onNotice gets what the server says while there is no session: why it gives none
  * @returns {Promise<void>} rejects when the widget's file can't be loaded
  */
-export async function mountChat(element, words, { onSession, onMessage, onLost }) {
+export async function mountChat(element, words, { onSession, onMessage, onNotice, onLost }) {
   const widget = await loadWidget();
   // A window opened for the first time while there is no connection would open a second socket and show everything twice:
   // until it is connected the widget stays away, unless it is open already; then it stays, with a note.
-  const draw = (connected) => {
+  let connected = false;
+  const draw = (isConnected) => {
+    connected = isConnected;
     const hide = !connected && !isOpen();
     widget.default(settings(words, hide, events), element);
   };
   const events = {
+    // The widget calls this with its socket as `this`, before it asks for its session itself, which it can only do without a login.
+    connect() {
+      const token = loginToken();
+      if (token !== null) this.emit("session_request", { session_id: sessionId(), customData: { token } });
+    },
     session_confirm: (confirmed) => {
       forgetOther(confirmed?.session_id ?? confirmed); // this runs before the widget's own handler
       draw(true);
       onSession();
     },
-    bot_uttered: onMessage,
+    bot_uttered: (message) => (connected ? onMessage() : onNotice(message?.text ?? "")),
     disconnect: () => {
       draw(false);
       onLost();
@@ -86,7 +103,7 @@ function settings(words, hideWhenNotConnected, onSocketEvent) {
     socketUrl: window.location.origin,
     socketPath: "/socket.io",
     protocol: "socketio",
-    customData: {},
+    customData: CUSTOM_DATA,
     params: { storage: "local" },
     withRules: false,
     disableTooltips: true,

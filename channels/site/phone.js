@@ -8,6 +8,7 @@
 
 import { CallAudio } from "./call_audio.js";
 import { CLOSED, isLive, next } from "./call_state.js";
+import { loginToken } from "./login.js";
 import { MediaSocket, newCall } from "./media_socket.js";
 import { SilentAudio } from "./silent_audio.js";
 
@@ -218,7 +219,7 @@ async function fetchToken(sessionId) {
   try {
     answer = await fetch(TOKEN_ADDRESS, {
       method: "POST",
-      headers: { "Content-Type": "application/json" },
+      headers: { "Content-Type": "application/json", ...authorization() },
       body: JSON.stringify({ session_id: sessionId }),
       signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
     });
@@ -228,6 +229,12 @@ async function fetchToken(sessionId) {
   } catch (error) {
     throw error instanceof Refused ? error : new Refused("unreachable");
   }
+}
+
+/** A logged-in visitor's session is theirs by the login, not by its id alone. */
+function authorization() {
+  const token = loginToken();
+  return token === null ? {} : { Authorization: `Bearer ${token}` };
 }
 
 function websocketAddress(path) {

@@ -72,6 +72,9 @@ async function startChat(words, handover) {
         status.textContent = "";
         handover.sessionIsThere();
       },
+      onNotice: (text) => {
+        status.textContent = text;
+      },
       onLost: () => {
         status.textContent = words.connecting;
       },

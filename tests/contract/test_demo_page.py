@@ -164,6 +164,27 @@ async def test_from_the_chat_to_the_phone_and_back(stub: Stub, visit: Visit) -> 
         assert page.problems == []
 
 
+async def test_the_websites_login_goes_along_with_everything(stub: Stub, visit: Visit) -> None:
+    """With what the page asks first, so that no anonymous session comes before; and each time the token of the moment."""
+    async with visit(script="let count = 0; window.websiteLogin = () => `token-${++count}`;") as page:
+        assert stub.heard()["logins"][:2] == [["session_request", "token-1"], ["session_request", None]]
+        await page.ask_in_chat("The washing machine leaks")
+        await page.continue_by_phone()
+        await page.wait_for_state("listening")
+        later = stub.heard()["logins"][2:]
+        assert {what for what, _ in later} == {"user_uttered", "page-call"}
+        tokens = [int(str(token).removeprefix("Bearer ").removeprefix("token-")) for _, token in later]
+        assert tokens == sorted(set(tokens)), "each time anew"
+        assert "token-" not in await page.tab.evaluate("() => JSON.stringify({...localStorage, ...sessionStorage})")
+        assert page.problems == []
+
+
+async def test_without_a_login_nothing_goes_along(stub: Stub, visit: Visit) -> None:
+    async with visit() as page:
+        await page.ask_in_chat("The washing machine leaks")
+        assert {token for _, token in stub.heard()["logins"]} == {None}
+
+
 async def test_every_sample_of_the_microphone_reaches_the_server_once_and_in_order(stub: Stub, visit: Visit) -> None:
     """From the first node of the page's own to the server. One sample less or more makes a difference of 3,500; twice the two
     resamplers' rounding and ripple make one of 30."""

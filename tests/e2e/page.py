@@ -260,11 +260,17 @@ async def open_browser(*, options: Sequence[str] = ()) -> AsyncIterator[Browser]
 
 @asynccontextmanager
 async def open_page(
-    address: str, *, browser: Browser | None = None, size: tuple[int, int] = DESKTOP, microphone: str = "allowed"
+    address: str,
+    *,
+    browser: Browser | None = None,
+    size: tuple[int, int] = DESKTOP,
+    microphone: str = "allowed",
+    script: str = "",
 ) -> AsyncIterator[Page]:
     """The demo page, as a visitor sees it for the first time: nothing is stored. In a browser of its own if none is given.
 
-    ``microphone`` is ``allowed`` or ``refused``, by the visitor's answer to the browser's question, or one of `_STAND_IN`.
+    ``microphone`` is ``allowed`` or ``refused``, by the visitor's answer to the browser's question, or one of `_STAND_IN`. ``script`` is
+    run first, as a script of the company's own page would be.
     """
     async with AsyncExitStack() as stack:
         opened = browser if browser is not None else await stack.enter_async_context(open_browser())
@@ -275,6 +281,7 @@ async def open_page(
         page = Page(tab, address, partial(_say_exactly, tab) if microphone == "exact" else opened.microphone.speak)
         _watch(page)
         await tab.add_init_script(f"({_STAND_IN})({microphone!r})")
+        await tab.add_init_script(script)
         await page.open()
         yield page
 

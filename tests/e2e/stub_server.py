@@ -64,6 +64,7 @@ class Heard:
         self.samples: list[int] = []
         self.events: list[list[Any]] = []
         self.sessions: list[str | None] = []
+        self.logins: list[list[str | None]] = []
 
     def take(self, message: dict[str, Any]) -> None:
         """Note one message of the media socket."""
@@ -153,6 +154,7 @@ def application() -> web.Application:
     @chat.event
     async def session_request(sid: str, data: dict[str, Any]) -> None:
         session = (data or {}).get("session_id")
+        heard.logins.append(["session_request", (data or {}).get("customData", {}).get("token")])
         if session is None or session in forgotten:
             session = f"stub-session-{len(forgotten) + 1}"
         await chat.enter_room(sid, session)
@@ -160,6 +162,7 @@ def application() -> web.Application:
 
     @chat.event
     async def user_uttered(sid: str, data: dict[str, Any]) -> None:
+        heard.logins.append(["user_uttered", data["customData"].get("token")])
         if not data.get("message"):
             return
         session = data["session_id"]
@@ -170,6 +173,7 @@ def application() -> web.Application:
     async def page_call(request: web.Request) -> web.Response:
         body = await request.json()
         heard.sessions.append(body["session_id"])
+        heard.logins.append(["page-call", request.headers.get("Authorization")])
         if app["refuse"]:
             return web.json_response(
                 {"error": "too_many", "message": "All lines are busy. Please try again in a minute."}, status=429

@@ -4,14 +4,19 @@ token decides it."""
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
 from tests.e2e import story
+from tests.e2e.page import HANDHELD, open_page
 from tests.e2e.stack import COMPANY_NUMBER, Stack
 from tests.website import bad_tokens, login_token
 from throughline.domain.assurance import Assurance
@@ -143,8 +148,11 @@ async def test_no_other_token_lets_anybody_in(stack: Stack, record: Record, what
         await page.connect()
         await page.ask_for_session()
         await page.wait_for_messages(1)
+        page.login = None  # as rasa-webchat asks after the page has
+        await page.ask_for_session()
+        await page.wait_for_messages(2)
         answers = [*texts(page), *await page.ask("what do you know about me?")]
-        assert len(answers) == 2 and all(words in answer for answer in answers), "told to its request, and to its words"
+        assert len(answers) == 3 and all(words in answer for answer in answers), "told to its requests, and to its words"
         assert page.session_id == victim.session_id, "no session was confirmed"
         await page.close()
     async with ChatCustomer(stack.address) as late:
@@ -242,3 +250,39 @@ async def test_one_tap_in_the_chat_calls_and_keys_the_code(stack: Stack, record:
         contact = session_of(record, chat.session_id).contact_id
         resumed = " ".join(story.said_by_assistant(record, contact, PHONE))
         assert "dishwasher" in resumed
+
+
+async def test_in_the_browser(stack: Stack, record: Record, dana: str, pictures: Path) -> None:
+    script = f"window.websiteLogin = () => sessionStorage.getItem('token') ?? {json.dumps(login_token(dana))};"
+    async with open_page(stack.page, script=script, size=HANDHELD) as page:
+        await page.ask_in_chat("my dryer is making a noise")
+        session = session_of(record, await page.session_id())
+        assert session.assurance is Assurance.AUTHENTICATED
+        await page.reload()
+        await page.ask_in_chat("can I go on by phone?")
+        assert session_of(record, await page.session_id()) == replace(session, shown_seq=ANY), "a reload takes it up again"
+        link = page.tab.locator("a.rw-reply")
+        assert re.fullmatch(r"tel:\+15035550142,,[0-9]{8}", await link.get_attribute("href") or "")
+        assert await link.is_visible()
+        await page.screenshot(pictures / "chat-tap-to-call.png")
+
+        await page.tab.evaluate("sessionStorage.setItem('token', 'no token')")
+        await page.tab.reload()
+        refused = page.tab.locator("#chat-status", has_text="can't confirm your login")
+        await refused.wait_for()
+        await page.tab.locator(".rw-conversation-container").wait_for(state="detached")
+        await page.screenshot(pictures / "chat-login-refused.png")
+        assert page.problems == []
+
+
+async def test_who_logs_out_in_the_browser_leaves_nothing_in_the_page(stack: Stack, record: Record, dana: str) -> None:
+    script = f"window.websiteLogin = () => sessionStorage.getItem('out') ? null : {json.dumps(login_token(dana))};"
+    async with open_page(stack.page, script=script) as page:
+        await page.ask_in_chat("my dryer is making a noise")
+        session_id = await page.session_id()
+        await page.tab.evaluate("sessionStorage.setItem('out', '1')")
+        await page.reload()
+        await page.ask_in_chat("what do you know about me?")
+        assert "dryer" not in " ".join(line.text for line in await page.chat_messages())
+        assert await page.session_id() != session_id
+        assert page.problems == []
