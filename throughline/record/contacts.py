@@ -14,11 +14,9 @@ import sqlalchemy as sa
 from throughline.errors import Rejected
 from throughline.record.database import OnDatabase
 from throughline.record.events import carry_facts
-from throughline.record.identity import aliases_of, living, utc_now
+from throughline.record.identity import ACCOUNT, aliases_of, has_account, living, utc_now
 from throughline.record.limits import check_ids, check_words
 from throughline.record.schema import addresses, audit_log, contacts, merges, sessions
-
-_ACCOUNT = "account"
 
 
 def new_contact_id() -> str:
@@ -82,20 +80,19 @@ class Contacts(OnDatabase):
         if owner is not None:
             return owner
         with self._database.writing() as connection:
-            self._database.take_turns(connection, f"{_ACCOUNT}:{account}")
+            self._database.take_turns(connection, f"{ACCOUNT}:{account}")
             owner = _owner_of_account(connection, account)
             if owner is None:
                 owner, at = new_contact_id(), utc_now()
                 connection.execute(contacts.insert().values(contact_id=owner, created_at=at))
-                address = {"contact_id": owner, "kind": _ACCOUNT, "value": account, "proof": proof, "created_at": at}
+                address = {"contact_id": owner, "kind": ACCOUNT, "value": account, "proof": proof, "created_at": at}
                 connection.execute(addresses.insert().values(address))
         return owner
 
     def has_account(self, contact_id: str) -> bool:
         """Whether this person has an account, under whichever alias. Raises Rejected("unknown_contact")."""
         with self._database.reading() as connection:
-            mine = addresses.c.contact_id.in_(aliases_of(connection, contact_id)) & (addresses.c.kind == _ACCOUNT)
-            return connection.execute(sa.select(addresses.c.id).where(mine).limit(1)).first() is not None
+            return has_account(connection, contact_id)
 
     def merge(self, contact_id: str, into: str, *, reason: str, session_id: str | None) -> None:
         """Make ``contact_id`` an alias of ``into``: they are one person. Both are resolved first.
@@ -147,6 +144,6 @@ class Contacts(OnDatabase):
 
 def _owner_of_account(connection: Any, account: str) -> str | None:
     """The living contact with this account: the first, if a merge that was taken back has left it with several."""
-    this = (addresses.c.kind == _ACCOUNT) & (addresses.c.value == account)
+    this = (addresses.c.kind == ACCOUNT) & (addresses.c.value == account)
     found = connection.execute(sa.select(addresses.c.contact_id).where(this).order_by(addresses.c.id).limit(1)).scalar()
     return None if found is None else living(connection, found)

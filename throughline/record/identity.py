@@ -11,7 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from throughline.errors import Rejected
-from throughline.record.schema import contacts
+from throughline.record.schema import addresses, contacts
+
+ACCOUNT = "account"
+"""The kind of address that is an account of the website's."""
 
 
 def utc_now() -> datetime:
@@ -46,3 +49,9 @@ def aliases_or_self(connection: Any, contact_id: str) -> list[str]:
     """As ``aliases_of``; for a system that also knows people who never were contacts: such an id stands for itself."""
     known = connection.execute(sa.select(contacts.c.contact_id).where(contacts.c.contact_id == contact_id)).first()
     return [contact_id] if known is None else aliases_of(connection, contact_id)
+
+
+def has_account(connection: Any, contact_id: str) -> bool:
+    """Whether this person has an account, under whichever alias. Raises Rejected("unknown_contact")."""
+    mine = addresses.c.contact_id.in_(aliases_of(connection, contact_id)) & (addresses.c.kind == ACCOUNT)
+    return connection.execute(sa.select(addresses.c.id).where(mine).limit(1)).first() is not None

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from throughline.errors import ConfigurationError, Problem, Rejected, Unavailable
 from throughline.record.database import Database, OnDatabase
 from throughline.record.entries import CallToken
-from throughline.record.identity import living, utc_now
+from throughline.record.identity import has_account, living, utc_now
 from throughline.record.limits import check_ids, check_words
 from throughline.record.schema import audit_log, call_tokens, code_tries, codes, phone_calls
 from throughline.record.sessions import read_session, sha256
@@ -57,19 +57,22 @@ class Passes(OnDatabase):
         return code
 
     def redeem_code(self, code: str, *, session_id: str, max_tries: int, now: datetime | None = None) -> str:
-        """The living contact the code leads to; the code is used up. ``session_id`` is the session that says the code.
+        """The living contact the code leads to; the code is used up. ``session_id`` is the session that says the code. Two people with
+        accounts of their own never become one by a code: to the other it is unknown.
 
         Raises Rejected("unknown_code"|"expired_code"|"used_code"), each counted; after ``max_tries`` of them the session gets
         Rejected("too_many_tries") whatever it says. A voided code is unknown. Raises Rejected("unknown_session").
         """
         at = now or utc_now()
         with self._database.writing() as connection:
-            read_session(connection, session_id)
+            session = read_session(connection, session_id)
             failed = self._failed_tries(connection, session_id)
             if failed >= max_tries:
                 raise Rejected("too_many_tries")
             row = self._find_code(connection, code)
             refusal = _refusal(row, at)
+            if refusal is None and _are_two_accounts(connection, session.contact_id, living(connection, row.contact_id)):
+                refusal = "unknown_code"
             if refusal is None:
                 connection.execute(
                     codes.update().where(codes.c.id == row.id).values(open_digest=None, used_at=at, used_by_session=session_id)
@@ -200,3 +203,7 @@ def _refusal(row: Any, at: datetime) -> str | None:
     if row.expires_at <= at:
         return "expired_code"
     return None if row.open_digest is not None else "unknown_code"
+
+
+def _are_two_accounts(connection: Any, one: str, other: str) -> bool:
+    return one != other and has_account(connection, one) and has_account(connection, other)

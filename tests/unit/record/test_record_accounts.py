@@ -63,6 +63,16 @@ def test_an_account_too_long_for_the_record_is_refused(record: Record) -> None:
         record.contact_of_account("a" * 256, proof="login")
 
 
+def test_a_code_never_makes_one_person_of_two_accounts(record: Record) -> None:
+    """Who is talked into reading out a code gives away a conversation, and not an account."""
+    dana, emil = (record.contact_of_account(account, proof="login") for account in (DANA, EMIL))
+    danas, emils, call = (record.open_session(who, WEB_CHAT).session_id for who in (dana, emil, record.create_contact()))
+    code = record.issue_code(dana, danas, ttl_s=300)
+    with pytest.raises(Rejected, match="unknown_code"):
+        record.redeem_code(code, session_id=emils, max_tries=3)
+    assert record.redeem_code(code, session_id=call, max_tries=3) == dana, "it is still good for who has no account"
+
+
 class Talk:
     """One session in which messages are stored, taken and answered."""
 
