@@ -44,6 +44,7 @@ _RETRIES_WITHIN = timedelta(seconds=60)  # Twilio waits 15 s and tries once more
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
 _WORD = re.compile(r"[A-Za-z0-9-]{1,64}")
 _OVER = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
+_TALKED = frozenset({"completed", "answered"})
 
 FINISHED = frozenset({"completed", "silence", "too_long", "hung_up"})
 """Reasons after which a call is simply over."""
@@ -72,11 +73,11 @@ class TwilioWebhooks:
 
     async def dialled(self, request: Request) -> HTTPResponse:
         """A person's telephone was rung."""
-        return await self._twiml(request, "dialled", self._dialled)
+        return await self._twiml(request, "dialled", self._dialled, self._dialled_without_record)
 
     async def recorded(self, request: Request) -> HTTPResponse:
         """A message was left, or not."""
-        return await self._twiml(request, "recorded", self._recorded)
+        return await self._twiml(request, "recorded", self._recorded, self._recorded_without_record)
 
     async def fallback(self, request: Request) -> HTTPResponse:
         """Another of our webhooks failed."""
@@ -97,7 +98,9 @@ class TwilioWebhooks:
             return text("unavailable", status=503)
         return empty()
 
-    async def _twiml(self, request: Request, kind: str, answer: Answer) -> HTTPResponse:
+    async def _twiml(
+        self, request: Request, kind: str, answer: Answer, without_record: Callable[[Fields], str] | None = None
+    ) -> HTTPResponse:
         try:
             fields = self._signed(request, kind)
         except Rejected as refusal:
@@ -110,7 +113,7 @@ class TwilioWebhooks:
             return _refused(kind, refusal)
         except Unavailable as error:
             _log.error("phone.webhook_failed", kind=kind, error=str(error))
-            told = self._without_record([self._words.trouble])
+            told = (without_record or self._without_record)(fields)
         return raw(told.encode(), content_type="text/xml; charset=utf-8")
 
     def _signed(self, request: Request, kind: str) -> Fields:
@@ -170,7 +173,7 @@ class TwilioWebhooks:
         return await self._person_or_call_back(fields, [self._words.trouble], "assistant_failed", deadline)
 
     async def _dialled(self, _request: Request, fields: Fields, deadline: float) -> str:
-        if fields.get("DialCallStatus") in ("completed", "answered"):
+        if fields.get("DialCallStatus") in _TALKED:
             return self._answers.hang_up()
         return await self._call_back(fields, [self._words.nobody], "nobody_answered", deadline)
 
@@ -214,11 +217,22 @@ class TwilioWebhooks:
             recording=fields.get("RecordingUrl", "")[:500],
         )
 
-    def _without_record(self, says: Sequence[str]) -> str:
+    def _without_record(self, _fields: Fields) -> str:
         """Where the record does not answer: a person, or a message that Twilio keeps."""
+        says = [self._words.trouble]
         if self._answers.person_answers(datetime.now(timezone.utc)):
             return self._answers.put_through(says)
         return self._answers.take_message(says)
+
+    def _dialled_without_record(self, fields: Fields) -> str:
+        """A person who did not answer is not rung again and again."""
+        if fields.get("DialCallStatus") in _TALKED:
+            return self._answers.hang_up()
+        return self._answers.take_message([self._words.nobody])
+
+    def _recorded_without_record(self, fields: Fields) -> str:
+        """Twilio keeps the message; nobody has to leave it twice."""
+        return self._answers.message_taken() if fields.get("RecordingUrl") else self._answers.hang_up()
 
     def _deadline(self) -> float:
         return time.monotonic() + self._settings.twilio.webhook_ms / 1000

@@ -1,0 +1,414 @@
+"""Twilio's webhooks over HTTP: a real server on a real socket, a real record; requests signed as Twilio signs them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import socket
+import sqlite3
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree
+
+import httpx
+import pytest
+import pytest_asyncio
+from sanic import Blueprint, Sanic
+
+from channels.line_answers import LineAnswers
+from channels.twilio_webhooks import TwilioWebhooks, mount, next_for
+from throughline import bootstrap
+from throughline import record as record_room
+from throughline.bootstrap import Application
+from throughline.connectors.calendar.embedded import EmbeddedCalendar
+from throughline.connectors.crm.embedded import EmbeddedCrm
+from throughline.domain.assurance import Assurance
+from throughline.domain.company import WEEKDAYS, Business, OpenDays
+from throughline.domain.turns import PHONE
+from throughline.errors import Rejected
+from throughline.record import PhoneCall, Record, Session
+from throughline.settings.business import load_business
+from throughline.settings.server import Settings
+from throughline.simulate.twilio_webhooks import signature
+from throughline.telephony.twilio_signature import digests
+
+pytestmark = pytest.mark.contract
+
+ACCOUNT, TOKEN = "AC" + "0" * 32, "an auth token for tests only"
+PUBLIC = "https://phone.example.com"
+CALL, CALLER, PERSON = "CA" + "1" * 32, "+15035550100", "+15035550188"
+TABLES = ("contacts", "sessions", "phone_calls", "call_tokens", "processed_requests", "handoffs")
+NEVER = OpenDays(days=WEEKDAYS, opens="00:00", closes="00:00")
+ALWAYS = OpenDays(days=WEEKDAYS, opens="00:00", closes="23:59")
+
+
+@dataclass
+class Line:
+    """A telephone line's webhooks, and who asks them."""
+
+    folder: Path
+    app: Application
+    http: httpx.AsyncClient
+    server: SimpleNamespace
+    busy: bool = False
+    telephone: bootstrap.Telephone | None = None
+    calls: list[str] = field(default_factory=list)
+
+    @property
+    def record(self) -> Record:
+        return self.app.record
+
+    async def post(
+        self, name: str, signed_for: str = PUBLIC, token: str = TOKEN, named: str = "", **fields: str
+    ) -> httpx.Response:
+        """Ask ``name`` as Twilio would."""
+        told = {"AccountSid": ACCOUNT, "CallSid": CALL, "From": CALLER, "To": "+15035550142", "CallStatus": "ringing", **fields}
+        path = f"/webhooks/phone/{name}"
+        headers = {"X-Twilio-Signature": signature(token, signed_for + path, told), "Host": "other.example.net"}
+        if named:
+            headers["I-Twilio-Idempotency-Token"] = named
+        return await self.http.post(path, data=told, headers=headers)
+
+    async def verbs(self, name: str, **fields: str) -> list[ElementTree.Element]:
+        """What Twilio is told to do."""
+        answer = await self.post(name, **fields)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"].startswith("text/xml")
+        verbs = list(ElementTree.fromstring(answer.text))  # noqa: S314 - our own server's
+        words = {str(value) for value in dataclasses.asdict(self.app.business.phone.line).values()}
+        assert {verb.text for verb in verbs if verb.tag == "Say"} <= words, "what is said stands in YAML"
+        return verbs
+
+    async def names(self, name: str, **fields: str) -> list[str]:
+        return [verb.tag for verb in await self.verbs(name, **fields)]
+
+    def counted(self) -> dict[str, int]:
+        """How many rows the record has."""
+        with sqlite3.connect(self.folder / "record.db") as connection:
+            return {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES}  # noqa: S608
+
+    def connected(self, reason: str | None = None, step: int = 1) -> Session:
+        """The call was connected, and its session ended for ``reason``."""
+        token = self.record.announce_call(CALL, caller=CALLER, attestation="", ttl_s=60)
+        self.record.redeem_call_token(token, call_sid=CALL)
+        for _ in range(step - 1):
+            self.record.redeem_call_token(self.again(), call_sid=CALL)
+        session = self.record.open_session(self.record.create_contact(), PHONE)
+        self.record.note_call_session(CALL, session.session_id)
+        if reason:
+            self.record.end_session(session.session_id, reason)
+        return session
+
+    def again(self) -> str:
+        return self.record.reconnect_call(CALL, after_step=self.record.phone_call(CALL).step, ttl_s=60)
+
+    @contextlib.contextmanager
+    def record_hangs(self) -> Iterator[None]:
+        """Nobody else can write to the record: it waits, for longer than a webhook may."""
+        connection = sqlite3.connect(self.folder / "record.db", isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            assert connection.in_transaction
+        finally:
+            connection.close()
+
+
+def company(**hours: Any) -> Business:
+    business = load_business(Path("data/business"))
+    return replace(business, hours=replace(business.hours, closed=(), **hours))
+
+
+@functools.cache
+def empty_record() -> bytes:
+    """A database with the record's tables, made once."""
+    with tempfile.TemporaryDirectory() as folder:
+        record = record_room.open(f"sqlite:///{folder}/record.db")
+        record.migrate()
+        record.close()
+        return Path(folder, "record.db").read_bytes()
+
+
+@contextlib.asynccontextmanager
+async def open_line(
+    folder: Path, *, transfer_to: str = "", office: OpenDays = NEVER, account: bool = True
+) -> AsyncIterator[Line]:
+    (folder / "record.db").write_bytes(empty_record())
+    record = record_room.open(f"sqlite:///{folder}/record.db", secret=b"for tests")
+    settings = Settings()
+    settings = replace(
+        settings,
+        site=replace(settings.site, public_url=PUBLIC, public_url_env="NO_SUCH_VARIABLE"),
+        twilio=replace(settings.twilio, transfer_to=transfer_to, webhook_ms=400),
+    )
+    business = company(office=(office,))
+    app = Application(settings, business, record, EmbeddedCrm(record), EmbeddedCalendar(record))
+    environ = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN} if account else {}
+    server, sanic = SimpleNamespace(app=app, ready=True), Sanic("webhooks")
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=20) as http:
+        line = Line(folder, app, http, server, telephone=bootstrap.telephone(settings, environ))
+        webhooks = TwilioWebhooks(server, line.telephone, LineAnswers(app), lambda: line.busy)  # type: ignore[arg-type]
+        blueprint = Blueprint("phone")
+        mount(blueprint, lambda: webhooks)
+        sanic.blueprint(blueprint, url_prefix="/webhooks/phone")
+        serving = await sanic.create_server(sock=listener, return_asyncio_server=True, access_log=False)
+        assert serving is not None
+        await serving.startup()
+        await serving.before_start()
+        await serving.start_serving()
+        yield line
+        serving.close()
+        await serving.wait_closed()
+    record.close()
+
+
+@pytest.fixture(autouse=True)
+def several_applications(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sanic, "test_mode", True)
+
+
+@pytest_asyncio.fixture
+async def line(tmp_path: Path) -> AsyncIterator[Line]:
+    """A line without a person's telephone, or in the night: what can't be done by the assistant is a call-back."""
+    async with open_line(tmp_path) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def staffed(tmp_path: Path) -> AsyncIterator[Line]:
+    """A line with somebody at the telephone."""
+    async with open_line(tmp_path, transfer_to=PERSON, office=ALWAYS) as opened:
+        yield opened
+
+
+async def test_a_call_is_connected(line: Line) -> None:
+    connect, redirect = await line.verbs("voice", StirVerstat="TN-Validation-Passed-A")
+    (stream,) = connect
+    assert stream.attrib["url"] == "wss://phone.example.com/webhooks/phone/media"
+    assert redirect.text == f"{PUBLIC}/webhooks/phone/resume?step=1"
+    (token,) = stream
+    assert token.attrib["name"] == "token"
+    assert line.record.redeem_call_token(token.attrib["value"], call_sid=CALL).origin == "twilio"
+    call = line.record.phone_call(CALL)
+    assert (call.caller, call.attestation) == (CALLER, "TN-Validation-Passed-A")
+
+
+@pytest.mark.parametrize("name", ["voice", "resume?step=1", "dialled", "recorded", "fallback", "status"])
+async def test_only_twilio_is_listened_to(line: Line, name: str) -> None:
+    before = line.counted()
+    answers = [
+        await line.http.post(f"/webhooks/phone/{name}", data={"CallSid": CALL}),
+        await line.post(name, token="another"),  # noqa: S106
+        await line.post(name, signed_for="https://other.example.net"),  # what the Host header says
+        await line.post(name, signed_for="http://phone.example.com"),
+        await line.post(name, AccountSid="AC" + "9" * 32),
+    ]
+    assert [answer.status_code for answer in answers] == [403] * 5
+    assert line.counted() == before
+
+
+async def test_without_an_account_everybody_is_refused(tmp_path: Path) -> None:
+    async with open_line(tmp_path, account=False) as closed:
+        assert (await closed.post("voice")).status_code == 403
+        assert (await closed.post("voice")).text == "not_configured"
+
+
+async def test_a_request_that_comes_again_has_one_effect(line: Line) -> None:
+    assert await line.names("voice", named="one") == ["Connect", "Redirect"]
+    once = line.counted()
+    first, second = [await line.verbs("voice", named="one") for _ in range(2)]
+    assert {name: count for name, count in line.counted().items() if name != "call_tokens"} == {
+        name: count for name, count in once.items() if name != "call_tokens"
+    }
+    tokens = [connect[0][0].attrib["value"] for connect, _ in (first, second)]
+    line.record.redeem_call_token(tokens[0], call_sid=CALL)
+    with pytest.raises(Rejected, match="used_token"):
+        line.record.redeem_call_token(tokens[1], call_sid=CALL)
+
+
+async def test_once_connected_a_call_is_not_announced_again(line: Line) -> None:
+    line.connected()
+    answer = await line.post("voice")
+    assert (answer.status_code, answer.text) == (403, "replayed_call")
+
+
+@pytest.mark.parametrize("named", ["", "idempotent"])
+async def test_what_comes_again_later_than_twilio_would_send_it_is_refused(line: Line, named: str) -> None:
+    fields = {"AccountSid": ACCOUNT, "CallSid": CALL, "From": CALLER, "To": "+15035550142", "CallStatus": "completed"}
+    signed = signature(TOKEN, f"{PUBLIC}/webhooks/phone/status", fields)
+    before = datetime.now(timezone.utc) - timedelta(minutes=2)
+    known = digests("/webhooks/phone/status", "another signature" if named else signed, named)
+    line.record.take_request(known, kind="status", now=before)
+    line.connected()
+    answer = await line.post("status", CallStatus="completed", named=named)
+    assert (answer.status_code, answer.text) == (403, "replayed_request")
+    assert line.record.phone_call(CALL).ended_at is None
+
+
+async def test_when_all_lines_are_taken_the_caller_is_called_back(line: Line) -> None:
+    line.busy = True
+    said = [verb.text for verb in await line.verbs("voice") if verb.tag == "Say"]
+    assert said == [line.app.business.phone.line.busy, line.app.business.phone.line.call_back]
+    session = line.record.phone_call(CALL).session
+    assert session is not None
+    (handoff,) = line.record.handoffs(session.contact_id)
+    assert (handoff.kind, handoff.reason, handoff.packet["call_back_to"]) == ("call_back", "busy", CALLER)
+    await line.verbs("voice")
+    assert len(line.record.handoffs(session.contact_id)) == 1, "asked again, promised once"
+
+
+async def test_when_all_lines_are_taken_and_somebody_is_there_they_are_rung(staffed: Line) -> None:
+    staffed.busy = True
+    verbs = await staffed.verbs("voice")
+    assert [verb.tag for verb in verbs] == ["Say", "Say", "Dial"]
+    assert verbs[-1].text == PERSON
+    assert verbs[-1].attrib["action"] == f"{PUBLIC}/webhooks/phone/dialled"
+
+
+async def test_while_the_assistant_starts_callers_are_looked_after(staffed: Line) -> None:
+    staffed.server.ready = False
+    assert await staffed.names("voice") == ["Say", "Say", "Dial"]
+
+
+@pytest.mark.parametrize("name", ["voice", "resume?step=1", "dialled", "fallback"])
+async def test_while_the_record_hangs_a_message_is_taken(line: Line, name: str) -> None:
+    with line.record_hangs():
+        verbs = await line.verbs(name, DialCallStatus="no-answer")
+    assert [verb.tag for verb in verbs if verb.tag != "Say"] == ["Record", "Redirect"]
+    assert verbs[-1].text == f"{PUBLIC}/webhooks/phone/recorded"
+
+
+async def test_while_the_record_hangs_somebody_who_is_there_is_rung_once(staffed: Line) -> None:
+    with staffed.record_hangs():
+        assert (await staffed.names("voice"))[-1] == "Dial"
+        assert "Dial" not in await staffed.names("dialled", DialCallStatus="no-answer")
+        assert await staffed.names("dialled", DialCallStatus="completed") == ["Hangup"]
+
+
+async def test_while_the_record_hangs_nobody_leaves_a_message_twice(line: Line) -> None:
+    with line.record_hangs():
+        said = await line.verbs("recorded", RecordingUrl="https://api.twilio.com/x", RecordingSid="RE1")
+        assert [verb.text for verb in said if verb.tag == "Say"] == [line.app.business.phone.line.message_taken]
+        assert await line.names("recorded") == ["Hangup"]
+
+
+async def test_a_message_left_is_listened_to_before_the_call_back(line: Line) -> None:
+    await line.names("voice", From="anonymous")
+    line.busy = True
+    verbs = await line.verbs("fallback", From="anonymous", ErrorCode="11200")
+    assert [verb.tag for verb in verbs] == ["Say", "Say", "Record", "Redirect"], "nobody can be called back at no number"
+    recording = "https://api.twilio.com/2010-04-01/Accounts/AC/Recordings/RE1"
+    said = await line.verbs("recorded", From="anonymous", RecordingUrl=recording, RecordingSid="RE1")
+    assert [verb.text for verb in said if verb.tag == "Say"] == [line.app.business.phone.line.message_taken]
+    session = line.record.phone_call(CALL).session
+    assert session is not None
+    (handoff,) = line.record.handoffs(session.contact_id)
+    assert handoff.packet["recording"] == recording
+
+
+async def test_who_leaves_no_message_is_hung_up_on(line: Line) -> None:
+    assert await line.names("recorded") == ["Hangup"]
+
+
+@pytest.mark.parametrize("reason", ["completed", "silence", "too_long", "hung_up"])
+async def test_a_call_that_is_over_is_hung_up(line: Line, reason: str) -> None:
+    line.connected(reason)
+    assert await line.names("resume?step=1", CallStatus="in-progress") == ["Hangup"]
+
+
+async def test_a_call_that_lost_its_server_goes_on_with_its_contact(line: Line) -> None:
+    session = line.connected()
+    connect, redirect = await line.verbs("resume?step=1", CallStatus="in-progress")
+    assert redirect.text == f"{PUBLIC}/webhooks/phone/resume?step=2"
+    token = connect[0][0].attrib["value"]
+    assert line.record.redeem_call_token(token, call_sid=CALL).contact_id == session.contact_id
+    answer = await line.post("resume?step=1", CallStatus="in-progress")
+    assert (answer.status_code, answer.text) == (403, "replayed_call")
+
+
+async def test_it_is_not_connected_for_ever(line: Line) -> None:
+    line.connected(step=3)
+    verbs = await line.verbs("resume?step=3", CallStatus="in-progress")
+    assert next(verb.text for verb in verbs if verb.tag == "Say") == line.app.business.phone.line.trouble
+
+
+@pytest.mark.parametrize("reason", ["listening_lost", "speaking_lost", "failed", "protocol_error", "too_slow"])
+async def test_what_the_assistant_cannot_go_on_with_ends_in_a_call_back_with_everything(line: Line, reason: str) -> None:
+    session = line.connected(reason)
+    assert (await line.names("resume?step=1", CallStatus="in-progress"))[-1] == "Hangup"
+    (handoff,) = line.record.handoffs(session.contact_id)
+    assert (handoff.kind, handoff.reason) == ("call_back", "assistant_failed")
+
+
+async def test_a_call_for_a_person_is_put_through(staffed: Line) -> None:
+    staffed.connected("transferred")
+    verbs = await staffed.verbs("resume?step=1", CallStatus="in-progress")
+    assert [verb.tag for verb in verbs] == ["Say", "Dial"]
+    assert verbs[0].text == staffed.app.business.phone.line.put_through
+
+
+@pytest.mark.parametrize("status", ["no-answer", "busy", "failed", "canceled"])
+async def test_a_person_who_does_not_answer_calls_back(staffed: Line, status: str) -> None:
+    session = staffed.connected("transferred")
+    said = [verb.text for verb in await staffed.verbs("dialled", DialCallStatus=status) if verb.tag == "Say"]
+    assert said == [staffed.app.business.phone.line.nobody, staffed.app.business.phone.line.call_back]
+    assert [handoff.reason for handoff in staffed.record.handoffs(session.contact_id)] == ["nobody_answered"]
+
+
+async def test_after_the_talk_with_a_person_the_call_is_over(staffed: Line) -> None:
+    assert await staffed.names("dialled", DialCallStatus="completed") == ["Hangup"]
+
+
+@pytest.mark.parametrize("step", ["", "0x1", "-1", "1000", "\u0661"])
+async def test_a_step_that_is_none(line: Line, step: str) -> None:
+    line.connected("completed")
+    answer = await line.post(f"resume?step={httpx.URL('/?' + step).query.decode()}")
+    assert answer.status_code == 403
+
+
+async def test_an_unknown_call_is_refused(line: Line) -> None:
+    assert (await line.post("resume?step=1")).status_code == 403
+    assert (await line.post("status", CallStatus="completed")).status_code == 403
+
+
+async def test_the_end_of_a_call_ends_its_session(line: Line) -> None:
+    session = line.connected()
+    assert (await line.post("status", CallStatus="in-progress")).status_code == 204
+    assert line.record.session(session.session_id).ended_at is None
+    assert (await line.post("status", CallStatus="completed")).status_code == 204
+    assert line.record.session(session.session_id).end_reason == "hung_up"
+    answer = await line.post("resume?step=1", CallStatus="in-progress")
+    assert (answer.status_code, answer.text) == (403, "replayed_call")
+
+
+async def test_the_record_may_be_down_when_a_call_ends(line: Line) -> None:
+    line.connected()
+    with line.record_hangs():
+        assert (await line.post("status", CallStatus="completed")).status_code == 503
+
+
+def test_what_a_call_does_next() -> None:
+    """Every state of a call has an answer, and only one that lost its server is connected again."""
+    moment = datetime(2026, 11, 24, tzinfo=timezone.utc)
+
+    def after(reason: str | None, *, connected: int = 1, step: int = 1) -> str:
+        ended = moment if reason else None
+        session = Session("s", "c", PHONE, Assurance.ANONYMOUS, moment, ended, {}, end_reason=reason) if connected else None
+        return next_for(PhoneCall(CALL, CALLER, "", step, connected, session, None), after_step=step, reconnects=2)
+
+    assert after(None) == "connect"
+    assert after("cancelled") == "connect"
+    assert after(None, connected=0) == "connect"
+    assert after("completed") == "hang_up"
+    assert after("transferred") == "person"
+    assert after("failed") == "trouble"
+    assert after("refused") == "trouble"
+    assert after(None, connected=3, step=3) == "trouble"
+    assert after("cancelled", connected=1, step=2) == "connect", "the second connection never came about"
