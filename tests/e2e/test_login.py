@@ -286,3 +286,12 @@ async def test_who_logs_out_in_the_browser_leaves_nothing_in_the_page(stack: Sta
         assert "dryer" not in " ".join(line.text for line in await page.chat_messages())
         assert await page.session_id() != session_id
         assert page.problems == []
+
+
+def test_a_login_that_is_set_up_wrongly_is_told_at_start_with_every_fault(tmp_path: Path) -> None:
+    wrong = Stack(tmp_path, settings={"login": {"audience": ""}}, environment={"THROUGHLINE_LOGIN_SECRET": "secret"})
+    with pytest.raises(RuntimeError) as told:
+        wrong.start()
+    printed = " ".join(str(told.value).split())
+    assert "login.audience" in printed
+    assert "THROUGHLINE_LOGIN_SECRET holds only 6 bytes" in printed

@@ -97,6 +97,8 @@ def test_other_addresses_go(address: object) -> None:
     ("text", "shown"),
     [
         ("see [prices](https://a.example/p)", "see [prices](https://a.example/p)"),
+        ("[call](tel:+15035550142,,48213377)", "[call](tel:+15035550142,,48213377)"),
+        ("[call](tel:*21*5035550142%23)", "call"),
         ("see [prices](javascript:alert(1))", "see prices)"),
         ("![x](javascript:alert)", "x"),
         ("<javascript:alert(1)>", "javascript:alert(1)"),
