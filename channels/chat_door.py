@@ -107,6 +107,15 @@ class ChatDoor:
         Raises Rejected("unknown_session"|"bad_login"|"expired_login"), Unavailable."""
         return await self.known(session_id, self.login_of(token))
 
+    async def session_for_call(self, session_id: object, token: object, address: str) -> Session | None:
+        """The chat that a call from its page goes on with: the one of this id, under the rules above; for a login without one a new one of
+        its account; None for an anonymous page that has none.
+        Raises Rejected("unknown_session"|"bad_login"|"expired_login"|"too_fast"), Unavailable."""
+        login = self.login_of(token)
+        if session_id is not None:
+            return await self.known(session_id, login)
+        return None if login is None else (await self.open(None, login, address)).session
+
     async def open(self, session_id: object, login: Login | None, address: str) -> Visit:
         """Take up the session that the client names if it may, else open a new one: the account's where there is a login, else an
         anonymous one. ``address`` is the client's network address. Raises Rejected("too_fast"), Unavailable."""

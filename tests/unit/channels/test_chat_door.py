@@ -130,6 +130,26 @@ async def test_a_call_that_became_part_of_an_account_leaves_its_login_alone(door
     assert (await door.open(None, login(door), HERE)).session.contact_id == caller
 
 
+async def test_a_call_goes_on_with_the_chat_of_its_page_under_the_same_rules(door: ChatDoor, server: SmallServer) -> None:
+    visit, dana = await anonymous(door), await door.open(None, login(door), HERE)
+    assert await door.session_for_call(None, None, HERE) is None
+    assert await door.session_for_call(visit.session_id, None, HERE) == visit.session
+    assert await door.session_for_call(dana.session_id, login_token(), HERE) == dana.session
+    without_chat = await door.session_for_call(None, login_token(), HERE)
+    assert without_chat is not None
+    assert without_chat.contact_id == dana.session.contact_id
+    for session_id, token in (
+        (dana.session_id, None),
+        (dana.session_id, login_token("emil")),
+        (visit.session_id, login_token()),
+    ):
+        with pytest.raises(Rejected, match="unknown_session"):
+            await door.session_for_call(session_id, token, HERE)
+    for session_id in (None, visit.session_id, dana.session_id):
+        with pytest.raises(Rejected, match="bad_login"):
+            await door.session_for_call(session_id, "no token", HERE)
+
+
 @pytest.mark.parametrize("what", bad_tokens())
 async def test_a_login_that_is_none_is_refused_and_opens_nothing(door: ChatDoor, server: SmallServer, what: str) -> None:
     dana = await door.open(None, login(door), HERE)
