@@ -7,11 +7,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+from ruamel.yaml import YAML
 
 from throughline.cli.model import model_path, quiet_environment
 
@@ -36,11 +37,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def process(name: str, command: list[str], ready: str, folder: Path, **environment: str) -> Iterator[Running]:
-    """Run ``command`` until the block ends; the block begins when ``ready`` answers 200. Raises RuntimeError with the log's end."""
+def process(
+    name: str, command: list[str], ready: str, folder: Path, *, home: Path = Path(), **environment: str
+) -> Iterator[Running]:
+    """Run ``command`` in ``home`` until the block ends; the block begins when ``ready`` answers 200. Raises RuntimeError with the
+    log's end."""
     log_file = folder / f"{name}.log"
     with log_file.open("wb") as log:
-        child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=quiet_environment(**environment))
+        child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=quiet_environment(**environment), cwd=home)
     try:
         deadline = time.monotonic() + _READY_WITHIN_S
         while True:
@@ -73,17 +77,25 @@ def actions(folder: Path) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def throughline(folder: Path, actions_address: str, *, watched: bool = False) -> Iterator[Running]:
-    """This project's server with both channels and the ticker; ``watched`` with the stopwatch in the ticker's place."""
+def throughline(
+    folder: Path,
+    actions_address: str,
+    *,
+    watched: bool = False,
+    speech: Mapping[str, object] | None = None,
+    vendors: Mapping[str, str] | None = None,
+) -> Iterator[Running]:
+    """This project's server with both channels and the ticker; ``watched`` with the stopwatch in the ticker's place. ``speech`` goes into
+    its settings of that name, ``vendors`` (keys and addresses) into its environment."""
     port = free_port()
-    endpoints = Path("endpoints.yml").read_text().replace("http://localhost:5055", actions_address)
+    home, endpoints_file = _project(folder, actions_address, speech or {})
     credentials = Path("credentials.yml").read_text() + (
         "benchmarks.stopwatch.Stopwatch:\n" if watched else "benchmarks.ticker.Ticker:\n"
     )
-    command = _rasa_run(folder, "throughline", port, endpoints, credentials)
+    command = _rasa_run(folder, "throughline", port, endpoints_file, credentials)
     database, public = f"sqlite:///{folder}/record.db", f"http://127.0.0.1:{port}"
-    environment = {"DATABASE_URL": database, "THROUGHLINE_PUBLIC_URL": public}
-    with process("throughline", command, f"{public}/health", folder, **environment) as running:
+    environment = {"DATABASE_URL": database, "THROUGHLINE_PUBLIC_URL": public, **(vendors or {})}
+    with process("throughline", command, f"{public}/health", folder, home=home, **environment) as running:
         yield running
 
 
@@ -95,14 +107,31 @@ def stock(folder: Path, actions_address: str) -> Iterator[Running]:
         f"tracker_store:\n  type: SQL\n  dialect: sqlite\n  db: {folder}/stock.db\n"
         f"action_endpoint:\n  url: {actions_address}/webhook\n  enable_selective_domain: true\n"
     )
-    command = _rasa_run(folder, "stock", port, endpoints, "rest:\nbenchmarks.ticker.Ticker:\n")
+    endpoints_file = folder / "stock-endpoints.yml"
+    endpoints_file.write_text(endpoints)
+    command = _rasa_run(folder, "stock", port, endpoints_file, "rest:\nbenchmarks.ticker.Ticker:\n")
     with process("stock", command, f"http://127.0.0.1:{port}/webhooks/rest/", folder) as running:
         yield Running(running.name, f"http://127.0.0.1:{port}", running.process_id, running.log_file)
 
 
-def _rasa_run(folder: Path, name: str, port: int, endpoints: str, credentials: str) -> list[str]:
-    endpoints_file, credentials_file = folder / f"{name}-endpoints.yml", folder / f"{name}-credentials.yml"
-    endpoints_file.write_text(endpoints)
+def _project(folder: Path, actions_address: str, speech: Mapping[str, object]) -> tuple[Path, Path]:
+    """The project as it is run: everything linked but endpoints.yml, where the server looks for its settings. Returns both."""
+    home = folder / "project"
+    (home / "var").mkdir(parents=True)
+    for part in (*(path for path in Path().iterdir() if not path.name.startswith(".")), Path("var/cache")):
+        if part.name not in ("endpoints.yml", "var"):
+            (home / part).symlink_to(part.resolve())
+    yaml = YAML()
+    endpoints = yaml.load(Path("endpoints.yml"))
+    endpoints["action_endpoint"]["url"] = f"{actions_address}/webhook"
+    endpoints["throughline"]["speech"].update(speech)
+    yaml.dump(endpoints, home / "endpoints.yml")
+    return home, home / "endpoints.yml"
+
+
+def _rasa_run(folder: Path, name: str, port: int, endpoints_file: Path, credentials: str) -> list[str]:
+    credentials_file = folder / f"{name}-credentials.yml"
     credentials_file.write_text(credentials)
     files = ["--endpoints", str(endpoints_file), "--credentials", str(credentials_file)]
-    return [sys.executable, "-m", "rasa", "run", "-i", "127.0.0.1", "-p", str(port), "-m", str(model_path()), *files]
+    model = str(model_path().resolve())
+    return [sys.executable, "-m", "rasa", "run", "-i", "127.0.0.1", "-p", str(port), "-m", model, *files]

@@ -24,15 +24,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import servers, stopwatch
+from benchmarks.customers import SCRIPT, percentile
 from throughline.domain.transcripts import TELEPHONE
-from throughline.simulate.call import Caller
 from throughline.simulate.chat import ChatCustomer
+from throughline.simulate.page_call import page_caller
 
-# What a customer says, in order; when it is over it begins again as another customer.
-SCRIPT = (
-    "hello", "my washing machine leaks", "it's a Bosch", "since yesterday", "what are your prices", "no it is not urgent",
-    "my name is Dana Reyes", "97201", "what are your opening hours", "what did you say",
-)  # fmt: skip
 _PAUSE_S = 0.05
 
 Ask = Callable[[str], Awaitable[None]]
@@ -79,7 +75,7 @@ async def _phone_latencies(address: str, turns: int, tick: Callable[[], None]) -
     measured begins where recognition ends."""
     taken: list[float] = []
     while len(taken) < turns:
-        async with Caller(_media(address), await _token(address), audio=TELEPHONE, origin=address) as caller:
+        async with await page_caller(address, audio=TELEPHONE) as caller:
             await caller.wait_quiet()
             for text in SCRIPT[: turns - len(taken)]:
                 began = time.monotonic()
@@ -88,18 +84,6 @@ async def _phone_latencies(address: str, turns: int, tick: Callable[[], None]) -
                 tick()
                 await caller.wait_quiet(0.2)
     return taken
-
-
-def _media(address: str) -> str:
-    return address.replace("http", "ws", 1) + "/webhooks/phone/media"
-
-
-async def _token(address: str) -> str:
-    headers = {"Origin": address}
-    url = f"{address}/webhooks/phone/page-call"
-    async with aiohttp.ClientSession(headers=headers) as session, session.post(url, json={"session_id": None}) as answer:
-        answer.raise_for_status()
-        return str((await answer.json())["token"])
 
 
 async def _stalls(address: str, busy: Callable[[], Awaitable[None]]) -> list[float]:
@@ -133,10 +117,6 @@ async def _busy_stock(address: str, conversations: int, tick: Callable[[], None]
 
     async with aiohttp.ClientSession() as session:
         await asyncio.gather(*(one(session) for _ in range(conversations)))
-
-
-def _percentile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
 async def _measure(turns: int, conversations: int, console: Console) -> dict[str, tuple[list[float], list[float]]]:
@@ -187,7 +167,7 @@ def _print_parts(phone: list[float], turns: list[dict[str, float]], console: Con
         values = [turn[name] for turn in turns if name in turn]
         mean = sum(values) / len(turns)
         table.add_row(
-            name, f"{mean:.1f}", f"{statistics.median(values):.1f}", f"{_percentile(values, 0.95):.1f}", str(len(values))
+            name, f"{mean:.1f}", f"{statistics.median(values):.1f}", f"{percentile(values, 0.95):.1f}", str(len(values))
         )
     table.add_section()
     mean = statistics.mean(phone)
@@ -195,7 +175,7 @@ def _print_parts(phone: list[float], turns: list[dict[str, float]], console: Con
         "as the caller sees it",
         f"{mean:.1f}",
         f"{statistics.median(phone):.1f}",
-        f"{_percentile(phone, 0.95):.1f}",
+        f"{percentile(phone, 0.95):.1f}",
         str(len(phone)),
     )
     console.print(table)
@@ -223,7 +203,7 @@ def main() -> None:
 
 
 def _row(values: list[float]) -> list[str]:
-    figures = (statistics.median(values), _percentile(values, 0.95), _percentile(values, 0.99), max(values))
+    figures = (statistics.median(values), percentile(values, 0.95), percentile(values, 0.99), max(values))
     return [f"{figure:.1f}" for figure in figures]
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 
 import aiohttp
 
-from throughline.domain.transcripts import WIDEBAND
+from throughline.domain.transcripts import WIDEBAND, AudioFormat
 from throughline.errors import ProtocolError, Rejected, Unavailable
 from throughline.simulate.call import Caller
 
@@ -16,10 +16,13 @@ PAGE_CALL = "/webhooks/phone/page-call"
 _ANSWERS_WITHIN_S = 10
 
 
-async def page_caller(address: str, *, origin: str | None = None, session_id: str | None = None) -> Caller:
+async def page_caller(
+    address: str, *, origin: str | None = None, session_id: str | None = None, audio: AudioFormat = WIDEBAND
+) -> Caller:
     """A caller that is let in, still to be dialled. ``address`` is the server's, ``origin`` that of the page (default: the same).
 
-    ``session_id`` is the token of a chat whose conversation the call goes on with. Raises Unavailable, Rejected or ProtocolError.
+    ``session_id`` is the token of a chat whose conversation the call goes on with. ``audio``: our page sends 16 kHz.
+    Raises Unavailable, Rejected or ProtocolError.
     """
     address = address.rstrip("/")
     origin = origin or address
@@ -42,4 +45,4 @@ async def page_caller(address: str, *, origin: str | None = None, session_id: st
     media = urljoin(address + "/", str(body.get("media_url") or ""))
     if media.startswith("http"):
         media = "ws" + media.removeprefix("http")
-    return Caller(media, body["token"], audio=WIDEBAND, origin=origin)
+    return Caller(media, body["token"], audio=audio, origin=origin)
