@@ -16,6 +16,7 @@ import asyncio
 import re
 import statistics
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,7 +111,7 @@ async def _spoken(
 async def _turn(caller: Caller, speech: bytes, elevenlabs: ElevenLabsServer) -> Turn:
     asked_before, heard_before = len(elevenlabs.asked), len(caller.heard)
     await caller.say(speech)
-    said_s = asyncio.get_running_loop().time()  # time.monotonic(), as everywhere here
+    said_s = time.monotonic()
     first_frame_s = await caller.first_frame()
     await caller.wait_quiet(0.3)
     silence_ms = _silence_ms(bytes(caller.heard[heard_before:]))

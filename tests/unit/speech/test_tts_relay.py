@@ -32,7 +32,7 @@ class Voice:
         self.error: Exception | None = None
         self.stalls = False
         self.after_ms = 0
-        self._ms_per_char = ms_per_char
+        self.ms_per_char = ms_per_char
 
     def fail(self, error: Exception | None = None, *, after_ms: int = 0) -> None:
         """Raise ``error`` after so much speech; without one, fall silent."""
@@ -49,7 +49,7 @@ class Voice:
     async def speak(self, text: str, audio: AudioFormat) -> AsyncIterator[bytes]:
         self.asked.append(text)
         try:
-            for at_ms in range(0, len(text) * self._ms_per_char, 20):
+            for at_ms in range(0, len(text) * self.ms_per_char, 20):
                 if at_ms >= self.after_ms:
                     if self.error:
                         raise self.error
@@ -61,7 +61,7 @@ class Voice:
 
     def words_said(self, text: str, ms: int) -> int:
         """How many words of ``text`` are wholly said after ``ms``."""
-        return len(f"{text} "[: ms // self._ms_per_char].split(" ")) - 1
+        return len(f"{text} "[: ms // self.ms_per_char].split(" ")) - 1
 
 
 class Clock:
@@ -339,6 +339,18 @@ async def test_of_a_voice_whose_pace_is_known_fewer_words_are_said_twice() -> No
         await said(relay)
         repeated.append(len(second.asked[0].split()))
     assert repeated[1] < repeated[0]
+
+
+async def test_a_voice_that_once_said_nonsense_is_not_taken_for_slow_for_ever() -> None:
+    first, second, clock = Voice("first", ms_per_char=2000), Voice("second"), Clock()
+    relay = relay_of(first, second, clock=clock)
+    await said(relay)
+    first.ms_per_char = 65
+    for _ in range(8):
+        await said(relay)
+    first.fail(Unavailable("gone"), after_ms=5000)
+    await said(relay)
+    assert len(second.asked[0].split()) < len(SENTENCE.split()) / 2
 
 
 class Breaking:

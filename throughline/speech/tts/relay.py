@@ -43,6 +43,8 @@ _FIRST_PACE = 1.2
 _PACE_WEIGHT = 0.2
 _PACE_FROM_MS = 1500
 """Shorter texts say little about a voice's pace."""
+_SLOWEST, _FASTEST = 2.5, 0.4
+"""No voice is slower or faster; what seems so was not the text."""
 _OVER = 1.5
 """So many times the estimate: then the text was over."""
 
@@ -160,7 +162,7 @@ class TtsRelay:
         self._rests_until_s.pop(engine, None)
         estimates_ms = _ends_ms(text.split())
         if estimates_ms and estimates_ms[-1] >= _PACE_FROM_MS:
-            pace = (said_ms - _LEAD_IN_MS) / estimates_ms[-1]
+            pace = min(_SLOWEST, max(_FASTEST, (said_ms - _LEAD_IN_MS) / estimates_ms[-1]))
             self._paces[engine] = (1 - _PACE_WEIGHT) * self._paces.get(engine, pace) + _PACE_WEIGHT * pace
 
     def _lost(self, engine: TextToSpeech, error: Exception, said_ms: float, next_engines: Sequence[TextToSpeech]) -> None:
