@@ -66,6 +66,8 @@ class AudioQueue:
         if over <= 0:
             return True
         del self._waiting[: -(-over // self._frame_bytes) * self._frame_bytes]
+        if self._anchors[-1].moving and self._anchors[-1].sent == self._sent:
+            self._anchors.pop()  # nothing was sent since
         self._anchors.append(_Anchor(self._sent, self._given - len(self._waiting), moving=True))
         return False
 

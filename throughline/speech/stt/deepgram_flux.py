@@ -104,7 +104,7 @@ class _Flux:
     def _turn_info(self, message: Any) -> Transcript | None:
         event = getattr(message, "event", None)
         is_end = event == "EndOfTurn"
-        if not is_end and event not in _GOES_ON:
+        if not isinstance(event, str) or not (is_end or event in _GOES_ON):
             raise ProtocolError("unknown event")
         text = words(getattr(message, "transcript", None))
         was_interim, self._interim = self._interim, bool(text) and not is_end

@@ -304,9 +304,10 @@ def word(value: object) -> str:
 
 
 def _why_closed(error: ConnectionClosed) -> str:
-    reason = error.rcvd.reason if error.rcvd else ""
     what = "closed_by_deepgram" if isinstance(error, ConnectionClosedOK) else "connection_lost"
-    return f"{what} ({error.code}{' ' + word(reason) if reason else ''})"
+    frame = error.rcvd or error.sent  # ours, where they broke the protocol of websockets
+    code = frame.code if frame else 1006
+    return f"{what} ({code} {word(frame.reason)})" if frame and frame.reason else f"{what} ({code})"
 
 
 def _now_ms() -> float:
