@@ -1,0 +1,62 @@
+"""Waiting for so long and no longer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from throughline.speech.within import within
+
+pytestmark = pytest.mark.unit
+
+
+async def test_gives_what_comes_in_time() -> None:
+    async def work() -> int:
+        return 5
+
+    assert await within(work(), 5000) == 5
+
+
+async def test_raises_what_was_raised() -> None:
+    async def work() -> int:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await within(work(), 5000)
+
+
+async def test_does_not_wait_for_what_is_slow_to_give_up() -> None:
+    gave_up, may_end = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            gave_up.set()
+            await may_end.wait()
+            raise OSError("too late for anybody to hear")
+
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(within(work(), 10), 5)
+    await asyncio.wait_for(gave_up.wait(), 5)
+    may_end.set()
+    await asyncio.sleep(0)
+
+
+async def test_is_cancelled_with_whoever_waits() -> None:
+    gave_up = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            gave_up.set()
+
+    waiting = asyncio.create_task(within(work(), 60_000))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await asyncio.wait_for(gave_up.wait(), 5)
