@@ -21,6 +21,7 @@ from sanic.response import HTTPResponse, json
 from websockets.connection import OPEN
 from websockets.exceptions import ConnectionClosed
 
+from channels.chat_door import NOTICES, bearer_token
 from channels.limits import RateLimit
 from channels.line_answers import MEDIA_PATH, LineAnswers
 from channels.phone_line import PAGE, TELEPHONE_LINE, PhoneLine
@@ -34,11 +35,9 @@ from throughline.call.session import CallSession, MonotonicClock
 from throughline.domain.transcripts import WIDEBAND
 from throughline.domain.turns import PHONE, WEB_CHAT
 from throughline.errors import Rejected, ThroughlineError
-from throughline.record import Session
 
 _log = log.get_logger("channels")
 
-_MAX_TOKEN_CHARS = 128
 _STOP_WITHIN_S = 10
 
 
@@ -119,7 +118,8 @@ class Phone(InputChannel):
     async def _page_call(self, request: Request) -> HTTPResponse:
         """A page of ours asks for a call: gives it a token, bound to its chat if it has one.
 
-        Body ``{"session_id": chat token or null}``. 200 ``{"token", "media_url", "format"}``; else ``{"error", "message"}``.
+        Body ``{"session_id": chat token or null}``, and of a logged-in visitor the website's token as ``Authorization: Bearer``.
+        200 ``{"token", "media_url", "format"}``; else ``{"error", "message"}``.
         """
         if not self._server.origin_allowed(request):
             return self._refusal("foreign_origin", 403, "utter_apology")
@@ -131,7 +131,8 @@ class Phone(InputChannel):
         if not isinstance(body, dict):
             return self._refusal("bad_request", 400, "utter_apology")
         try:
-            chat = await self._chat_session(body.get("session_id"))
+            address = self._server.network_address(request)
+            chat = await self._server.chat_door.session_for_call(body.get("session_id"), bearer_token(request), address)
             token = await self._record.call(
                 self._record.issue_call_token,
                 contact_id=chat.contact_id if chat else None,
@@ -140,19 +141,13 @@ class Phone(InputChannel):
                 ttl_s=self._settings.codes.call_token_ttl_s,
             )
         except Rejected as error:
-            return self._refusal(error.reason, 403, "utter_apology")
+            status = 401 if error.reason in ("bad_login", "expired_login") else 403
+            return self._refusal(error.reason, status, NOTICES.get(error.reason, "utter_apology"))
         except ThroughlineError as error:
             _log.error("phone.page_call_failed", error=str(error))
             return self._refusal("unavailable", 503, "utter_apology")
         audio = {"encoding": f"audio/{WIDEBAND.encoding}", "sampleRate": WIDEBAND.sample_rate_hz}
         return json({"token": token, "media_url": MEDIA_PATH, "format": audio})
-
-    async def _chat_session(self, token: Any) -> Session | None:
-        if token is None:
-            return None
-        if not isinstance(token, str) or not 0 < len(token) <= _MAX_TOKEN_CHARS:
-            raise Rejected("unknown_session")
-        return await self._record.call(self._record.chat_session, token)
 
     def _refusal(self, reason: str, status: int, response: str) -> HTTPResponse:
         _log.info("phone.page_call_refused", reason=reason)

@@ -31,7 +31,8 @@ TELEPHONE_LINE = "twilio"
 # STIR/SHAKEN as Twilio tells it (twilio.com/docs/voice/trusted-calling-with-shakenstir): only A says that the caller may use the number.
 _FULL_ATTESTATION = "TN-Validation-Passed-A"
 _FALSE_NUMBER = "TN-Validation-Failed"
-_STAYS_OPEN = ("hung_up", "cancelled")  # the caller's own end; a server that stops, after which the call goes on with another
+# The caller's own end; and where the call goes on: with another stream, with another server.
+_STAYS_OPEN = ("hung_up", "line_lost", "cancelled")
 
 
 class PhoneLine:

@@ -405,6 +405,7 @@ def test_what_a_call_does_next() -> None:
 
     assert after(None) == "connect"
     assert after("cancelled") == "connect"
+    assert after("line_lost") == "connect"
     assert after(None, connected=0) == "connect"
     assert after("completed") == "hang_up"
     assert after("transferred") == "person"

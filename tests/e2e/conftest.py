@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.stack import Stack
+from tests.e2e.vendor_line import VendorLine, vendor_line
+from tests.e2e.voice import Voice
 from throughline import record as record_room
-from throughline.domain.transcripts import WIDEBAND, AudioFormat
 from throughline.record import Record
-from throughline.speech.tts.espeak import EspeakTts
 
 
 @pytest.fixture(scope="session")
@@ -31,25 +29,16 @@ def record(stack: Stack) -> Record:
     return record_room.open(stack.database_url, secret=stack.secret)
 
 
-class Voice:
-    """Speaks a customer's words, with another voice than the assistant's."""
+@pytest.fixture(scope="session")
+def nova(tmp_path_factory: pytest.TempPathFactory, voice: Voice) -> Iterator[VendorLine]:
+    """A telephone number whose calls Deepgram's Nova hears."""
+    yield from vendor_line(tmp_path_factory.mktemp("nova"), voice, "nova-3")
 
-    def __init__(self) -> None:
-        self._tts = EspeakTts(voice="en-us+m3", rate_wpm=150)
 
-    async def audio(self, text: str, audio: AudioFormat) -> bytes:
-        """The words as raw audio."""
-        return b"".join([chunk async for chunk in self._tts.speak(text, audio)])
-
-    async def wav(self, text: str) -> bytes:
-        """The words as a WAV file of 16 kHz."""
-        file = io.BytesIO()
-        with wave.open(file, "wb") as out:
-            out.setnchannels(1)
-            out.setsampwidth(2)
-            out.setframerate(WIDEBAND.sample_rate_hz)
-            out.writeframes(await self.audio(text, WIDEBAND))
-        return file.getvalue()
+@pytest.fixture(scope="session")
+def flux(tmp_path_factory: pytest.TempPathFactory, voice: Voice) -> Iterator[VendorLine]:
+    """A telephone number whose calls Deepgram's Flux hears."""
+    yield from vendor_line(tmp_path_factory.mktemp("flux"), voice, "flux-general-en")
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from tests.e2e import story
-from tests.e2e.conftest import Voice
 from tests.e2e.stack import COMPANY_NUMBER, Stack
+from tests.e2e.voice import Voice
 from throughline.domain.transcripts import TELEPHONE
 from throughline.domain.turns import PHONE
 from throughline.record import Record

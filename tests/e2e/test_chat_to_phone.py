@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import story
-from tests.e2e.conftest import Voice
 from tests.e2e.page import open_page
 from tests.e2e.stack import COMPANY_NUMBER, Stack
+from tests.e2e.voice import Voice
 from throughline.domain.transcripts import TELEPHONE
 from throughline.domain.turns import PHONE, WEB_CHAT
 from throughline.record import Record

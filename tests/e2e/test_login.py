@@ -14,6 +14,7 @@ from pathlib import Path
 from unittest.mock import ANY
 
 import pytest
+import requests
 
 from tests.e2e import story
 from tests.e2e.page import HANDHELD, open_page
@@ -295,3 +296,29 @@ def test_a_login_that_is_set_up_wrongly_is_told_at_start_with_every_fault(tmp_pa
     printed = " ".join(str(told.value).split())
     assert "login.audience" in printed
     assert "THROUGHLINE_LOGIN_SECRET holds only 6 bytes" in printed
+
+
+def test_a_logged_in_chats_call_needs_its_login(stack: Stack, record: Record, dana: str) -> None:
+    """The session's id stays in the browser after logging out; it opens no call that would tell the account's story."""
+
+    def ask(session_id: str | None, token: str | None) -> requests.Response:
+        headers = {"Origin": stack.address, **({"Authorization": f"Bearer {token}"} if token is not None else {})}
+        url = f"{stack.address}/webhooks/phone/page-call"
+        return requests.post(url, json={"session_id": session_id}, headers=headers, timeout=10)
+
+    opened = requests.post(
+        f"{stack.address}/webhooks/web_chat/messages",
+        json={"message": "my dryer is making a noise"},
+        headers={"Authorization": f"Bearer {login_token(dana)}"},
+        timeout=30,
+    ).json()
+    session = session_of(record, opened["session_id"])
+    for token in (None, login_token("emil")):
+        assert ask(opened["session_id"], token).status_code == 403
+    for what, token in bad_tokens().items():
+        refused = ask(opened["session_id"], token)
+        assert refused.status_code == 401, what
+        assert "token" not in refused.json()
+    for session_id in (opened["session_id"], None):
+        call = ask(session_id, login_token(dana)).json()
+        assert record.redeem_call_token(call["token"]).contact_id == session.contact_id

@@ -96,3 +96,24 @@ async def test_somebody_elses_number_is_not_recognised(stack: Stack, record: Rec
         assert session is not None
         assert session.assurance is Assurance.ANONYMOUS
         assert "recent chat" not in " ".join(story.said_by_assistant(record, session.contact_id, PHONE))
+
+
+async def test_a_stream_that_breaks_is_opened_again_and_the_call_goes_on(stack: Stack, record: Record) -> None:
+    async with stack.line().call(from_="+15035550124", to=COMPANY_NUMBER) as call:
+        caller = await call.stream()
+        await caller.wait_quiet()
+        await caller.key("97201#")
+        await caller.wait_answer()
+        first = record.phone_call(call.sid).session
+        assert first is not None
+        caller.cut()
+        again = await call.stream(2)
+        await again.wait_quiet()
+        second = record.phone_call(call.sid).session
+        assert second is not None
+        assert second.session_id != first.session_id
+        assert second.contact_id == first.contact_id
+        assert record.session(first.session_id).end_reason in ("line_lost", "cancelled")
+        resumed = [event.data["text"] for event in story.events_of(record, second.contact_id, "bot")]
+        assert "good to hear you" in " ".join(str(text) for text in resumed[-3:]), "it goes on where it stopped"
+    assert call.verbs == ["Connect", "Redirect", "Connect"]

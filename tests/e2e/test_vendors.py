@@ -6,113 +6,23 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from tests.e2e import story
-from tests.e2e.conftest import Voice
-from tests.e2e.elsewhere import elsewhere
-from tests.e2e.stack import COMPANY_NUMBER, Stack
-from throughline import record as record_room
-from throughline.domain.transcripts import TELEPHONE
+from tests.e2e.vendor_line import DEEPGRAM_KEY, ELEVENLABS_KEY, PERSON, RESTS_S, VendorLine
 from throughline.domain.turns import PHONE
-from throughline.record import Record, Session
 from throughline.simulate.chat import ChatCustomer
-from throughline.simulate.deepgram import DeepgramServer
-from throughline.simulate.elevenlabs import KEY_REFUSED, ElevenLabsServer
-from throughline.simulate.twilio import Party, PlacedCall, TwilioApi, TwilioLine
+from throughline.simulate.elevenlabs import KEY_REFUSED
 
 pytestmark = pytest.mark.e2e
 
-DEEPGRAM_KEY, ELEVENLABS_KEY = "deepgram-key-of-the-tests", "elevenlabs-key-of-the-tests"
-PERSON = "+15035550188"
-RESTS_S = 1
 MOST_TURNS = 14
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-@dataclass
-class Line:
-    """The running product at its vendors."""
-
-    stack: Stack
-    deepgram: DeepgramServer
-    elevenlabs: ElevenLabsServer
-    twilio: TwilioLine
-    api: TwilioApi
-    voice: Voice
-    record: Record
-
-    def call(self, from_: str) -> PlacedCall:
-        return self.twilio.call(from_=from_, to=COMPANY_NUMBER, stir="TN-Validation-Passed-A")
-
-    async def recording(self, text: str) -> bytes:
-        """``text`` in the customer's voice, which Deepgram will understand."""
-        audio = await self.voice.audio(text, TELEPHONE)
-        self.deepgram.teach(text, TELEPHONE, audio)
-        return audio
-
-    def session(self, call: PlacedCall) -> Session:
-        session = self.record.phone_call(call.sid).session
-        assert session is not None
-        return session
-
-    def heard_from(self, call: PlacedCall) -> list[str]:
-        """What the customer said in the call, as the dialogue got it."""
-        session = self.session(call)
-        events = story.events_of(self.record, session.contact_id, "user")
-        return [str(event.data["text"]) for event in events if event.session_id == session.session_id]
-
-    @property
-    def log(self) -> str:
-        return (self.stack.folder / "rasa.log").read_text(errors="replace")
-
-
-def running(folder: Path, voice: Voice, model: str) -> Iterator[Line]:
-    stack = Stack(
-        folder,
-        settings={
-            "speech": {"retry_after_s": RESTS_S, "stall_timeout_ms": 1500, "deepgram": {"model": model}},
-            "twilio": {"transfer_to": PERSON},
-        },
-        always_open=True,
-    )
-    twilio = stack.line()
-    twilio.parties[PERSON] = Party("completed")
-    with (
-        DeepgramServer(key=DEEPGRAM_KEY) as deepgram,
-        ElevenLabsServer(key=ELEVENLABS_KEY) as elevenlabs,
-        elsewhere(TwilioApi(twilio)) as api,
-    ):
-        stack.environment = {
-            "DEEPGRAM_API_KEY": DEEPGRAM_KEY,
-            "DEEPGRAM_URL": deepgram.url,
-            "ELEVENLABS_API_KEY": ELEVENLABS_KEY,
-            "ELEVENLABS_URL": elevenlabs.url,
-            "TWILIO_API_URL": api.url,
-        }
-        stack.start()
-        record = record_room.open(stack.database_url, secret=stack.secret)
-        try:
-            yield Line(stack, deepgram, elevenlabs, twilio, api, voice, record)
-        finally:
-            stack.stop()
-
-
-@pytest.fixture(scope="module")
-def nova(tmp_path_factory: pytest.TempPathFactory, voice: Voice) -> Iterator[Line]:
-    yield from running(tmp_path_factory.mktemp("nova"), voice, "nova-3")
-
-
-@pytest.fixture(scope="module")
-def flux(tmp_path_factory: pytest.TempPathFactory, voice: Voice) -> Iterator[Line]:
-    yield from running(tmp_path_factory.mktemp("flux"), voice, "flux-general-en")
-
-
 @pytest.fixture
-def line(nova: Line) -> Iterator[Line]:
+def line(nova: VendorLine) -> Iterator[VendorLine]:
     """The line where it doesn't matter which of Deepgram's models listens."""
     yield nova
     nova.deepgram.behave()
@@ -121,12 +31,12 @@ def line(nova: Line) -> Iterator[Line]:
 
 
 @pytest.fixture(params=["nova", "flux"])
-def either(request: pytest.FixtureRequest) -> Line:
-    chosen: Line = request.getfixturevalue(request.param)
+def either(request: pytest.FixtureRequest) -> VendorLine:
+    chosen: VendorLine = request.getfixturevalue(request.param)
     return chosen
 
 
-async def test_start_in_the_chat_and_go_on_by_telephone(either: Line) -> None:
+async def test_start_in_the_chat_and_go_on_by_telephone(either: VendorLine) -> None:
     async with ChatCustomer(either.stack.address) as chat:
         await chat.ask("My dishwasher won't drain")
         await chat.ask("My name is Maria Lopez, 97201")
@@ -168,7 +78,7 @@ async def test_start_in_the_chat_and_go_on_by_telephone(either: Line) -> None:
     assert ("POST", "completed") in ended, "the call was ended by Twilio's API"
 
 
-async def test_an_interruption_in_mid_sentence(either: Line) -> None:
+async def test_an_interruption_in_mid_sentence(either: VendorLine) -> None:
     async with either.call("+15035550131") as call:
         caller = await call.stream()
         await caller.first_frame()
@@ -187,7 +97,7 @@ async def test_an_interruption_in_mid_sentence(either: Line) -> None:
     assert call.violations == []
 
 
-async def test_words_outlive_a_connection_that_is_lost_in_mid_utterance(either: Line) -> None:
+async def test_words_outlive_a_connection_that_is_lost_in_mid_utterance(either: VendorLine) -> None:
     recording = await either.recording("my washing machine is leaking badly")
     either.deepgram.misbehave("drop", after=3, times=1)
     before = either.deepgram.connections
@@ -200,7 +110,7 @@ async def test_words_outlive_a_connection_that_is_lost_in_mid_utterance(either: 
     assert either.deepgram.connections == before + 2
 
 
-async def test_vendors_that_refuse_their_keys_are_replaced(line: Line) -> None:
+async def test_vendors_that_refuse_their_keys_are_replaced(line: VendorLine) -> None:
     line.deepgram.misbehave(401)
     line.elevenlabs.misbehave(KEY_REFUSED)
     recording = await line.recording("my washing machine is leaking")
@@ -217,7 +127,7 @@ async def test_vendors_that_refuse_their_keys_are_replaced(line: Line) -> None:
     await asyncio.sleep(RESTS_S)
 
 
-async def test_vendors_that_stall_are_replaced(line: Line) -> None:
+async def test_vendors_that_stall_are_replaced(line: VendorLine) -> None:
     line.deepgram.misbehave("stall", times=1)
     line.elevenlabs.misbehave("stall", times=1)
     recording = await line.recording("my washing machine is leaking since yesterday evening, and it is getting worse")
@@ -232,7 +142,7 @@ async def test_vendors_that_stall_are_replaced(line: Line) -> None:
     await asyncio.sleep(RESTS_S)
 
 
-async def test_a_caller_who_asks_for_a_person_is_put_through(line: Line) -> None:
+async def test_a_caller_who_asks_for_a_person_is_put_through(line: VendorLine) -> None:
     async with line.call("+15035550135") as call:
         caller = await call.stream()
         await caller.wait_quiet()
@@ -246,7 +156,7 @@ async def test_a_caller_who_asks_for_a_person_is_put_through(line: Line) -> None
     assert call.errors == []
 
 
-async def test_where_twilios_api_is_down_the_caller_is_put_through_all_the_same(line: Line) -> None:
+async def test_where_twilios_api_is_down_the_caller_is_put_through_all_the_same(line: VendorLine) -> None:
     line.api.fault = "error"
     async with line.call("+15035550136") as call:
         caller = await call.stream()

@@ -13,7 +13,8 @@ from throughline.domain.turns import Expectation
 REASONS = (
     "completed",  # the dialogue ended the call
     "transferred",  # the dialogue passed it to a person
-    "hung_up",  # the caller did, or the socket closed
+    "hung_up",  # the caller did
+    "line_lost",  # the socket closed without a word: the caller may still be there
     "silence",  # nobody answered
     "too_long",  # the longest call's length
     "refused",  # never admitted

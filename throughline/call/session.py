@@ -104,7 +104,7 @@ class CallSession:
             admission = await self._admitted(start)
             await self._hold(start, admission)
         except SocketClosed:
-            self._reason = "hung_up"
+            self._reason = "line_lost"
         except ThroughlineError as error:
             self._reason = {Rejected: "refused", ProtocolError: "protocol_error"}.get(type(error), "failed")
             _log.info("call.not_admitted", reason=self._reason, error=str(error))
@@ -265,7 +265,7 @@ class CallSession:
                     return
                 await asyncio.sleep(0)  # a socket that always has a message ready must not keep the others waiting
         except SocketClosed:
-            self._end("hung_up")
+            self._end("line_lost")
         except ProtocolError as error:
             _log.warning("call.protocol_error", error=str(error))
             self._end("protocol_error")
@@ -279,7 +279,7 @@ class CallSession:
                     await self._socket.send(text)
                     self._sending_since_ms = None
         except SocketClosed:
-            self._end("hung_up")
+            self._end("line_lost")
 
     async def _listen(self) -> None:
         for _ in range(2):  # opened again once

@@ -367,7 +367,7 @@ async def test_audio_is_sent_at_the_pace_of_real_time() -> None:
     await call.clock.advance(500)
     assert len(call.socket.events("media")) == 35
     await call.caller(LOST)
-    assert await call.over() == "hung_up"
+    assert await call.over() == "line_lost"
 
 
 async def test_speech_is_made_only_so_far_ahead() -> None:
@@ -422,7 +422,7 @@ async def test_the_callers_last_words_reach_the_dialogue_after_hang_up() -> None
     await call.greeted()
     await call.says("and it is urgent")
     await call.caller(LOST)
-    assert await call.over() == "hung_up"
+    assert await call.over() == "line_lost"
     assert call.port.of("turn") == [("and it is urgent", "speech", None)]
     assert call.port.of("heard")[-1] == ("e-I see.", "", False)
 
@@ -435,7 +435,7 @@ async def test_a_turn_under_way_at_hang_up_is_waited_for() -> None:
     await call.caller(LOST)
     assert not call.running.done()
     call.port.held.set()
-    assert await call.over() == "hung_up"
+    assert await call.over() == "line_lost"
     assert call.port.of("heard")[-1] == ("e-I see.", "", False)
 
 
@@ -496,7 +496,7 @@ async def test_the_caller_may_hang_up_before_the_call_starts() -> None:
     call = Call()
     call.socket.incoming.put_nowait(LOST)
     await call.start()
-    assert await call.over() == "hung_up"
+    assert await call.over() == "line_lost"
 
 
 async def test_a_recogniser_that_is_lost_is_opened_again_once() -> None:
@@ -585,7 +585,7 @@ async def test_a_voice_that_fails_in_mid_sentence_leaves_the_rest_to_the_caption
     assert call.tts.spoken == ["Good morning to you."]
     assert call.port.of("heard") == [("e-Good morning to you. What can I do for you?", "", False)]
     await call.caller(LOST)
-    assert await call.over() == "hung_up"
+    assert await call.over() == "line_lost"
 
 
 async def test_a_page_without_a_voice_goes_on_in_captions() -> None:
@@ -619,7 +619,7 @@ async def test_a_turn_that_fails_is_apologised_for(error: Exception) -> None:
     await call.caller({"event": "text", "text": "it leaks"})
     assert call.port.of("prompt") == [("utter_apology",)]
     await call.caller(LOST)
-    assert await call.over() == "hung_up"
+    assert await call.over() == "line_lost"
 
 
 async def test_a_turn_that_takes_too_long_is_apologised_for() -> None:
@@ -647,7 +647,7 @@ async def test_a_socket_that_closes_while_we_send_ends_the_call() -> None:
     call.socket.closed = True
     call.stt.ears[0].reports.put_nowait(Transcript("it leaks", final=True))
     await settle()
-    assert await call.over() == "hung_up"
+    assert await call.over() == "line_lost"
 
 
 async def test_more_messages_than_the_outbox_holds_end_the_call() -> None:
@@ -671,7 +671,7 @@ async def test_a_record_that_cannot_note_what_was_heard_does_not_stop_the_call()
     await call.caller({"event": "text", "text": "it leaks"})
     assert call.port.of("turn") == [("it leaks", "typed", None)]
     await call.caller(LOST)
-    assert await call.over() == "hung_up"
+    assert await call.over() == "line_lost"
 
 
 async def test_after_a_long_stall_time_goes_on_from_now() -> None:
@@ -722,7 +722,7 @@ async def test_what_was_heard_is_told_before_the_end_even_when_the_caller_hangs_
     await call.start()
     await call.clock.advance(40)
     await call.caller(LOST)
-    assert await call.over() == "hung_up"
+    assert await call.over() == "line_lost"
     assert [name for name, *_ in call.port.calls] == ["admit", "begin", "heard", "ending", "ended"]
 
 
@@ -748,7 +748,7 @@ async def test_the_socket_may_close_at_any_moment(at: int) -> None:
     for step in steps[: max(at, 1)]:
         await step()
     await call.caller(LOST)
-    assert await call.over() == "hung_up"
+    assert await call.over() == "line_lost"
 
 
 async def test_the_machines_clock_keeps_time() -> None:

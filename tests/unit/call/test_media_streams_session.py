@@ -96,7 +96,7 @@ def test_after_anything_a_call_ends_in_order_and_with_the_reason_it_deserves(
         reason = await call.over()
         assert reason in REASONS
         fault = first_fault(came, page=page)
-        assert reason == ("protocol_error" if fault not in (None, "stop") else "hung_up")
+        assert reason == {None: "line_lost", "stop": "hung_up"}.get(fault, "protocol_error")
         assert not call.socket.sent or call.port.of("admit"), "nothing is sent before somebody has been let in"
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
@@ -122,7 +122,7 @@ def test_the_call_beside_it_loses_no_audio_and_no_word(happenings: list[tuple[st
         await hostile.caller(LOST)
         await asyncio.wait_for(hostile.running, 5)
         await other.caller(LOST)
-        assert await other.over() == "hung_up"
+        assert await other.over() == "line_lost"
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
 
@@ -143,7 +143,7 @@ def test_of_the_audio_that_comes_every_byte_is_heard_once_and_in_order(kept: lis
                 heard += frame
         assert call.stt.ears[0].audio == heard
         await call.caller(LOST)
-        assert await call.over() == "hung_up"
+        assert await call.over() == "line_lost"
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
 
@@ -184,7 +184,7 @@ async def test_a_flood_of_messages_leaves_the_call_beside_it_its_time() -> None:
     for call in (flood, other):
         call.socket.incoming.put_nowait(LOST)
     await asyncio.wait_for(flood.running, 10)
-    assert await other.over() == "hung_up"
+    assert await other.over() == "line_lost"
 
 
 async def test_keys_without_end_are_turns_of_bounded_length_until_too_many_wait() -> None:
@@ -209,6 +209,6 @@ async def test_marks_nobody_has_set_are_nothing() -> None:
         await call.caller({"event": "mark", "streamSid": "MZ1", "mark": {"name": name}})
     await call.clock.advance(200)
     await call.caller(LOST)
-    assert await call.over() == "hung_up"
+    assert await call.over() == "line_lost"
     ((_, heard, complete),) = call.port.of("heard")
     assert not complete and len(heard.split()) < 8, "a made-up mark proves nothing as heard"

@@ -148,7 +148,7 @@ async def test_ten_megabytes_close_their_own_connection_with_1009_and_no_other(
     assert await closed(bad) == 1009
     await asyncio.gather(sending, return_exceptions=True)
     await until(lambda: held.reason(1))
-    assert held.reason(1) == "hung_up"
+    assert held.reason(1) == "line_lost"
     await until(lambda: len(held.stt.ears[0].audio) == len(spoken))
     assert held.stt.ears[0].audio == spoken
     assert held.reason(0) is None
@@ -188,7 +188,7 @@ async def test_a_line_that_breaks_off_in_mid_frame_ends_its_call(line: tuple[Lin
     caller.transport.write(b"\x81\xfe\x40\x00half")
     caller.transport.abort()
     await until(lambda: held.reason(0))
-    assert held.reason(0) == "hung_up"
+    assert held.reason(0) == "line_lost"
     assert held.stt.ears[0].closed
 
 
