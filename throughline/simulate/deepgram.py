@@ -104,6 +104,7 @@ class DeepgramServer:
         self._faults: deque[tuple[Fault, int, int | None]] = deque()
         self._server: WebSocketServer | None = None
         self._stopping: asyncio.Event
+        self._thread: threading.Thread
         self._loop: asyncio.AbstractEventLoop | None = None  # only where the server has a thread of its own
 
     # What it can be told
@@ -141,7 +142,8 @@ class DeepgramServer:
 
     async def __aenter__(self) -> DeepgramServer:
         self._stopping = asyncio.Event()
-        self._server = await serve(self._serve, "127.0.0.1", 0, create_protocol=functools.partial(_Protocol, self), close_timeout=1)
+        protocol = functools.partial(_Protocol, self)
+        self._server = await serve(self._serve, "127.0.0.1", 0, create_protocol=protocol, compression=None, close_timeout=1)
         self.url = f"ws://127.0.0.1:{next(iter(self._server.sockets)).getsockname()[1]}"
         return self
 
@@ -153,7 +155,8 @@ class DeepgramServer:
 
     def __enter__(self) -> DeepgramServer:
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="deepgram", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="deepgram", daemon=True)
+        self._thread.start()
         self._there(self.__aenter__())
         return self
 
@@ -161,6 +164,8 @@ class DeepgramServer:
         assert self._loop is not None  # noqa: S101 - entered
         self._there(self.__aexit__())
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_START_TIMEOUT_S)
+        self._loop.close()
 
     def _there(self, work: Coroutine[Any, Any, Any]) -> None:
         assert self._loop is not None  # noqa: S101 - entered

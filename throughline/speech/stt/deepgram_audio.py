@@ -18,6 +18,7 @@ from throughline.speech.audio import Framer, level_dbfs
 
 _HELD_S = 35  # a relay may replay half a minute at once
 _MOST_ANCHORS = 64
+_LISTENED_TO_MS = 100  # at once: how loud a single frame is costs as much as sending it
 _SPEECH_DBFS = -40.0
 _OWED_AFTER_MS = 300  # of loud audio: a click or a cough is owed no answer
 
@@ -118,17 +119,17 @@ class Patience:
     def __init__(self, audio: AudioFormat, timeout_ms: float) -> None:
         self._audio = audio
         self._timeout_ms = timeout_ms
-        self._framer = Framer(audio.frame_bytes)
+        self._framer = Framer(audio.frame_bytes * _LISTENED_TO_MS // FRAME_MS)
         self._loud_ms = 0
         self._since_ms = 0.0
 
     def spoken(self, audio: bytes, now_ms: float) -> None:
         """Audio has been given."""
-        for frame in self._framer.push(audio):
-            if level_dbfs(frame, self._audio) >= _SPEECH_DBFS:
+        for stretch in self._framer.push(audio):
+            if level_dbfs(stretch, self._audio) >= _SPEECH_DBFS:
                 if not self._loud_ms:
                     self._since_ms = now_ms
-                self._loud_ms += FRAME_MS
+                self._loud_ms += _LISTENED_TO_MS
 
     def answered(self) -> None:
         """A message has come."""

@@ -17,7 +17,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -116,9 +116,10 @@ class Connection(Generic[S]):
     def __init__(self, socket: S, opened: AbstractAsyncContextManager[S]) -> None:
         self.socket = socket
         self._opened = opened
-        # The SDK passes on neither a bound for messages nor a way to end a connection at once.
+        # The SDK passes on neither a bound for messages nor one for closing, nor a way to end a connection at once.
         self._websocket = socket._websocket
         self._websocket.max_size = _MOST_MESSAGE_BYTES
+        self._websocket.close_timeout = _CLOSE_MS / 1000  # also that after which a broken line is told to be broken
 
     @classmethod
     async def open(cls, opening: AbstractAsyncContextManager[S], *, engine: str, timeout_ms: float) -> Connection[S]:
@@ -242,15 +243,17 @@ class Line(Generic[S]):
             self._lose(f"failed ({type(error).__name__})")
 
     async def _send_all(self) -> None:
-        while True:
-            piece = self._queue.take()
-            if piece is None:
-                self._wake.clear()
-                await self._wake.wait()
-            elif isinstance(piece, Control):
-                await self._dialect.send(self._socket, piece)
-            else:
-                await self._socket.send_media(piece)
+        # That the line is closed is told by _receive_all, once it has read what came before.
+        with suppress(ConnectionClosed):
+            while True:
+                piece = self._queue.take()
+                if piece is None:
+                    self._wake.clear()
+                    await self._wake.wait()
+                elif isinstance(piece, Control):
+                    await self._dialect.send(self._socket, piece)
+                else:
+                    await self._socket.send_media(piece)
 
     async def _receive_all(self) -> None:
         while True:
