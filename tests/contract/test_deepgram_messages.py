@@ -231,7 +231,7 @@ async def test_a_text_without_end_is_cut(server: DeepgramServer) -> None:
 
 async def test_a_message_without_end_ends_the_line() -> None:
     async with DeepgramServer(key=KEY, latency_ms=100) as server:
-        server.misbehave([results("word " * 40_000)])
+        server.misbehave([results("Yes."), results("word " * 40_000)])
         stream = await nova(server).open(TELEPHONE)
         with pytest.raises(Unavailable, match=r"connection_lost \(1009"):
             await reports_until_lost(stream, [])
