@@ -139,9 +139,9 @@ class TestListening:
 
     async def test_without_audio_the_line_is_kept(self, engine: Engine) -> None:
         often = {"keep_alive_ms": 100} if engine is nova else {"silence_after_ms": 100}
-        async with DeepgramServer(key=KEY, idle_timeout_s=0.5) as server:
+        async with DeepgramServer(key=KEY, idle_timeout_s=1) as server:
             stream = await engine(server, **often).open(TELEPHONE)
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(1.5)
             stream.send(said(SENTENCE, server))
             reports = await reports_until(stream, "yesterday.")
             assert final_words(reports) == SENTENCE
