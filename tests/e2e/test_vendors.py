@@ -165,3 +165,14 @@ async def test_where_twilios_api_is_down_the_caller_is_put_through_all_the_same(
         await call.over(40)
     assert call.dialled == [PERSON]
     assert "Redirect" in call.verbs
+
+
+async def test_where_twilios_api_is_down_a_call_that_is_over_is_hung_up_all_the_same(line: VendorLine) -> None:
+    line.api.fault = "stall"
+    async with line.call("+15035550137") as call:
+        caller = await call.stream()
+        await caller.first_frame()
+        await caller.say(await line.recording("goodbye"))
+        await call.over(40)
+    assert call.verbs == ["Connect", "Redirect", "Hangup"]
+    assert line.session(call).end_reason == "completed"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e import story
-from tests.e2e.elsewhere import elsewhere
 from tests.e2e.stack import COMPANY_NUMBER, Stack
 from tests.e2e.voice import Voice
 from throughline import record as record_room
@@ -15,6 +14,7 @@ from throughline.domain.transcripts import TELEPHONE
 from throughline.record import Record, Session
 from throughline.simulate.deepgram import DeepgramServer
 from throughline.simulate.elevenlabs import ElevenLabsServer
+from throughline.simulate.in_thread import in_thread
 from throughline.simulate.twilio import Party, PlacedCall, TwilioApi, TwilioLine
 
 DEEPGRAM_KEY, ELEVENLABS_KEY = "deepgram-key-of-the-tests", "elevenlabs-key-of-the-tests"
@@ -77,7 +77,7 @@ def vendor_line(folder: Path, voice: Voice, model: str) -> Iterator[VendorLine]:
     with (
         DeepgramServer(key=DEEPGRAM_KEY) as deepgram,
         ElevenLabsServer(key=ELEVENLABS_KEY) as elevenlabs,
-        elsewhere(TwilioApi(twilio)) as api,
+        in_thread(TwilioApi(twilio)) as api,
     ):
         stack.environment = {
             "DEEPGRAM_API_KEY": DEEPGRAM_KEY,

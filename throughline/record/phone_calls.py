@@ -31,6 +31,7 @@ from throughline.record.schema import (
 from throughline.record.sessions import read_session
 
 ORIGIN = "twilio"
+LINE_LOST = "line_lost"
 
 
 class PhoneCalls(OnDatabase):
@@ -106,14 +107,16 @@ class PhoneCalls(OnDatabase):
             connection.execute(phone_calls.update().where(this).values(session_id=session_id))
 
     def end_call(self, call_sid: str, *, reason: str) -> None:
-        """The telephone company says that the call is over; so is its session. The first end counts. Raises Rejected("unknown_call")."""
+        """The telephone company says that the call is over; so is its session. The first end counts, but for one of which we only know
+        that the line was lost: now we know more. Raises Rejected("unknown_call")."""
         check_words(reason=reason)
         at = utc_now()
         with self._database.writing() as connection:
             call = _row(connection, call_sid)
             is_open = (phone_calls.c.call_sid == call_sid) & phone_calls.c.ended_at.is_(None)
             connection.execute(phone_calls.update().where(is_open).values(ended_at=at))
-            session = (sessions.c.session_id == call.session_id) & sessions.c.ended_at.is_(None)
+            unexplained = sessions.c.ended_at.is_(None) | (sessions.c.end_reason == LINE_LOST)
+            session = (sessions.c.session_id == call.session_id) & unexplained
             connection.execute(sessions.update().where(session).values(ended_at=at, end_reason=reason))
 
     def callers_known(self, caller: str, *, proofs: Sequence[str], limit: int = 10) -> list[str]:

@@ -49,6 +49,15 @@ def test_the_first_end_of_a_session_counts(record: Record) -> None:
     assert record.session(session.session_id).end_reason == "completed"
 
 
+def test_why_a_line_was_lost_is_learned_from_the_company(record: Record) -> None:
+    record.redeem_call_token(announce(record), call_sid=CALL, now=NOON)
+    session = record.open_session(record.create_contact(), "phone")
+    record.note_call_session(CALL, session.session_id)
+    record.end_session(session.session_id, "line_lost")
+    record.end_call(CALL, reason="hung_up")
+    assert record.session(session.session_id).end_reason == "hung_up"
+
+
 def test_a_token_is_good_for_its_own_call_only(record: Record) -> None:
     token = announce(record)
     for call_sid in (None, "", "CA" + "2" * 32):

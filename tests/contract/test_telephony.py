@@ -1,0 +1,101 @@
+"""What every call control keeps to (throughline/telephony/protocol.py): Twilio's, by its SDK, against a local server of its API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+import pytest_asyncio
+import structlog
+
+from throughline.errors import Rejected, Unavailable
+from throughline.simulate.twilio import TwilioApi
+from throughline.telephony import twiml
+from throughline.telephony.twilio_control import TwilioControl
+
+pytestmark = pytest.mark.contract
+
+ACCOUNT, TOKEN, CALL = "AC" + "7" * 32, "an auth token for tests only", "CA" + "7" * 32
+HANG_UP = twiml.hang_up()
+
+
+@dataclass
+class OnTheLine:
+    """A call that is going on."""
+
+    followed: list[str] = field(default_factory=list)
+    status: str = "in-progress"
+
+    @property
+    def resource(self) -> dict[str, str | None]:
+        return {"sid": CALL, "status": self.status}
+
+    def update(self, twiml: str) -> None:
+        self.followed.append(twiml)
+
+    def end(self) -> None:
+        self.status = "completed"
+
+
+@dataclass
+class Account:
+    """An account with one call."""
+
+    call: OnTheLine = field(default_factory=OnTheLine)
+    account_sid: str = ACCOUNT
+    auth_token: str = TOKEN
+
+    @property
+    def calls(self) -> dict[str, OnTheLine]:
+        return {CALL: self.call}
+
+
+@pytest_asyncio.fixture
+async def api() -> AsyncIterator[TwilioApi]:
+    async with TwilioApi(Account()) as opened:
+        yield opened
+
+
+def control_of(api: TwilioApi, token: str = TOKEN) -> TwilioControl:
+    return TwilioControl(ACCOUNT, token, api_url=api.url, timeout_ms=500)
+
+
+def call_of(api: TwilioApi) -> OnTheLine:
+    account = api.line
+    assert isinstance(account, Account)
+    return account.call
+
+
+async def test_a_call_follows_other_instructions(api: TwilioApi) -> None:
+    await control_of(api).follow(CALL, HANG_UP)
+    assert call_of(api).followed == [HANG_UP]
+
+
+async def test_a_call_is_hung_up(api: TwilioApi) -> None:
+    await control_of(api).hang_up(CALL)
+    assert call_of(api).status == "completed"
+
+
+@pytest.mark.parametrize("call_sid", [CALL, "CA" + "8" * 32])
+async def test_a_call_that_is_over_or_unknown(api: TwilioApi, call_sid: str) -> None:
+    call_of(api).status = "completed"
+    with pytest.raises(Rejected, match="unknown_call"):
+        await control_of(api).follow(call_sid, HANG_UP)
+    assert call_of(api).followed == []
+
+
+@pytest.mark.parametrize("fault", ["refuse_key", "stall", "error", "limit"])
+async def test_a_company_that_does_not_do_it(api: TwilioApi, fault: str) -> None:
+    api.fault = fault
+    with structlog.testing.capture_logs() as logged, pytest.raises(Unavailable) as told:
+        await control_of(api).hang_up(CALL)
+    assert TOKEN not in str(told.value) + str(logged)
+    assert told.value.__cause__ is None, "the SDK's own error may hold what was sent"
+    assert call_of(api).status == "in-progress"
+
+
+async def test_a_company_that_is_not_there() -> None:
+    control = TwilioControl(ACCOUNT, TOKEN, api_url="http://127.0.0.1:9", timeout_ms=500)
+    with pytest.raises(Unavailable, match="can't be reached"):
+        await control.hang_up(CALL)
