@@ -244,10 +244,10 @@ def _digit(text: str) -> str | None:
 
 
 def _beside_digit(words: list[_Word], index: int) -> bool:
-    """Whether a number stands before or after, other "oh"s aside: "oh oh seven", and not "oh no"."""
+    """Whether a number stands before or after, other "oh"s and commas aside: "oh oh seven", "two, oh, one", and not "oh no"."""
     for step in (-1, 1):
         at = index + step
-        while 0 <= at < len(words) and words[at].text in _ZERO_LETTERS:
+        while 0 <= at < len(words) and (words[at].text in _ZERO_LETTERS or words[at].text == ","):
             at += step
         if 0 <= at < len(words) and (words[at].text.isdecimal() or words[at].text in _UNITS | _TENS | _REPEATS):
             return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import threading
 import types
 from typing import NoReturn
 
@@ -17,6 +18,7 @@ from websockets.version import version
 _NAMES = ("connect", "serve", "Connection", "ClientConnection", "ServerConnection")
 _MISSING = ("sync", "asyncio")
 _PARTS = ("client", "connection", "server")
+_once = threading.Lock()  # ears and voices are warmed up beside each other
 
 
 class NotInThisVersion:
@@ -27,7 +29,12 @@ class NotInThisVersion:
 
 
 def prepare() -> None:
-    """Register stand-ins for what websockets 10 lacks. Does nothing where it is there, or was done before."""
+    """Register stand-ins for what websockets 10 lacks. Does nothing where it is there, or was done before. From any thread."""
+    with _once:
+        _register()
+
+
+def _register() -> None:
     for name in _MISSING:
         package = f"websockets.{name}"
         if package in sys.modules or importlib.util.find_spec(package) is not None:

@@ -28,6 +28,7 @@ def read(text: str) -> list[tuple[str, object]]:
         "97201",
         "nine seven two oh one",
         "ninety seven two oh one",
+        "nine, seven, two, oh, one",
         "nine seven two zero one",
         "9 7 2 0 1",
         "my zip code is 97201.",
