@@ -99,6 +99,16 @@ def _login(settings: Settings) -> str:
     return "nobody logs in" if found is None else f"{settings.login.algorithm} tokens of {settings.login.issuer}"
 
 
+def _telephone(settings: Settings) -> str:
+    if bootstrap.telephone(settings) is None:
+        return "no Twilio account in the environment: the page's own phone works, a telephone number does not"
+    public = settings.public_url()
+    if not public.startswith("https://"):
+        mend = f"Set {settings.site.public_url_env} to the https address at which Twilio reaches this machine."
+        raise ConfigurationError([Problem(public, "is no address that Twilio can call.", mend)])
+    return f"Twilio's webhooks are {public}/webhooks/phone/voice, .../fallback, .../status"
+
+
 def _listening(settings: Settings) -> str:
     engine = bootstrap.listening(settings)
     asyncio.run(engine.warm_up())
@@ -145,6 +155,7 @@ _PARTS: dict[str, Callable[[Settings], str]] = {
     "model": _model,
     "chat widget": _widget,
     "website login": _login,
+    "telephone": _telephone,
     "listening": _listening,
     "speaking": _speaking,
     "action server": _action_server,

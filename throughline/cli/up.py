@@ -14,6 +14,7 @@ from pathlib import Path
 import requests
 from rich.console import Console
 
+from throughline import bootstrap
 from throughline.cli.model import quiet_environment, train
 from throughline.errors import ConfigurationError, Problem, Unavailable
 from throughline.settings.business import load_business
@@ -40,6 +41,7 @@ def up(*, host: str, port: int, actions_port: int, logs: Path) -> int:
     console = Console()
     settings = load_settings()
     website_login(settings.login)
+    line = bootstrap.telephone(settings)
     load_business(Path(settings.business_dir))  # every fault a person can mend shows here, before anything is started
     _ports_are_free(port, actions_port)
     model = train(console)
@@ -58,6 +60,8 @@ def up(*, host: str, port: int, actions_port: int, logs: Path) -> int:
         parts = ", ".join(f"{name.removesuffix('_ms').replace('_', ' ')} {ms / 1000:.1f} s" for name, ms in times.items())
         console.print(f"[green]✓[/] ready after {time.monotonic() - began:.1f} s ({parts})")
         console.print(f"\n  Open [bold]http://localhost:{port}/demo/[/]\n")
+        if line is not None:
+            console.print(f"  Twilio's webhooks: {environment[variable]}/webhooks/phone/voice, .../fallback, .../status\n")
         console.print(f"  Logs are in {logs}/. Ctrl-C stops everything.")
         return _watch(started)
     except KeyboardInterrupt:
