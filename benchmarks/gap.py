@@ -32,6 +32,7 @@ from throughline.domain.transcripts import FRAME_MS, TELEPHONE
 from throughline.simulate.call import Caller
 from throughline.simulate.deepgram import DeepgramServer
 from throughline.simulate.elevenlabs import ElevenLabsServer
+from throughline.simulate.in_thread import in_thread
 from throughline.simulate.page_call import page_caller
 from throughline.speech.audio import Framer, level_dbfs
 from throughline.speech.tts.espeak import EspeakTts
@@ -132,8 +133,8 @@ def _measure(model: str, count: int, tick: Callable[[], None]) -> list[Turn]:
     """``count`` turns with Deepgram's ``model`` listening. Raises RuntimeError if anything else listened or spoke."""
     with (
         tempfile.TemporaryDirectory() as name,
-        DeepgramServer(key=_KEY, end_of_turn_ms=END_OF_TURN_MS) as deepgram,
-        ElevenLabsServer(key=_KEY, first_byte_ms=FIRST_BYTE_MS) as elevenlabs,
+        in_thread(DeepgramServer(key=_KEY, end_of_turn_ms=END_OF_TURN_MS)) as deepgram,
+        in_thread(ElevenLabsServer(key=_KEY, first_byte_ms=FIRST_BYTE_MS)) as elevenlabs,
         servers.actions(Path(name)) as actions,
     ):
         voices = Voices(deepgram)

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat
 from throughline.errors import Unavailable
 from throughline.simulate.elevenlabs import FAULTS, VOICE_ID, Answer, ElevenLabsServer
+from throughline.simulate.in_thread import in_thread
 from throughline.speech.tts.elevenlabs import ElevenLabsTts
 from throughline.speech.tts.espeak import EspeakTts
 from throughline.speech.tts.relay import TtsRelay
@@ -97,7 +98,7 @@ async def test_one_connection_serves_sentence_after_sentence(tts: ElevenLabsTts,
 
 
 def test_works_on_one_event_loop_after_the_other() -> None:
-    with ElevenLabsServer(key=KEY, first_byte_ms=1, pace=0) as server:
+    with in_thread(ElevenLabsServer(key=KEY, first_byte_ms=1, pace=0)) as server:
         tts = engine_at(server)
         for _ in range(2):
 

@@ -13,6 +13,7 @@ from tests.contract.tiny_whisper import make_tiny_whisper
 from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat, Transcript
 from throughline.domain.turns import EXPECTATIONS, Expectation
 from throughline.simulate.deepgram import DeepgramServer
+from throughline.simulate.in_thread import in_thread
 from throughline.speech.stt.deepgram_flux import DeepgramFlux
 from throughline.speech.stt.deepgram_nova import DeepgramNova
 from throughline.speech.stt.pocketsphinx import PocketsphinxStt
@@ -44,7 +45,7 @@ def whisper(folder: Path, _until_the_end: ExitStack) -> SpeechToText:
 
 def taught_deepgram(until_the_end: ExitStack) -> DeepgramServer:
     """A Deepgram that knows what is said here."""
-    server = until_the_end.enter_context(DeepgramServer(key="the key"))
+    server = until_the_end.enter_context(in_thread(DeepgramServer(key="the key")))
     for audio in (TELEPHONE, WIDEBAND):
         for sentence in SENTENCES:
             server.teach(sentence, audio, asyncio.run(words(sentence, audio)))

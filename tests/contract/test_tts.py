@@ -10,6 +10,7 @@ import pytest
 
 from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat
 from throughline.simulate.elevenlabs import VOICE_ID, ElevenLabsServer
+from throughline.simulate.in_thread import in_thread
 from throughline.speech.audio import mulaw_to_l16
 from throughline.speech.tts.elevenlabs import ElevenLabsTts
 from throughline.speech.tts.espeak import EspeakTts
@@ -24,7 +25,7 @@ SENTENCE = "Thanks. When would you like us to come?"
 @pytest.fixture(scope="module")
 def elevenlabs() -> Iterator[ElevenLabsServer]:
     """ElevenLabs' protocol on this machine, the embedded voice behind it."""
-    with ElevenLabsServer(key="key", first_byte_ms=1, pace=0) as server:
+    with in_thread(ElevenLabsServer(key="key", first_byte_ms=1, pace=0)) as server:
         yield server
 
 

@@ -75,8 +75,8 @@ def vendor_line(folder: Path, voice: Voice, model: str) -> Iterator[VendorLine]:
     twilio = stack.line()
     twilio.parties[PERSON] = Party("completed")
     with (
-        DeepgramServer(key=DEEPGRAM_KEY) as deepgram,
-        ElevenLabsServer(key=ELEVENLABS_KEY) as elevenlabs,
+        in_thread(DeepgramServer(key=DEEPGRAM_KEY)) as deepgram,
+        in_thread(ElevenLabsServer(key=ELEVENLABS_KEY)) as elevenlabs,
         in_thread(TwilioApi(twilio)) as api,
     ):
         stack.environment = {

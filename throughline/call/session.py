@@ -38,13 +38,14 @@ from throughline.call.effects import (
 from throughline.call.machine import CallMachine
 from throughline.call.media_streams import Audio, Clear, Engine, Mark, Media, MediaStream, Message, Start, Stop
 from throughline.call.port import Admission, CallPort, Clock, Socket, SocketClosed
-from throughline.call.waiting import closed_after, first_of, next_of, within
+from throughline.call.waiting import closed_after, first_of, next_of
 from throughline.domain.transcripts import FRAME_MS
 from throughline.domain.turns import TurnResult
 from throughline.errors import ProtocolError, Rejected, ThroughlineError, Unavailable
 from throughline.log import get_logger
 from throughline.speech.stt.protocol import SpeechToText, SttStream
 from throughline.speech.tts.protocol import TextToSpeech
+from throughline.speech.within import within
 
 __all__ = ["CallSession", "MonotonicClock", "SocketClosed"]
 

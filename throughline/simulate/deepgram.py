@@ -4,7 +4,7 @@ Speaks both protocols, Nova's and Flux's, on one port (``deepgram_dialects``), c
 stricter, and understands the recordings that it was taught (``deepgram_hearing``); anything else is noise to it. It remembers what
 it was sent, and can be told to misbehave.
 
-    async with DeepgramServer(key="any") as server:   # or plain `with`: then it runs in a thread of its own
+    async with DeepgramServer(key="any") as server:   # or `with in_thread(DeepgramServer(...))`
         server.teach("It's a Bosch.", TELEPHONE, audio)
         ...  # server.url, server.visits, server.misbehave("drop", after=2, times=1)
 """
@@ -17,11 +17,10 @@ import json
 import random
 import threading
 from collections import deque
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -50,7 +49,6 @@ _REFUSALS = {
     429: ("TOO_MANY_REQUESTS", "Too many requests. Please try again later."),
 }
 _LAST_WORDS_S = 0.05  # what was said before the connection drops is given time to arrive
-_START_TIMEOUT_S = 10
 
 Refusal = tuple[HTTPStatus, Headers, bytes]
 Fault = str | int | tuple[str | bytes, ...] | None
@@ -76,7 +74,7 @@ class Visit:
 
 
 class DeepgramServer:
-    """A local Deepgram. ``async with`` runs it on the loop at hand, ``with`` in a thread of its own."""
+    """A local Deepgram, on the loop at hand; ``in_thread`` runs it in a thread of its own."""
 
     def __init__(
         self,
@@ -105,7 +103,6 @@ class DeepgramServer:
         self._server: WebSocketServer | None = None
         self._stopping: asyncio.Event
         self._thread: threading.Thread
-        self._loop: asyncio.AbstractEventLoop | None = None  # only where the server has a thread of its own
 
     # What it can be told
 
@@ -152,24 +149,6 @@ class DeepgramServer:
         self._stopping.set()
         self._server.close()
         await self._server.wait_closed()
-
-    def __enter__(self) -> DeepgramServer:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="deepgram", daemon=True)
-        self._thread.start()
-        self._there(self.__aenter__())
-        return self
-
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
-        assert self._loop is not None  # noqa: S101 - entered
-        self._there(self.__aexit__())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_START_TIMEOUT_S)
-        self._loop.close()
-
-    def _there(self, work: Coroutine[Any, Any, Any]) -> None:
-        assert self._loop is not None  # noqa: S101 - entered
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(_START_TIMEOUT_S)
 
     # Connections
 

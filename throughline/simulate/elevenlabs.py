@@ -5,7 +5,7 @@ with the embedded voice behind it, and is as strict as the vendor about key, voi
 first byte as it is told to, then goes on faster than real time; it remembers what it was asked, and can be told to misbehave.
 The bodies of refusals are those the vendor documents or users have published; tests/contract/payloads/elevenlabs says where.
 
-    async with ElevenLabsServer(key="any") as server:   # or plain `with`: then it runs in a thread of its own
+    async with ElevenLabsServer(key="any") as server:   # or `with in_thread(ElevenLabsServer(...))`
         ...  # server.url, server.asked, server.misbehave("stall")
 """
 
@@ -14,9 +14,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import threading
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -33,7 +32,6 @@ FORMATS = {"ulaw_8000": TELEPHONE, "pcm_16000": WIDEBAND}
 LONGEST_TEXT = 40_000
 
 _PIECE_MS = 100
-_START_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Asked:
 
 
 class ElevenLabsServer:
-    """A local ElevenLabs. ``async with`` runs it on the loop at hand, ``with`` in a thread of its own."""
+    """A local ElevenLabs, on the loop at hand; ``in_thread`` runs it in a thread of its own."""
 
     def __init__(
         self,
@@ -111,7 +109,6 @@ class ElevenLabsServer:
         self._voice = EspeakTts()
         self._fault: Answer | str | None = None
         self._fault_times: int | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None  # only where the server has a thread of its own
 
     # What it can be told
 
@@ -139,24 +136,6 @@ class ElevenLabsServer:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         await self._runner.cleanup()
-
-    def __enter__(self) -> ElevenLabsServer:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="elevenlabs", daemon=True)
-        self._thread.start()
-        self._in_thread(self._start())
-        return self
-
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
-        assert self._loop  # noqa: S101 -- made in __enter__
-        self._in_thread(self._runner.cleanup())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _in_thread(self, work: Coroutine[Any, Any, None]) -> None:
-        assert self._loop  # noqa: S101 -- made in __enter__
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(_START_TIMEOUT_S)
 
     async def _start(self) -> None:
         await self._voice.warm_up()

@@ -1,4 +1,4 @@
-"""Waiting for an engine, for so long and no longer."""
+"""Waiting for an engine, or whatever else a call waits for, for so long and no longer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _given_up: set[asyncio.Future[Any]] = set()  # the event loop by itself keeps on
 async def within(work: Awaitable[_T], timeout_ms: float) -> _T:
     """The outcome of ``work``, or asyncio.TimeoutError after ``timeout_ms``.
 
-    Unlike ``asyncio.wait_for`` it does not wait for what it gives up: a websocket that is being opened to a silent server takes ten
+    Unlike ``asyncio.wait_for`` before Python 3.12 it never swallows a cancellation that comes just when the work is done, and it does
+    not wait for what it gives up: a websocket that is being opened to a silent server takes ten
     seconds more to be given up. What is given up is cancelled and ends by itself, whatever comes of it.
     """
     task = asyncio.ensure_future(work)

@@ -70,7 +70,7 @@ def faults(part: str, settings: Settings | None = None) -> list[str]:
 class TestDeepgram:
     @pytest.fixture
     def server(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeepgramServer]:
-        with DeepgramServer(key=KEY) as running:
+        with in_thread(DeepgramServer(key=KEY)) as running:
             monkeypatch.setenv("DEEPGRAM_API_KEY", KEY)
             monkeypatch.setenv("DEEPGRAM_URL", running.url)
             yield running
@@ -102,7 +102,7 @@ class TestDeepgram:
 class TestElevenLabs:
     @pytest.fixture
     def server(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[ElevenLabsServer]:
-        with ElevenLabsServer(key=KEY) as running:
+        with in_thread(ElevenLabsServer(key=KEY)) as running:
             monkeypatch.setenv("ELEVENLABS_API_KEY", KEY)
             monkeypatch.setenv("ELEVENLABS_URL", running.url)
             yield running
