@@ -35,6 +35,9 @@ _RASA_PERSONAL_KEYS = frozenset(
     }
 )
 
+_TOO_TALKATIVE = ("httpx", "httpcore", "twilio.http_client")
+"""Libraries that log a line or more, at INFO, for each sentence spoken and each call ended."""
+
 Event = MutableMapping[str, Any]
 
 
@@ -48,6 +51,8 @@ def without_personal_data(_logger: object, _method: str, event: Event) -> Event:
 
 def configure(*, personal_data: bool = False, level: str = "INFO") -> None:
     """Set up structlog for this process. ``personal_data=True`` keeps the ``personal_`` keys (for development only)."""
+    for name in _TOO_TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -55,3 +56,11 @@ def test_a_traceback_shows_no_variables(capsys: pytest.CaptureFixture[str]) -> N
     printed = capsys.readouterr().out
     assert "ValueError" in printed
     assert "Dana Reyes" not in printed.replace('fail("Dana Reyes")', "")
+
+
+def test_libraries_that_tell_every_request_are_quiet() -> None:
+    for name in ("httpx", "twilio.http_client"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    log.configure()
+    assert not logging.getLogger("httpx").isEnabledFor(logging.INFO)
+    assert not logging.getLogger("twilio.http_client").isEnabledFor(logging.INFO)

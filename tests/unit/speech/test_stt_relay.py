@@ -196,20 +196,25 @@ class TestWarmingUp:
         await relay(*engines).warm_up()
         assert [engine.warmed for engine in engines] == [1, 1]
 
-    @pytest.mark.parametrize("error", [Unavailable("not installed"), ConfigurationError([])])
-    async def test_one_that_can_not_be_warmed_up_rests(self, error: Exception) -> None:
+    async def test_one_that_can_not_be_warmed_up_rests(self) -> None:
         best, other = FakeEngine("best"), FakeEngine("other")
-        best.warm_error = error
+        best.warm_error = Unavailable("not installed")
         several = relay(best, other)
         with capture_logs() as logs:
             await several.warm_up()
         assert [(line["event"], line["engine"]) for line in logs] == [("speech.engine_not_ready", "best")]
         assert several.name == "other"
 
-    async def test_if_none_can_the_first_ones_fault_is_told(self) -> None:
+    async def test_one_that_is_set_up_wrongly_is_to_be_mended(self) -> None:
         best, other = FakeEngine("best"), FakeEngine("other")
-        best.warm_error, other.warm_error = ConfigurationError([]), Unavailable("not installed")
-        with pytest.raises(ConfigurationError):
+        best.warm_error = ConfigurationError([Problem("endpoints.yml", "no model", "fetch one")])
+        with pytest.raises(ConfigurationError, match="fetch one"):
+            await relay(best, other).warm_up()
+
+    async def test_if_none_can_that_is_told(self) -> None:
+        best, other = FakeEngine("best"), FakeEngine("other")
+        best.warm_error, other.warm_error = Unavailable("not installed"), Unavailable("nor this")
+        with pytest.raises(Unavailable, match="no engine can be warmed up"):
             await relay(best, other).warm_up()
 
 

@@ -20,7 +20,7 @@ from typing import cast
 from throughline import log
 from throughline.domain.transcripts import FRAME_MS, AudioFormat, Transcript
 from throughline.domain.turns import Expectation
-from throughline.errors import ConfigurationError, ThroughlineError, Unavailable
+from throughline.errors import ConfigurationError, Unavailable
 from throughline.speech.audio import level_dbfs
 from throughline.speech.stt.protocol import SpeechToText, SttStream
 from throughline.speech.within import within
@@ -79,17 +79,18 @@ class SttRelay:
         self._rests_until_s[id(engine)] = self._now_s() + self._retry_after_s
 
     async def warm_up(self) -> None:
-        """Get every engine ready. One that can't be rests; raises what the first one did, if none can."""
-        failures: list[ThroughlineError] = []
+        """Get every engine ready. One that can't be rests, as long as one is left: else raises Unavailable. Raises ConfigurationError
+        for any: that is to be mended, not to be got round."""
+        failed = 0
         for engine in self._engines:
             try:
                 await engine.warm_up()
-            except (Unavailable, ConfigurationError) as error:
+            except Unavailable as error:
+                failed += 1
                 _log.warning("speech.engine_not_ready", engine=engine.name, reason=str(error))
                 self.rest(engine)
-                failures.append(error)
-        if len(failures) == len(self._engines):
-            raise failures[0]
+        if failed == len(self._engines):
+            raise Unavailable("no engine can be warmed up")
 
     async def open(self, audio: AudioFormat) -> SttStream:
         """Start listening with the first engine that opens. Raises Unavailable when none does."""
