@@ -82,6 +82,9 @@ async def test_a_known_number_hears_nothing_before_it_has_proved_itself(stack: S
         resumed = story.said_by_assistant(record, contact, PHONE)[-3:]
         assert "Maria" in " ".join(resumed)
         assert "dishwasher" in " ".join(resumed)
+    logged = "".join(file.read_text(errors="replace") for file in stack.folder.glob("*.log"))
+    for secret in ("".join(code.groups()), number, "97201", "97209", "Maria", "dishwasher"):
+        assert secret not in logged
 
 
 async def test_somebody_elses_number_is_not_recognised(stack: Stack, record: Record) -> None:

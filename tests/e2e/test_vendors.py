@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.e2e import story
 from tests.e2e.vendor_line import DEEPGRAM_KEY, ELEVENLABS_KEY, PERSON, RESTS_S, VendorLine
 from throughline.domain.turns import PHONE
+from throughline.settings.business import load_business
 from throughline.simulate.chat import ChatCustomer
-from throughline.simulate.elevenlabs import KEY_REFUSED
+from throughline.simulate.elevenlabs import FAILED, KEY_REFUSED
 
 pytestmark = pytest.mark.e2e
 
@@ -176,3 +179,24 @@ async def test_where_twilios_api_is_down_a_call_that_is_over_is_hung_up_all_the_
         await call.over(40)
     assert call.verbs == ["Connect", "Redirect", "Hangup"]
     assert line.session(call).end_reason == "completed"
+
+
+async def test_with_everything_down_the_caller_is_put_through(line: VendorLine) -> None:
+    """Both vendors, Twilio's API, and a record that takes nothing more, in the middle of a call."""
+    line.deepgram.misbehave(503)
+    line.elevenlabs.misbehave(FAILED)
+    line.api.fault = "error"
+    async with line.call("+15035550138") as call:
+        caller = await call.stream()
+        await caller.wait_quiet()
+        locked = sqlite3.connect(line.stack.folder / "record.db", isolation_level=None)
+        locked.execute("BEGIN IMMEDIATE")
+        try:
+            await caller.key("97201#")
+            await call.over(60)
+        finally:
+            locked.close()
+    assert call.dialled == [PERSON]
+    words = load_business(Path("data/business")).phone.line
+    assert call.said == [words.trouble, words.put_through]
+    await asyncio.sleep(RESTS_S)

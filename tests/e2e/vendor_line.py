@@ -69,6 +69,7 @@ def vendor_line(folder: Path, voice: Voice, model: str) -> Iterator[VendorLine]:
         settings={
             "speech": {"retry_after_s": RESTS_S, "stall_timeout_ms": 1500, "deepgram": {"model": model}},
             "twilio": {"transfer_to": PERSON},
+            "phone": {"turn_timeout_ms": 3000},
         },
         always_open=True,
     )
