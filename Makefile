@@ -14,7 +14,7 @@ export TF_CPP_MIN_LOG_LEVEL := 2
 export RASA_TELEMETRY_ENABLED := false
 export OMP_NUM_THREADS := 1
 
-.PHONY: help run test train check install browser lint types imports tests benchmark lock clean
+.PHONY: help run test train check install browser lint types imports tests tests-of-parts tests-of-the-whole benchmark lock clean
 
 help: ## show what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,7 +43,14 @@ imports: install
 tests: install browser train
 	@scripts/step "rasa data validate" $(BIN)/rasa data validate --fail-on-warnings
 	@scripts/step "rasa test: the conversations" $(BIN)/rasa test core --e2e --stories tests/conversations --fail-on-prediction-errors --out var/results
-	@$(BIN)/python -m pytest
+	@# Whole calls in real time leave a processor idle most of the time: the other tests run beside them.
+	@$(MAKE) --no-print-directory -j2 --output-sync=line tests-of-parts tests-of-the-whole
+
+tests-of-parts: install
+	@$(BIN)/python -m pytest tests/unit tests/contract
+
+tests-of-the-whole: install browser train
+	@$(BIN)/python -m pytest tests/e2e
 
 benchmark: install train ## turn latency and audio stalls beside stock Rasa, as a table
 	@$(BIN)/python -m benchmarks.turns

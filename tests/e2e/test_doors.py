@@ -45,30 +45,29 @@ async def test_a_token_lets_in_one_call_only(stack: Stack) -> None:
         assert not first.ended.is_set(), "the first call goes on"
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        "not json",
-        "[]",
-        "{}",
-        '{"event": 7}',
-        '{"event": "media"}',
-        '{"event": "media", "media": {"payload": "%%%"}}',
-        '{"event": "start", "start": {}}',
-        '{"event": "mark", "mark": null}',
-        json.dumps({"event": "media", "media": {"payload": "A" * 60_000}}),
-        "x" * 200_000,
-    ],
-    ids=lambda message: message[:30],
-)
-async def test_a_bad_message_ends_its_own_call_and_no_other(stack: Stack, message: str) -> None:
+BAD_MESSAGES = [
+    "not json",
+    "[]",
+    "{}",
+    '{"event": 7}',
+    '{"event": "media"}',
+    '{"event": "media", "media": {"payload": "%%%"}}',
+    '{"event": "start", "start": {}}',
+    '{"event": "mark", "mark": null}',
+    json.dumps({"event": "media", "media": {"payload": "A" * 60_000}}),
+    "x" * 200_000,
+]
+
+
+async def test_a_bad_message_ends_its_own_call_and_no_other(stack: Stack) -> None:
     async with stack.page_caller(call_token(stack), TELEPHONE) as good:
         await good.wait_quiet()
-        socket = await websockets.client.connect(stack.media_url, origin=stack.address)
-        await socket.send(message)
-        with pytest.raises(ConnectionClosed):
-            while True:
-                await asyncio.wait_for(socket.recv(), 10)
+        for message in BAD_MESSAGES:
+            socket = await websockets.client.connect(stack.media_url, origin=stack.address)
+            await socket.send(message)
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    await asyncio.wait_for(socket.recv(), 10)
         heard = len(good.heard)
         await good.key("1")
         await good.wait_answer()
