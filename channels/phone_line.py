@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from channels.line_answers import LineAnswers
 from channels.server import Server
@@ -79,8 +79,7 @@ class PhoneLine:
             await self._open(call.session.contact_id, call.session.assurance, detail, known=True)
         else:
             may_claim = call.caller and not call.attestation.startswith(_FALSE_NUMBER)
-            asked = self._record.call(self._record.callers_known, call.caller, proofs=PROVEN_NUMBER) if may_claim else None
-            claims = await asked if asked else []
+            claims = await self._claims(call.caller) if may_claim else []
             self._claimed = bool(claims)
             contact_id = await self._record.call(self._record.create_contact)
             if call.caller:
@@ -89,6 +88,11 @@ class PhoneLine:
             assurance = Assurance.CLAIMED if claims else Assurance.ANONYMOUS
             await self._open(contact_id, assurance, {**detail, "claims": claims}, known=False)
         await self._record.call(self._record.note_call_session, call.call_sid, self._session_id)
+
+    async def _claims(self, caller: str) -> list[str]:
+        """The contacts whose number this is by proof, and who were in touch with us lately."""
+        since = datetime.now(timezone.utc) - timedelta(days=self._server.app.business.phone.recent_days)
+        return await self._record.call(self._record.callers_known, caller, proofs=PROVEN_NUMBER, since=since)
 
     async def _open(self, contact_id: str, assurance: Assurance, detail: Mapping[str, object], *, known: bool) -> None:
         opening = self._record.call(self._record.open_session, contact_id, PHONE, assurance=assurance, detail=detail)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from datetime import datetime, timezone
 
 import pytest
 
@@ -16,6 +17,8 @@ from throughline.record import Record
 from throughline.simulate.chat import ChatCustomer
 
 pytestmark = pytest.mark.e2e
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -57,7 +60,7 @@ async def test_a_known_number_hears_nothing_before_it_has_proved_itself(stack: S
             caller = await first.stream()
             await caller.first_frame()
             await caller.key("".join(code.groups()))
-            await until(lambda: record.callers_known(number, proofs=[CODE]) == [contact])
+            await until(lambda: record.callers_known(number, proofs=[CODE], since=LONG_AGO) == [contact])
 
     async with stack.line().call(from_=number, to=COMPANY_NUMBER) as second:
         caller = await second.stream()

@@ -148,6 +148,9 @@ class Phone:
     )
     line: LineWords = field(metadata=doc("What the telephone company's own voice says."))
     message_s: int = field(metadata=doc("The longest message a caller may leave, in seconds.", minimum=10, maximum=600))
+    recent_days: int = field(
+        metadata=doc("For so many days a conversation is recent enough to ask a caller about it.", minimum=1, maximum=365)
+    )
     fact_tries_per_hour: int = field(
         metadata=doc("How often callers from one number may be wrong about a fact in an hour.", minimum=3, maximum=100)
     )

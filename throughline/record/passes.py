@@ -66,7 +66,7 @@ class Passes(OnDatabase):
         at = now or utc_now()
         with self._database.writing() as connection:
             session = read_session(connection, session_id)
-            failed = self._failed_tries(connection, session_id)
+            failed = failed_tries(connection, session_id)
             if failed >= max_tries:
                 raise Rejected("too_many_tries")
             row = self._find_code(connection, code)
@@ -151,11 +151,6 @@ class Passes(OnDatabase):
         return connection.execute(query.with_for_update()).first()
 
     @staticmethod
-    def _failed_tries(connection: Any, session_id: str) -> int:
-        query = sa.select(code_tries.c.failed).where(code_tries.c.session_id == session_id)
-        return int(connection.execute(query.with_for_update()).scalar() or 0)
-
-    @staticmethod
     def _audit(connection: Any, action: str, contact_id: str, session_id: str) -> None:
         connection.execute(
             audit_log.insert().values(action=action, contact_id=contact_id, session_id=session_id, detail={}, at=utc_now())
@@ -167,6 +162,12 @@ class Passes(OnDatabase):
                 [Problem("record", "one-time codes need a secret key.", "Open the record with secret=..., as bootstrap does.")]
             )
         return hmac.new(self._secret, code.encode(), hashlib.sha256).hexdigest()
+
+
+def failed_tries(connection: Any, session_id: str) -> int:
+    """How often this session was wrong about a code or a fact."""
+    query = sa.select(code_tries.c.failed).where(code_tries.c.session_id == session_id)
+    return int(connection.execute(query.with_for_update()).scalar() or 0)
 
 
 def insert_call_token(

@@ -17,7 +17,7 @@ from throughline.record.database import OnDatabase
 from throughline.record.entries import PhoneCall
 from throughline.record.identity import aliases_of, living, utc_now
 from throughline.record.limits import check_ids, check_words
-from throughline.record.passes import insert_call_token
+from throughline.record.passes import failed_tries, insert_call_token
 from throughline.record.schema import (
     addresses,
     audit_log,
@@ -119,8 +119,9 @@ class PhoneCalls(OnDatabase):
             session = (sessions.c.session_id == call.session_id) & unexplained
             connection.execute(sessions.update().where(session).values(ended_at=at, end_reason=reason))
 
-    def callers_known(self, caller: str, *, proofs: Sequence[str], limit: int = 10) -> list[str]:
-        """The living contacts whose telephone ``caller`` is, by one of ``proofs``, and who have said something; the latest first."""
+    def callers_known(self, caller: str, *, proofs: Sequence[str], since: datetime, limit: int = 10) -> list[str]:
+        """The living contacts whose telephone ``caller`` is, by one of ``proofs``, and who have said something ``since`` then; the latest
+        first."""
         with self._database.reading() as connection:
             query = (
                 sa.select(addresses.c.contact_id)
@@ -129,7 +130,7 @@ class PhoneCalls(OnDatabase):
                 .limit(limit)
             )
             found = dict.fromkeys(living(connection, contact) for contact in connection.execute(query).scalars())
-            latest = {contact: _last_said(connection, contact) for contact in found}
+            latest = {contact: _last_said(connection, contact, since) for contact in found}
         return sorted((contact for contact, seq in latest.items() if seq), key=lambda contact: -latest[contact])
 
     def match_fact(
@@ -152,7 +153,7 @@ class PhoneCalls(OnDatabase):
         at = now or utc_now()
         with self._database.writing() as connection:
             read_session(connection, session_id)
-            failed = _failed(connection, session_id)
+            failed = failed_tries(connection, session_id)
             if failed >= tries_per_call or _failed_by_number(connection, session_id, at) >= tries_per_hour:
                 raise Rejected("too_many_tries")
             people = dict.fromkeys(living(connection, contact) for contact in among)
@@ -181,20 +182,15 @@ def _row(connection: Any, call_sid: str) -> Any:
     return row
 
 
-def _last_said(connection: Any, contact_id: str) -> int:
-    """The latest thing this person said; 0 for nobody who ever did."""
+def _last_said(connection: Any, contact_id: str, since: datetime) -> int:
+    """The latest thing this person said; 0 for nobody who did ``since`` then."""
     mine = events.c.sender_id.in_(aliases_of(connection, contact_id)) & (events.c.type_name == "user")
-    return int(connection.execute(sa.select(sa.func.max(events.c.id)).where(mine)).scalar() or 0)
+    return int(connection.execute(sa.select(sa.func.max(events.c.id)).where(mine, events.c.created_at >= since)).scalar() or 0)
 
 
 def _fact(connection: Any, contact_id: str, slot: str) -> Any:
     mine = (facts.c.contact_id == contact_id) & (facts.c.slot == slot)
     return connection.execute(sa.select(facts.c.value).where(mine).order_by(facts.c.id.desc()).limit(1)).scalar()
-
-
-def _failed(connection: Any, session_id: str) -> int:
-    query = sa.select(code_tries.c.failed).where(code_tries.c.session_id == session_id)
-    return int(connection.execute(query.with_for_update()).scalar() or 0)
 
 
 def _failed_by_number(connection: Any, session_id: str, at: datetime) -> int:

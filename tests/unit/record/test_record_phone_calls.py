@@ -17,6 +17,7 @@ pytestmark = pytest.mark.unit
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=timezone.utc)
 CALL = "CA" + "1" * 32
 CALLER = "+15035550100"
+LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
 
 
 def announce(record: Record, call_sid: str = CALL, now: datetime = NOON) -> str:
@@ -143,8 +144,14 @@ def test_callers_are_known_by_a_proven_number_once_they_have_said_something(reco
     caller_of(record, "caller_id", postcode="97202")
     caller_of(record, "attested")
     newer = caller_of(record, "attested", postcode="97203")
-    assert record.callers_known(CALLER, proofs=["code", "attested"]) == [newer, older]
-    assert record.callers_known("+15035550199", proofs=["code", "attested"]) == []
+    assert record.callers_known(CALLER, proofs=["code", "attested"], since=LONG_AGO) == [newer, older]
+    assert record.callers_known("+15035550199", proofs=["code", "attested"], since=LONG_AGO) == []
+
+
+def test_a_conversation_of_long_ago_is_no_recent_one(record: Record) -> None:
+    caller_of(record, "code", postcode="97201")
+    tomorrow = datetime.now(timezone.utc) + timedelta(days=1)
+    assert record.callers_known(CALLER, proofs=["code"], since=tomorrow) == []
 
 
 def calling(record: Record, number: int, now: datetime = NOON) -> str:
