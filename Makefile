@@ -44,7 +44,7 @@ tests: install browser train
 	@scripts/step "rasa data validate" $(BIN)/rasa data validate --fail-on-warnings
 	@scripts/step "rasa test: the conversations" $(BIN)/rasa test core --e2e --stories tests/conversations --fail-on-prediction-errors --out var/results
 	@# Whole calls in real time leave a processor idle most of the time: the other tests run beside them.
-	@$(MAKE) --no-print-directory -j2 --output-sync=line tests-of-parts tests-of-the-whole
+	@$(MAKE) --no-print-directory -j2 tests-of-parts tests-of-the-whole
 
 tests-of-parts: install
 	@$(BIN)/python -m pytest tests/unit tests/contract
