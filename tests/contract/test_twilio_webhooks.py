@@ -43,6 +43,7 @@ pytestmark = pytest.mark.contract
 ACCOUNT, TOKEN = "AC" + "0" * 32, "an auth token for tests only"
 PUBLIC = "https://phone.example.com"
 CALL, CALLER, PERSON = "CA" + "1" * 32, "+15035550100", "+15035550188"
+IMPATIENT_MS = 400
 TABLES = ("contacts", "sessions", "phone_calls", "call_tokens", "processed_requests", "handoffs")
 NEVER = OpenDays(days=WEEKDAYS, opens="00:00", closes="00:00")
 ALWAYS = OpenDays(days=WEEKDAYS, opens="00:00", closes="23:59")
@@ -137,7 +138,7 @@ def empty_record() -> bytes:
 
 @contextlib.asynccontextmanager
 async def open_line(
-    folder: Path, *, transfer_to: str = "", office: OpenDays = NEVER, account: bool = True
+    folder: Path, *, transfer_to: str = "", office: OpenDays = NEVER, account: bool = True, webhook_ms: int = 10_000
 ) -> AsyncIterator[Line]:
     (folder / "record.db").write_bytes(empty_record())
     record = record_room.open(f"sqlite:///{folder}/record.db", secret=b"for tests")
@@ -145,7 +146,7 @@ async def open_line(
     settings = replace(
         settings,
         site=replace(settings.site, public_url=PUBLIC, public_url_env="NO_SUCH_VARIABLE"),
-        twilio=replace(settings.twilio, transfer_to=transfer_to, webhook_ms=400),
+        twilio=replace(settings.twilio, transfer_to=transfer_to, webhook_ms=webhook_ms),
     )
     business = company(office=(office,))
     app = Application(settings, business, record, EmbeddedCrm(record), EmbeddedCalendar(record))
@@ -185,6 +186,20 @@ async def line(tmp_path: Path) -> AsyncIterator[Line]:
 async def staffed(tmp_path: Path) -> AsyncIterator[Line]:
     """A line with somebody at the telephone."""
     async with open_line(tmp_path, transfer_to=PERSON, office=ALWAYS) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def hurried(tmp_path: Path) -> AsyncIterator[Line]:
+    """As ``line``, and it waits for its record no longer than IMPATIENT_MS."""
+    async with open_line(tmp_path, webhook_ms=IMPATIENT_MS) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def hurried_staffed(tmp_path: Path) -> AsyncIterator[Line]:
+    """As ``staffed``, likewise."""
+    async with open_line(tmp_path, transfer_to=PERSON, office=ALWAYS, webhook_ms=IMPATIENT_MS) as opened:
         yield opened
 
 
@@ -278,25 +293,25 @@ async def test_while_the_assistant_starts_callers_are_looked_after(staffed: Line
 
 
 @pytest.mark.parametrize("name", ["voice", "resume?step=1", "dialled", "fallback"])
-async def test_while_the_record_hangs_a_message_is_taken(line: Line, name: str) -> None:
-    with line.record_hangs():
-        verbs = await line.verbs(name, DialCallStatus="no-answer")
+async def test_while_the_record_hangs_a_message_is_taken(hurried: Line, name: str) -> None:
+    with hurried.record_hangs():
+        verbs = await hurried.verbs(name, DialCallStatus="no-answer")
     assert [verb.tag for verb in verbs if verb.tag != "Say"] == ["Record", "Redirect"]
     assert verbs[-1].text == f"{PUBLIC}/webhooks/phone/recorded"
 
 
-async def test_while_the_record_hangs_somebody_who_is_there_is_rung_once(staffed: Line) -> None:
-    with staffed.record_hangs():
-        assert (await staffed.names("voice"))[-1] == "Dial"
-        assert "Dial" not in await staffed.names("dialled", DialCallStatus="no-answer")
-        assert await staffed.names("dialled", DialCallStatus="completed") == ["Hangup"]
+async def test_while_the_record_hangs_somebody_who_is_there_is_rung_once(hurried_staffed: Line) -> None:
+    with hurried_staffed.record_hangs():
+        assert (await hurried_staffed.names("voice"))[-1] == "Dial"
+        assert "Dial" not in await hurried_staffed.names("dialled", DialCallStatus="no-answer")
+        assert await hurried_staffed.names("dialled", DialCallStatus="completed") == ["Hangup"]
 
 
-async def test_while_the_record_hangs_nobody_leaves_a_message_twice(line: Line) -> None:
-    with line.record_hangs():
-        said = await line.verbs("recorded", RecordingUrl="https://api.twilio.com/x", RecordingSid="RE1")
-        assert [verb.text for verb in said if verb.tag == "Say"] == [line.app.business.phone.line.message_taken]
-        assert await line.names("recorded") == ["Hangup"]
+async def test_while_the_record_hangs_nobody_leaves_a_message_twice(hurried: Line) -> None:
+    with hurried.record_hangs():
+        said = await hurried.verbs("recorded", RecordingUrl="https://api.twilio.com/x", RecordingSid="RE1")
+        assert [verb.text for verb in said if verb.tag == "Say"] == [hurried.app.business.phone.line.message_taken]
+        assert await hurried.names("recorded") == ["Hangup"]
 
 
 async def test_a_message_left_is_listened_to_before_the_call_back(line: Line) -> None:
@@ -388,10 +403,10 @@ async def test_the_end_of_a_call_ends_its_session(line: Line) -> None:
     assert (answer.status_code, answer.text) == (403, "replayed_call")
 
 
-async def test_the_record_may_be_down_when_a_call_ends(line: Line) -> None:
-    line.connected()
-    with line.record_hangs():
-        assert (await line.post("status", CallStatus="completed")).status_code == 503
+async def test_the_record_may_be_down_when_a_call_ends(hurried: Line) -> None:
+    hurried.connected()
+    with hurried.record_hangs():
+        assert (await hurried.post("status", CallStatus="completed")).status_code == 503
 
 
 def test_what_a_call_does_next() -> None:

@@ -38,14 +38,14 @@ from throughline.call.effects import (
 from throughline.call.machine import CallMachine
 from throughline.call.media_streams import Audio, Clear, Engine, Mark, Media, MediaStream, Message, Start, Stop
 from throughline.call.port import Admission, CallPort, Clock, Socket, SocketClosed
-from throughline.call.waiting import closed_after, first_of, next_of
+from throughline.call.waiting import closed_after, next_of
 from throughline.domain.transcripts import FRAME_MS
 from throughline.domain.turns import TurnResult
 from throughline.errors import ProtocolError, Rejected, ThroughlineError, Unavailable
 from throughline.log import get_logger
 from throughline.speech.stt.protocol import SpeechToText, SttStream
 from throughline.speech.tts.protocol import TextToSpeech
-from throughline.speech.within import within
+from throughline.speech.within import next_within, within
 
 __all__ = ["CallSession", "MonotonicClock", "SocketClosed"]
 
@@ -318,7 +318,7 @@ class CallSession:
         for _ in range(2):
             try:
                 async with closed_after(self._tts.speak(speech.text, self._audio)) as chunks:
-                    while (chunk := await within(first_of(chunks), self._settings.speech_timeout_ms)) is not None:
+                    while (chunk := await next_within(chunks, self._settings.speech_timeout_ms)) is not None:
                         made = True
                         self._do(self._machine.audio(speech.speech_id, chunk, self._now()))
                         if not self._machine.wants_speech:

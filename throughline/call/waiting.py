@@ -1,4 +1,4 @@
-"""Waiting with an end: three small things that asyncio of Python 3.10 lacks. Used by ``session.py``."""
+"""Two small things that asyncio of Python 3.10 lacks. Used by ``session.py``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,6 @@ async def next_of(queue: deque[_T], filled: asyncio.Event) -> _T:
         filled.clear()
         await filled.wait()
     return queue.popleft()
-
-
-async def first_of(items: AsyncIterator[_T]) -> _T | None:
-    """The next item, None at the end."""
-    async for item in items:
-        return item
-    return None
 
 
 @asynccontextmanager

@@ -18,7 +18,6 @@ from typing import Any
 import requests
 
 from throughline import bootstrap
-from throughline.call.waiting import first_of
 from throughline.cli.check_public import PublicLine, reachable_by_twilio
 from throughline.domain.transcripts import TELEPHONE
 from throughline.errors import ConfigurationError, Problem, Unavailable
@@ -79,7 +78,7 @@ async def _opened_in_ms(engine: SpeechToText) -> float:
     ear = await engine.open(TELEPHONE)
     took_ms = 1000 * (time.monotonic() - began)
     reports = ear.transcripts()
-    report = asyncio.ensure_future(first_of(reports))
+    report = asyncio.ensure_future(anext(reports, None))
     try:
         ear.send(_SILENCE)
         await asyncio.wait({report}, timeout=_REFUSED_WITHIN_S)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
+
+_STOPS_WITHIN_S = 1
 
 _given_up: set[asyncio.Future[Any]] = set()  # the event loop by itself keeps only weak references
 
@@ -29,6 +31,23 @@ async def within(work: Awaitable[_T], timeout_ms: float) -> _T:
     if not done:
         raise asyncio.TimeoutError
     return task.result()
+
+
+async def next_within(items: AsyncIterator[_T], timeout_ms: float) -> _T | None:
+    """The next of ``items``, None at the end, or asyncio.TimeoutError. However it ends, also by being cancelled, ``items`` is then at rest:
+    an asynchronous generator that still runs can't be closed."""
+    task = asyncio.ensure_future(_first(items))
+    try:
+        return await within(task, timeout_ms)
+    finally:
+        if not task.done():
+            await asyncio.wait({task}, timeout=_STOPS_WITHIN_S)
+
+
+async def _first(items: AsyncIterator[_T]) -> _T | None:
+    async for item in items:
+        return item
+    return None
 
 
 def _forget(task: asyncio.Future[Any]) -> None:

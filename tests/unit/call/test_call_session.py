@@ -161,6 +161,8 @@ class FakeTts:
         self.failures = 0
         self.after = 0
         self.pieces_made = 0
+        self.stops_after = 0
+        """Steps of the loop that it takes to stop when it is given up, as an engine behind other engines does."""
 
     async def speak(self, text: str, audio: AudioFormat) -> AsyncIterator[bytes]:
         self.spoken.append(text)
@@ -172,7 +174,12 @@ class FakeTts:
                     raise Unavailable("no voice")
                 self.pieces_made += 1
                 yield b"\x80" * audio.frame_bytes
-                await asyncio.sleep(0)
+                try:
+                    await asyncio.sleep(3600 if self.stops_after else 0)
+                except asyncio.CancelledError:
+                    for _ in range(self.stops_after):
+                        await asyncio.sleep(0)
+                    raise
         finally:
             self.open -= 1
 
@@ -379,6 +386,22 @@ async def test_speech_is_made_only_so_far_ahead() -> None:
     assert call.tts.pieces_made == 20 + 30
     await call.caller(LOST)
     await call.over()
+
+
+async def test_an_interruption_while_a_slow_voice_is_waited_for_loses_nothing() -> None:
+    call = Call()
+    call.tts.stops_after = 10
+    call.port.greeting = said("Good morning. What can I do for you?")
+    call.port.answers = {"it leaks badly": said("Is it urgent?")}
+    await call.start()
+    await call.clock.advance(100)
+    await call.says("it leaks badly")
+    call.tts.stops_after = 0
+    await call.clock.advance(2000)
+    assert call.port.of("turn") == [("it leaks badly", "speech", None)]
+    assert call.tts.spoken[-1] == "Is it urgent?"
+    call.socket.incoming.put_nowait(LOST)
+    assert await call.over() == "line_lost"
 
 
 async def test_an_interruption_clears_stops_the_voice_and_becomes_a_turn() -> None:

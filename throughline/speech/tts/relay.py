@@ -18,7 +18,7 @@ from throughline.domain.transcripts import FRAME_MS, AudioFormat
 from throughline.errors import ThroughlineError, Unavailable
 from throughline.log import get_logger
 from throughline.speech.tts.protocol import TextToSpeech
-from throughline.speech.within import within
+from throughline.speech.within import next_within, within
 
 _log = get_logger("speech")
 
@@ -196,17 +196,7 @@ async def _opened(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[b
 
 async def _next(chunks: AsyncIterator[bytes], timeout_ms: float) -> bytes | None:
     """The next chunk, None at the end. Raises Unavailable after ``timeout_ms``."""
-    task = asyncio.ensure_future(_first(chunks))
     try:
-        return await within(task, timeout_ms)
+        return await next_within(chunks, timeout_ms)
     except asyncio.TimeoutError:
         raise Unavailable("too_slow") from None
-    finally:
-        if not task.done():  # a generator that still runs can't be closed
-            await asyncio.wait({task}, timeout=_CLOSE_MS / 1000)
-
-
-async def _first(chunks: AsyncIterator[bytes]) -> bytes | None:
-    async for chunk in chunks:
-        return chunk
-    return None
