@@ -39,6 +39,7 @@ from throughline.errors import Rejected, ThroughlineError
 _log = log.get_logger("channels")
 
 _STOP_WITHIN_S = 10
+_SOCKETS_FOR_EACH_CALL = 4  # that may be open, most of them not yet let in
 
 
 class Phone(InputChannel):
@@ -71,7 +72,9 @@ class Phone(InputChannel):
         self._settings = self._server.app.settings
         self._record = self._server.app.record
         self._calls: set[asyncio.Task[Any]] = set()
+        self._on_line: set[asyncio.Task[Any]] = set()  # those of them that were let in
         self._starts = RateLimit(self._settings.phone.calls_per_minute)
+        self._upgrades = RateLimit(self._settings.phone.calls_per_minute)
         self._telephone = bootstrap.telephone(self._settings)
         self._answers = LineAnswers(self._server.app)
         self._webhooks = TwilioWebhooks(self._server, self._telephone, self._answers, self._is_busy)
@@ -82,7 +85,8 @@ class Phone(InputChannel):
         sanic.register_listener(self._stop, "before_server_stop")
 
     def _is_busy(self) -> bool:
-        return len(self._calls) >= self._settings.phone.max_calls
+        """Only calls that were let in count: nobody keeps the line busy by opening sockets."""
+        return len(self._on_line) >= self._settings.phone.max_calls
 
     async def _only_let_in(self, request: Request) -> HTTPResponse | None:
         """Before a websocket is opened: for whom? Twilio signs its upgrade; anybody else must be a page of ours."""
@@ -92,15 +96,17 @@ class Phone(InputChannel):
             request.ctx.caller = self._kind_of(request)
         except Rejected as refusal:
             _log.warning("phone.upgrade_refused", reason=refusal.reason)
-            return json({"error": refusal.reason}, status=403)
+            return json({"error": refusal.reason}, status=429 if refusal.reason == "too_many_calls" else 403)
         return None
 
     def _kind_of(self, request: Request) -> str:
         signature = request.headers.get(SIGNATURE_HEADER)
         if signature is None:
-            if self._server.origin_allowed(request):
-                return PAGE
-            raise Rejected("foreign_origin")
+            if not self._server.origin_allowed(request):
+                raise Rejected("foreign_origin")
+            if not self._upgrades.allow(self._server.network_address(request), time.monotonic()):
+                raise Rejected("too_many_calls")
+            return PAGE
         if self._telephone is None:
             raise Rejected("not_configured")
         self._telephone.signature.check_upgrade(self._answers.media_url, signature)
@@ -155,14 +161,18 @@ class Phone(InputChannel):
 
     async def _media(self, request: Request, websocket: Any) -> None:
         """One call, from its first message to hang-up."""
-        if self._is_busy():
-            _log.warning("phone.busy", calls=len(self._calls))
+        if self._is_busy() or len(self._calls) >= _SOCKETS_FOR_EACH_CALL * self._settings.phone.max_calls:
+            _log.warning("phone.busy", calls=len(self._on_line), sockets=len(self._calls))
             await websocket.close(code=1013, reason="busy")
             return
+
+        def admitted() -> None:
+            self._on_line.add(call)
+
         socket = SanicSocket(websocket)
         session = CallSession(
             socket=socket,
-            port=PhoneLine(self._server, request.ctx.caller, self._telephone, self._answers),
+            port=PhoneLine(self._server, request.ctx.caller, self._telephone, self._answers, admitted),
             stt=self._stt,
             tts=self._tts,
             settings=_call_settings(self._settings.phone),
@@ -172,6 +182,7 @@ class Phone(InputChannel):
         call = asyncio.ensure_future(session.run())
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
+        call.add_done_callback(self._on_line.discard)
         try:
             await asyncio.shield(call)
         finally:

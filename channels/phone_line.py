@@ -7,7 +7,7 @@ number alone, whoever vouches for it, opens nothing of anybody's: it lets us ask
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 
 from channels.line_answers import LineAnswers
@@ -36,14 +36,18 @@ _STAYS_OPEN = ("hung_up", "line_lost", "cancelled")
 
 
 class PhoneLine:
-    """What one call needs from outside (throughline.call.port.CallPort). ``kind`` is who opened its socket: PAGE or TELEPHONE_LINE."""
+    """What one call needs from outside (throughline.call.port.CallPort). ``kind`` is who opened its socket: PAGE or TELEPHONE_LINE;
+    ``admitted`` is called once its token was found good."""
 
-    def __init__(self, server: Server, kind: str, telephone: Telephone | None, answers: LineAnswers) -> None:
+    def __init__(
+        self, server: Server, kind: str, telephone: Telephone | None, answers: LineAnswers, admitted: Callable[[], None]
+    ) -> None:
         self._server = server
         self._record = server.app.record
         self._kind = kind
         self._telephone = telephone
         self._answers = answers
+        self._admitted = admitted
         self._call_sid = ""
         self._claimed = False
         self._session: Session | None = None
@@ -56,6 +60,7 @@ class PhoneLine:
         token = await self._record.call(self._record.redeem_call_token, start.token, call_sid=start.call_sid)
         if token.origin != self._kind:
             raise Rejected("other_door")
+        self._admitted()
         if self._kind == PAGE:
             await self._admit_page(token, start)
         else:

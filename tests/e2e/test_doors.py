@@ -45,6 +45,15 @@ async def test_a_token_lets_in_one_call_only(stack: Stack) -> None:
         assert not first.ended.is_set(), "the first call goes on"
 
 
+async def test_sockets_that_were_not_let_in_do_not_keep_the_line_busy(stack: Stack) -> None:
+    """More of them than the line takes calls."""
+    open_sockets = [await websockets.client.connect(stack.media_url, origin=stack.address) for _ in range(12)]
+    async with stack.page_caller(call_token(stack), TELEPHONE) as caller:
+        await caller.first_frame()
+    for socket in open_sockets:
+        await socket.close()
+
+
 BAD_MESSAGES = [
     "not json",
     "[]",

@@ -47,7 +47,8 @@ class Line:
         self.sanic.config.update({"WEBSOCKET_MAX_SIZE": MAX_SIZE, "MOTD": False})
         phone: Any = Phone()
         phone._server = phone._telephone = phone._answers = None
-        phone._settings, phone._calls, phone._stt, phone._tts = Settings(), set(), self.stt, FakeTts()
+        phone._settings, phone._calls, phone._on_line = Settings(), set(), set()
+        phone._stt, phone._tts = self.stt, FakeTts()
 
         async def media(request: Any, websocket: Any) -> None:
             request.ctx.caller = "telephone"
