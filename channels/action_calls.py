@@ -1,9 +1,7 @@
 """Calls to the action server: one lasting connection, a deadline, and failures that the runner hears of.
 
-Stands between Rasa's processor and the action server. Stock Rasa 3.6 opens a new connection for every call, waits for up to
-five minutes,
-compiles the answer's JSON schema anew each time (20 ms of CPU), and swallows a failed action, so that the customer gets no
-answer at all.
+Stands between Rasa's processor and the action server. Stock Rasa 3.6 opens a new connection for every call, waits for up to five minutes,
+compiles the answer's JSON schema anew each time (20 ms of CPU), and swallows a failed action, so that the customer gets no answer at all.
 """
 
 from __future__ import annotations
@@ -27,13 +25,19 @@ _log = log.get_logger("channels")
 failures: ContextVar[list[str]] = ContextVar("failed_action_calls")
 """What went wrong with the action calls of the turn at hand. The runner sets a fresh list for each turn."""
 
+_IDLE_S = 2.0
+"""A connection idle for longer is not used again. rasa-sdk's server closes it after 5 s, and where understanding has just kept the turn
+loop busy, the loop learns of that only once the next call has been lost on it."""
+
 _REJECTED_BY_ACTION = 400  # rasa-sdk's answer for ActionExecutionRejection: a decision, not a failure
 
 
 class ActionCalls(EndpointConfig):
-    """Rasa's action endpoint, with a lasting session for the turn loop and a deadline. To be used from one event loop."""
+    """Rasa's action endpoint, with a lasting session for the turn loop and a deadline. To be used from one event loop.
 
-    def __init__(self, endpoint: EndpointConfig, *, timeout_s: float) -> None:
+    ``idle_s``: how long a connection may have been idle to be used again; below what the action server allows."""
+
+    def __init__(self, endpoint: EndpointConfig, *, timeout_s: float, idle_s: float = _IDLE_S) -> None:
         super().__init__(
             endpoint.url,
             endpoint.params,
@@ -45,13 +49,15 @@ class ActionCalls(EndpointConfig):
             **endpoint.kwargs,
         )
         self._timeout_s = timeout_s
+        self._idle_s = idle_s
         self._lasting: aiohttp.ClientSession | None = None
 
     def session(self) -> Any:
         """The lasting session, in a wrapper whose ``async with`` leaves it open."""
         if self._lasting is None or self._lasting.closed:
             auth = aiohttp.BasicAuth(**self.basic_auth) if self.basic_auth else None
-            self._lasting = aiohttp.ClientSession(headers=self.headers, auth=auth)
+            connector = aiohttp.TCPConnector(keepalive_timeout=self._idle_s)
+            self._lasting = aiohttp.ClientSession(headers=self.headers, auth=auth, connector=connector)
         return _LeftOpen(self._lasting)
 
     async def request(self, *args: Any, **kwargs: Any) -> Any:
