@@ -1,6 +1,6 @@
 """What the telephone company is told to do with a call: our addresses, the company's words and the operator's settings in its language.
 
-Used by the webhooks (twilio_webhooks.py) and by a call that ends (phone.py). Every way out of a call leads to a person or a call-back.
+Used by the webhooks (twilio_webhooks.py) and by a call that ends (phone_line.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from zoneinfo import ZoneInfo
 from throughline.bootstrap import Application
 from throughline.domain import scheduling
 from throughline.telephony import twiml
+
+WEBHOOKS = ("voice", "resume", "dialled", "recorded", "status", "fallback")
+"""What the telephone company asks, each below ``/webhooks/phone/``."""
 
 MEDIA_PATH = "/webhooks/phone/media"
 RESUME_PATH = "/webhooks/phone/resume"

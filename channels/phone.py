@@ -24,7 +24,7 @@ from websockets.exceptions import ConnectionClosed
 from channels.chat_door import NOTICES, bearer_token
 from channels.limits import RateLimit
 from channels.line_answers import MEDIA_PATH, LineAnswers
-from channels.phone_line import PAGE, TELEPHONE_LINE, PhoneLine
+from channels.phone_line import PhoneLine
 from channels.server import Mounted, Server
 from channels.twilio_webhooks import SIGNATURE_HEADER, TwilioWebhooks, mount
 from channels.wording import sentence
@@ -33,7 +33,7 @@ from throughline.call.call_settings import CallSettings
 from throughline.call.port import SocketClosed
 from throughline.call.session import CallSession, MonotonicClock
 from throughline.domain.transcripts import WIDEBAND
-from throughline.domain.turns import PHONE, WEB_CHAT
+from throughline.domain.turns import PAGE_CALL, PHONE, TELEPHONE_CALL, WEB_CHAT
 from throughline.errors import Rejected, ThroughlineError
 
 _log = log.get_logger("channels")
@@ -106,11 +106,11 @@ class Phone(InputChannel):
                 raise Rejected("foreign_origin")
             if not self._upgrades.allow(self._server.network_address(request), time.monotonic()):
                 raise Rejected("too_many_calls")
-            return PAGE
+            return PAGE_CALL
         if self._telephone is None:
             raise Rejected("not_configured")
         self._telephone.signature.check_upgrade(self._answers.media_url, signature)
-        return TELEPHONE_LINE
+        return TELEPHONE_CALL
 
     async def _warm_up(self) -> None:
         await asyncio.gather(self._stt.warm_up(), self._tts.warm_up())
@@ -143,7 +143,7 @@ class Phone(InputChannel):
                 self._record.issue_call_token,
                 contact_id=chat.contact_id if chat else None,
                 chat_session_id=chat.session_id if chat else None,
-                origin=PAGE,
+                origin=PAGE_CALL,
                 ttl_s=self._settings.codes.call_token_ttl_s,
             )
         except Rejected as error:

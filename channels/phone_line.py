@@ -19,14 +19,11 @@ from throughline.bootstrap import Telephone
 from throughline.call.media_streams import MAX_TOKEN_CHARS, Start
 from throughline.call.port import Admission
 from throughline.domain.assurance import ATTESTED, CALLER_ID, PROVEN_NUMBER, Assurance
-from throughline.domain.turns import PHONE, Turn, TurnResult
+from throughline.domain.turns import PAGE_CALL, PHONE, Turn, TurnResult
 from throughline.errors import Rejected, ThroughlineError, Unavailable
 from throughline.record import CallToken, PhoneCall, Session
 
 _log = log.get_logger("channels")
-
-PAGE = "page"
-TELEPHONE_LINE = "twilio"
 
 # STIR/SHAKEN as Twilio tells it (twilio.com/docs/voice/trusted-calling-with-shakenstir): only A says that the caller may use the number.
 _FULL_ATTESTATION = "TN-Validation-Passed-A"
@@ -36,7 +33,7 @@ _STAYS_OPEN = ("hung_up", "line_lost", "cancelled")
 
 
 class PhoneLine:
-    """What one call needs from outside (throughline.call.port.CallPort). ``kind`` is who opened its socket: PAGE or TELEPHONE_LINE;
+    """What one call needs from outside (throughline.call.port.CallPort). ``kind`` is who opened its socket: PAGE_CALL or TELEPHONE_CALL;
     ``admitted`` is called once its token was found good."""
 
     def __init__(
@@ -61,11 +58,11 @@ class PhoneLine:
         if token.origin != self._kind:
             raise Rejected("other_door")
         self._admitted()
-        if self._kind == PAGE:
+        if self._kind == PAGE_CALL:
             await self._admit_page(token, start)
         else:
             await self._admit_telephone(token, await self._record.call(self._record.phone_call, start.call_sid))
-        return Admission(page=self._kind == PAGE)
+        return Admission(page=self._kind == PAGE_CALL)
 
     async def _admit_page(self, token: CallToken, start: Start) -> None:
         # Only the page that holds the chat's secret gets a token with a contact in it.
@@ -145,7 +142,7 @@ class PhoneLine:
     async def ending(self, reason: str) -> None:
         """Say in the record why, so that the telephone company's next question finds it, and ask the company to act. Where it can't be
         reached, it asks us what to do as soon as the socket is closed (twilio_webhooks.py), and is told the same."""
-        if self._kind == PAGE or reason in _STAYS_OPEN:
+        if self._kind == PAGE_CALL or reason in _STAYS_OPEN:
             return
         try:
             await self._record.call(self._record.end_session, self._session_id, reason)

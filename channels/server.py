@@ -21,6 +21,7 @@ from sanic.request import Request
 from sanic.response import HTTPResponse, json
 
 from channels.chat_door import ChatDoor
+from channels.line_answers import WEBHOOKS
 from channels.turns import TurnRunner
 from channels.wording import check_wording
 from throughline import bootstrap, log
@@ -34,7 +35,7 @@ _log = log.get_logger("channels")
 _SWITCH_INTERVAL_S = 0.0005  # Python's own 5 ms are a quarter of an audio frame
 _IMPORTED_AT = time.time()
 _NEEDS_TURNS = ("/socket.io", "/webhooks")
-_NEEDS_NONE = frozenset(f"/webhooks/phone/{name}" for name in ("voice", "resume", "dialled", "recorded", "status", "fallback"))
+_NEEDS_NONE = frozenset(f"/webhooks/phone/{name}" for name in WEBHOOKS)
 """Twilio's webhooks have an answer at any time: a caller is put through, or called back."""
 
 

@@ -24,10 +24,11 @@ from sanic import Blueprint
 from sanic.request import Request
 from sanic.response import HTTPResponse, empty, raw, text
 
-from channels.line_answers import LineAnswers
+from channels.line_answers import WEBHOOKS, LineAnswers
 from channels.server import Server
 from throughline import log
 from throughline.bootstrap import Telephone
+from throughline.domain.tel_link import is_e164
 from throughline.errors import Rejected, Unavailable
 from throughline.handoff.call_back import promise_call_back
 from throughline.record import PhoneCall
@@ -41,7 +42,6 @@ Answer = Callable[[Request, Fields, float], Awaitable[str]]
 
 SIGNATURE_HEADER = "x-twilio-signature"
 _RETRIES_WITHIN = timedelta(seconds=60)  # Twilio waits 15 s and tries once more
-_E164 = re.compile(r"\+[1-9]\d{6,14}")
 _WORD = re.compile(r"[A-Za-z0-9-]{1,64}")
 _OVER = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 _TALKED = frozenset({"completed", "answered"})
@@ -255,7 +255,7 @@ def mount(blueprint: Blueprint, webhooks: Callable[[], TwilioWebhooks]) -> None:
             answer: HTTPResponse = await getattr(webhooks(), name)(request)
             return answer
 
-    for name in ("voice", "resume", "dialled", "recorded", "status", "fallback"):
+    for name in WEBHOOKS:
         route(name)
 
 
@@ -279,7 +279,7 @@ def next_for(call: PhoneCall, *, after_step: int, reconnects: int) -> str:
 def _number(fields: Fields) -> str:
     """The caller's number, empty where it is withheld."""
     number = fields.get("From", "")
-    return number if _E164.fullmatch(number) else ""
+    return number if is_e164(number) else ""
 
 
 def _refused(kind: str, refusal: Rejected) -> HTTPResponse:

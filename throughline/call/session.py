@@ -19,7 +19,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from throughline.call.call_settings import CallSettings
 from throughline.call.effects import (
@@ -38,16 +38,17 @@ from throughline.call.effects import (
 from throughline.call.machine import CallMachine
 from throughline.call.media_streams import Audio, Clear, Engine, Mark, Media, MediaStream, Message, Start, Stop
 from throughline.call.port import Admission, CallPort, Clock, Socket, SocketClosed
-from throughline.call.waiting import closed_after, next_of
 from throughline.domain.transcripts import FRAME_MS
 from throughline.domain.turns import TurnResult
 from throughline.errors import ProtocolError, Rejected, ThroughlineError, Unavailable
 from throughline.log import get_logger
 from throughline.speech.stt.protocol import SpeechToText, SttStream
 from throughline.speech.tts.protocol import TextToSpeech
-from throughline.speech.within import next_within, within
+from throughline.speech.within import closed_after, next_within, within
 
 __all__ = ["CallSession", "MonotonicClock", "SocketClosed"]
+
+_T = TypeVar("_T")
 
 _log = get_logger("call")
 
@@ -273,7 +274,7 @@ class CallSession:
 
     async def _send(self) -> None:
         try:
-            while (message := await next_of(self._outbox, self._outbox_filled)) is not None:
+            while (message := await _next_of(self._outbox, self._outbox_filled)) is not None:
                 text = self._stream.send(message)
                 if text is not None:
                     self._sending_since_ms = self._now()  # _keep_time watches it: a timer for each frame would cost too much
@@ -307,7 +308,7 @@ class CallSession:
 
     async def _speak(self) -> None:
         while True:
-            speech = await next_of(self._speeches, self._speeches_filled)
+            speech = await _next_of(self._speeches, self._speeches_filled)
             self._speaking = self._begin(self._make(speech))
             await asyncio.wait({self._speaking})
             self._speaking = None
@@ -367,7 +368,7 @@ class CallSession:
         return self._port.prompt(ask.name)
 
     async def _report(self) -> None:
-        while (heard := await next_of(self._reports, self._reports_filled)) is not None:
+        while (heard := await _next_of(self._reports, self._reports_filled)) is not None:
             report = self._port.heard(heard.event_id, text_heard=heard.text_heard, complete=heard.complete)
             await self._quietly(report, "port.heard")
 
@@ -377,3 +378,11 @@ class CallSession:
             await within(work, self._settings.close_timeout_ms)
         except Exception as error:  # noqa: BLE001 -- see above
             _log.warning("call.step_failed", step=what, error=repr(error))
+
+
+async def _next_of(queue: deque[_T], filled: asyncio.Event) -> _T:
+    """Take the next of ``queue``, waiting for it."""
+    while not queue:
+        filled.clear()
+        await filled.wait()
+    return queue.popleft()

@@ -9,6 +9,10 @@ from typing import Any
 WEB_CHAT = "web_chat"
 PHONE = "phone"
 
+# Where a call comes from: our own page, or a telephone.
+PAGE_CALL = "page"
+TELEPHONE_CALL = "twilio"
+
 
 @dataclass(frozen=True)
 class Turn:

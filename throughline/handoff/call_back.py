@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from throughline.domain.assurance import CALLER_ID
 from throughline.domain.company import Business
+from throughline.domain.recap import FACTS
 from throughline.domain.turns import PHONE
 from throughline.handoff import dossier, packet
 from throughline.record import Record
@@ -25,8 +26,7 @@ async def promise_call_back(
     where one was left. A call that never reached the assistant gets a contact and a session of its own. Raises Unavailable or
     Rejected when the record does not take it: then nothing may be promised."""
     contact_id, session_id = await _whose(record, call_sid, caller)
-    told = {fact.slot: fact.value for fact in await record.call(record.facts, contact_id)}
-    known = await dossier.facts(record, contact_id, told, session_id=session_id, channel=PHONE, now=now)
+    known = [fact for fact in await record.call(record.facts, contact_id) if fact.slot in FACTS]
     lines, tried = await dossier.latest(record, contact_id, messages=_MESSAGES)
     today = now.astimezone(ZoneInfo(business.company.timezone)).date()
     packed = packet.build(

@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from throughline.domain.turns import TELEPHONE_CALL
 from throughline.errors import Rejected
 from throughline.record.database import OnDatabase
 from throughline.record.entries import PhoneCall
@@ -30,8 +31,7 @@ from throughline.record.schema import (
 )
 from throughline.record.sessions import read_session
 
-ORIGIN = "twilio"
-LINE_LOST = "line_lost"
+_LINE_LOST = "line_lost"  # of throughline.call.effects.REASONS
 
 
 class PhoneCalls(OnDatabase):
@@ -69,7 +69,7 @@ class PhoneCalls(OnDatabase):
             call = _row(connection, call_sid)
             if call.connected_step or call.ended_at is not None:
                 raise Rejected("replayed_call")
-            return insert_call_token(connection, contact_id=None, origin=ORIGIN, ttl_s=ttl_s, now=at, call_sid=call_sid)
+            return insert_call_token(connection, contact_id=None, origin=TELEPHONE_CALL, ttl_s=ttl_s, now=at, call_sid=call_sid)
 
     def reconnect_call(self, call_sid: str, *, after_step: int, ttl_s: float, now: datetime | None = None) -> str:
         """The connection number ``after_step`` is over and the call goes on: a token for the next one, which leads to the contact that
@@ -82,7 +82,9 @@ class PhoneCalls(OnDatabase):
             this = phone_calls.c.call_sid == call_sid
             connection.execute(phone_calls.update().where(this).values(step=after_step + 1))
             owner = None if call.session_id is None else read_session(connection, call.session_id).contact_id
-            return insert_call_token(connection, contact_id=owner, origin=ORIGIN, ttl_s=ttl_s, now=at, call_sid=call_sid)
+            return insert_call_token(
+                connection, contact_id=owner, origin=TELEPHONE_CALL, ttl_s=ttl_s, now=at, call_sid=call_sid
+            )
 
     def phone_call(self, call_sid: str) -> PhoneCall:
         """The call. Raises Rejected("unknown_call")."""
@@ -115,7 +117,7 @@ class PhoneCalls(OnDatabase):
             call = _row(connection, call_sid)
             is_open = (phone_calls.c.call_sid == call_sid) & phone_calls.c.ended_at.is_(None)
             connection.execute(phone_calls.update().where(is_open).values(ended_at=at))
-            unexplained = sessions.c.ended_at.is_(None) | (sessions.c.end_reason == LINE_LOST)
+            unexplained = sessions.c.ended_at.is_(None) | (sessions.c.end_reason == _LINE_LOST)
             session = (sessions.c.session_id == call.session_id) & unexplained
             connection.execute(sessions.update().where(session).values(ended_at=at, end_reason=reason))
 

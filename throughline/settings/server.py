@@ -8,11 +8,11 @@ value beside it. Secrets have no plain form.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from throughline.domain.tel_link import is_e164
 from throughline.errors import ConfigurationError, Problem
 from throughline.settings.checked_yaml import line_of, load_mapping, pour, setting
 
@@ -130,7 +130,7 @@ class TwilioSettings:
         1500,
         minimum=200,
         maximum=10000,
-        doc="How long the record may hold up the answer to a webhook. Then the caller is put through.",
+        doc="How long the record may hold up the answer to a webhook. Then the caller is put through, or leaves a message.",
     )
     transfer_to: str = setting(
         "", doc="Telephone number, `+15035550100`, that calls for a person are put through to. Empty: call-backs."
@@ -260,11 +260,7 @@ def load_settings(file: Path = FILE) -> Settings:
         problems.append(Problem(f"{file} {KEY}", "must be a mapping.", "Write its settings indented below it."))
         mapping = {}
     settings = pour(Settings, mapping, file=file, path=KEY, problems=problems)
-    if (
-        settings is not None
-        and settings.twilio.transfer_to
-        and not re.fullmatch(r"\+[1-9]\d{6,14}", settings.twilio.transfer_to)
-    ):
+    if settings is not None and settings.twilio.transfer_to and not is_e164(settings.twilio.transfer_to):
         line = line_of(mapping.get("twilio", {}), "transfer_to")
         mend = 'Write it quoted, with its country code: "+15035550100".'
         problems.append(Problem(f"{file}:{line} {KEY}.twilio.transfer_to", "is no telephone number.", mend))

@@ -1,1 +1,2 @@
-"""Simulated customers over the real channels: for tests, benchmarks and trials. They know the protocols and nothing of the inside."""
+"""Simulated customers over the real channels, and local servers that speak the vendors' protocols: for tests, benchmarks and trials. They
+know the protocols and nothing of the inside."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from throughline.log import get_logger
+
 _T = TypeVar("_T")
+
+_log = get_logger("speech")
 
 _STOPS_WITHIN_S = 1
 
@@ -48,6 +53,20 @@ async def _first(items: AsyncIterator[_T]) -> _T | None:
     async for item in items:
         return item
     return None
+
+
+@asynccontextmanager
+async def closed_after(items: AsyncIterator[_T]) -> AsyncIterator[AsyncIterator[_T]]:
+    """Close ``items`` afterwards, where they can be closed, so that the engine behind them stops. One that does not stop in time is left
+    behind, and logged: no call ends because a part of it can't be closed."""
+    try:
+        yield items
+    finally:
+        if isinstance(items, AsyncGenerator):
+            try:
+                await within(items.aclose(), _STOPS_WITHIN_S * 1000)
+            except Exception as error:  # noqa: BLE001 -- see above
+                _log.warning("speech.not_closed", reason=type(error).__name__)
 
 
 def _forget(task: asyncio.Future[Any]) -> None:

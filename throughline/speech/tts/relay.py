@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from throughline.domain.transcripts import FRAME_MS, AudioFormat
 from throughline.errors import ThroughlineError, Unavailable
 from throughline.log import get_logger
 from throughline.speech.tts.protocol import TextToSpeech
-from throughline.speech.within import next_within, within
+from throughline.speech.within import closed_after, next_within
 
 _log = get_logger("speech")
 
@@ -47,9 +46,6 @@ _SLOWEST, _FASTEST = 2.5, 0.4
 """No voice is slower or faster; what seems so was not the text."""
 _OVER = 1.5
 """So many times the estimate: then the text was over."""
-
-_CLOSE_MS = 1000
-"""How long an engine may take to stop."""
 
 
 def unsaid(text: str, said_ms: float, pace: float = _FIRST_PACE) -> str:
@@ -143,7 +139,7 @@ class TtsRelay:
         for index, engine in enumerate(engines):
             said_ms = 0.0
             try:
-                async with _opened(engine.speak(text, audio)) as chunks:
+                async with closed_after(engine.speak(text, audio)) as chunks:
                     while (chunk := await _next(chunks, self._timeout_ms)) is not None:
                         said_ms += len(chunk) / audio.frame_bytes * FRAME_MS
                         yield chunk
@@ -179,19 +175,6 @@ class TtsRelay:
 
     def _rest(self, engine: TextToSpeech) -> None:
         self._rests_until_s[engine] = self._now_s() + self._retry_after_s
-
-
-@asynccontextmanager
-async def _opened(chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Close ``chunks`` afterwards, so that the engine stops. One that does not stop in time is left behind."""
-    try:
-        yield chunks
-    finally:
-        if isinstance(chunks, AsyncGenerator):
-            try:
-                await within(chunks.aclose(), _CLOSE_MS)
-            except Exception as error:  # noqa: BLE001 -- that a voice can't be closed is no reason to lose the next one
-                _log.warning("speech.voice_not_closed", reason=type(error).__name__)
 
 
 async def _next(chunks: AsyncIterator[bytes], timeout_ms: float) -> bytes | None:

@@ -14,7 +14,7 @@ from throughline.speech.stt.deepgram_flux import DeepgramFlux
 from throughline.speech.stt.deepgram_nova import DeepgramNova
 from throughline.speech.stt.protocol import SpeechToText
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.contract
 
 TIMES = {"open_timeout_ms": 2000, "stall_timeout_ms": 2000}
 
