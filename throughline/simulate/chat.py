@@ -1,7 +1,7 @@
 """A customer at the website's chat, as the widgets are: socket.io (Engine.IO 4) over a websocket.
 
 Protocol: socket.io-protocol revision 5 over engine.io-protocol revision 4. ``0`` opens, ``2``/``3`` ping and pong, ``40``
-joins, ``42[...]`` is an event.
+joins, ``42[...]`` is an event, ``427[...]`` one whose end the server acknowledges with ``437[]``.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class ChatCustomer:
         self.messages: list[dict[str, Any]] = []
         self._arrived = asyncio.Condition()
         self._confirmed = asyncio.Event()
+        self._acknowledged: dict[int, asyncio.Event] = {}
 
     async def __aenter__(self) -> ChatCustomer:
         await self.open()
@@ -78,16 +79,22 @@ class ChatCustomer:
 
     async def say(self, text: Any) -> None:
         """Type a message and send it."""
-        await self._emit("user_uttered", {"message": text, "customData": self._custom_data, "session_id": self.session_id})
+        await self._emit("user_uttered", self._uttered(text))
 
     async def send_raw(self, packet: str) -> None:
         """Send a packet as it stands."""
         await self._socket.send(packet)
 
     async def ask(self, text: str, *, quiet_s: float = 0.4, within_s: float = 15) -> list[str]:
-        """Say ``text`` and return the texts that come back until it has been quiet for ``quiet_s``. Raises Unavailable for no answer."""
-        seen = len(self.messages)
-        await self.say(text)
+        """Say ``text`` and return the texts that come back: until the server is done with it, an answer is there, and it has been quiet
+        for ``quiet_s``. Raises Unavailable where that takes longer than ``within_s``."""
+        seen, number = len(self.messages), len(self._acknowledged)
+        over = self._acknowledged[number] = asyncio.Event()
+        await self._emit("user_uttered", self._uttered(text), number)
+        try:
+            await asyncio.wait_for(over.wait(), within_s)
+        except asyncio.TimeoutError as error:
+            raise Unavailable(f"the server was not done after {within_s:g} s") from error
         await self.wait_for_messages(seen + 1, within_s)
         while True:
             known = len(self.messages)
@@ -113,8 +120,11 @@ class ChatCustomer:
     def _custom_data(self) -> dict[str, str]:
         return {} if self.login is None else {"token": self.login}
 
-    async def _emit(self, event: str, data: Any) -> None:
-        await self._socket.send("42" + json.dumps([event, data]))
+    def _uttered(self, text: Any) -> dict[str, Any]:
+        return {"message": text, "customData": self._custom_data, "session_id": self.session_id}
+
+    async def _emit(self, event: str, data: Any, number: int | None = None) -> None:
+        await self._socket.send(f"42{'' if number is None else number}" + json.dumps([event, data]))
 
     async def _expect(self, start: str, within_s: float) -> None:
         packet = await asyncio.wait_for(self._socket.recv(), within_s)
@@ -129,6 +139,8 @@ class ChatCustomer:
                     await self._socket.send("3")
                 elif packet.startswith("42"):
                     await self._take(*json.loads(packet[2:]))
+                elif packet.startswith("43"):
+                    self._acknowledged[int(packet[2 : packet.index("[")])].set()
         except ConnectionClosed:
             return
 
