@@ -1,4 +1,4 @@
-"""Calls to the action server: one lasting connection, a deadline, and failures that the runner hears of.
+"""Calls to the action server: connections that are kept, a deadline, and failures that the runner hears of.
 
 Stands between Rasa's processor and the action server. Stock Rasa 3.6 opens a new connection for every call, waits for up to five minutes,
 compiles the answer's JSON schema anew each time (20 ms of CPU), and swallows a failed action, so that the customer gets no answer at all.

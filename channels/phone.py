@@ -88,6 +88,12 @@ class Phone(InputChannel):
         """Only calls that were let in count: nobody keeps the line busy by opening sockets."""
         return len(self._on_line) >= self._settings.phone.max_calls
 
+    def _let_in(self, call: asyncio.Task[Any]) -> None:
+        """Count a call whose token was good. Raises Rejected("busy"): of many who come at once, all may have found the line free before."""
+        if self._is_busy():
+            raise Rejected("busy")
+        self._on_line.add(call)
+
     async def _only_let_in(self, request: Request) -> HTTPResponse | None:
         """Before a websocket is opened: for whom? Twilio signs its upgrade; anybody else must be a page of ours."""
         if request.path != MEDIA_PATH:
@@ -166,13 +172,10 @@ class Phone(InputChannel):
             await websocket.close(code=1013, reason="busy")
             return
 
-        def admitted() -> None:
-            self._on_line.add(call)
-
         socket = SanicSocket(websocket)
         session = CallSession(
             socket=socket,
-            port=PhoneLine(self._server, request.ctx.caller, self._telephone, self._answers, admitted),
+            port=PhoneLine(self._server, request.ctx.caller, self._telephone, self._answers, lambda: self._let_in(call)),
             stt=self._stt,
             tts=self._tts,
             settings=_call_settings(self._settings.phone),

@@ -34,17 +34,17 @@ _STAYS_OPEN = ("hung_up", "line_lost", "cancelled")
 
 class PhoneLine:
     """What one call needs from outside (throughline.call.port.CallPort). ``kind`` is who opened its socket: PAGE_CALL or TELEPHONE_CALL;
-    ``admitted`` is called once its token was found good."""
+    ``let_in`` is called once its token was found good, and raises Rejected where the line takes no more calls."""
 
     def __init__(
-        self, server: Server, kind: str, telephone: Telephone | None, answers: LineAnswers, admitted: Callable[[], None]
+        self, server: Server, kind: str, telephone: Telephone | None, answers: LineAnswers, let_in: Callable[[], None]
     ) -> None:
         self._server = server
         self._record = server.app.record
         self._kind = kind
         self._telephone = telephone
         self._answers = answers
-        self._admitted = admitted
+        self._let_in = let_in
         self._call_sid = ""
         self._claimed = False
         self._session: Session | None = None
@@ -57,7 +57,7 @@ class PhoneLine:
         token = await self._record.call(self._record.redeem_call_token, start.token, call_sid=start.call_sid)
         if token.origin != self._kind:
             raise Rejected("other_door")
-        self._admitted()
+        self._let_in()
         if self._kind == PAGE_CALL:
             await self._admit_page(token, start)
         else:

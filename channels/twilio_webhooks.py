@@ -147,8 +147,7 @@ class TwilioWebhooks:
         if not self._server.ready:
             return await self._person_or_call_back(fields, [self._words.trouble], "starting", deadline)
         if self._is_busy():
-            _log.warning("phone.busy")
-            return await self._person_or_call_back(fields, [self._words.busy], "busy", deadline)
+            return await self._all_lines_taken(fields, deadline)
         return self._answers.connect(token, 1)
 
     async def _resume(self, request: Request, fields: Fields, deadline: float) -> str:
@@ -162,7 +161,10 @@ class TwilioWebhooks:
             return self._answers.hang_up()
         if what == "person":
             return await self._person_or_call_back(fields, [], "asked_for_person", deadline)
-        if what == "connect" and self._server.ready and not self._is_busy():
+        is_busy = self._is_busy()
+        if what == "connect" and is_busy and call.session is None:  # others were let in before it
+            return await self._all_lines_taken(fields, deadline)
+        if what == "connect" and self._server.ready and not is_busy:
             reconnecting = self._record.call(
                 self._record.reconnect_call,
                 fields["CallSid"],
@@ -189,6 +191,10 @@ class TwilioWebhooks:
     async def _fallback(self, _request: Request, fields: Fields, deadline: float) -> str:
         _log.error("phone.fallback", code=fields.get("ErrorCode", "")[:16])
         return await self._person_or_call_back(fields, [self._words.trouble], "assistant_failed", deadline)
+
+    async def _all_lines_taken(self, fields: Fields, deadline: float) -> str:
+        _log.warning("phone.busy")
+        return await self._person_or_call_back(fields, [self._words.busy], "busy", deadline)
 
     async def _person_or_call_back(self, fields: Fields, says: Sequence[str], reason: str, deadline: float) -> str:
         if self._answers.person_answers(datetime.now(timezone.utc)):

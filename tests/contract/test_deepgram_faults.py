@@ -8,7 +8,6 @@ import hashlib
 import logging
 import traceback
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -25,6 +24,7 @@ from tests.contract.deepgram_calls import (
     silence,
     voice,
 )
+from tests.waiting import until
 from throughline.domain.transcripts import TELEPHONE, Transcript
 from throughline.errors import Unavailable
 from throughline.simulate.deepgram import DeepgramServer
@@ -45,14 +45,6 @@ async def server() -> AsyncIterator[DeepgramServer]:
 def engine(request: pytest.FixtureRequest) -> Engine:
     make: Engine = request.param
     return make
-
-
-async def until(holds: Callable[[], Any]) -> None:
-    for _ in range(2000):
-        if holds():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never came to hold")
 
 
 class TestOpening:

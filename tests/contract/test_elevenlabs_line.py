@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.waiting import until
 from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat
 from throughline.errors import Unavailable
 from throughline.simulate.elevenlabs import FAULTS, VOICE_ID, Answer, ElevenLabsServer
@@ -54,14 +55,6 @@ async def failure(tts: ElevenLabsTts) -> str:
     with pytest.raises(Unavailable) as raised:
         await said(tts)
     return str(raised.value)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it does not happen")
 
 
 # What is asked for

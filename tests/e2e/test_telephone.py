@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable
 from datetime import datetime, timezone
 
 import pytest
 
 from tests.e2e import story
 from tests.e2e.stack import COMPANY_NUMBER, Stack
+from tests.waiting import until
 from throughline.domain.assurance import CODE, Assurance
 from throughline.domain.turns import PHONE
 from throughline.record import Record
@@ -19,15 +18,6 @@ from throughline.simulate.chat import ChatCustomer
 pytestmark = pytest.mark.e2e
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Return once it does."""
-    for _ in range(200):
-        if holds():
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError("it never came true")
 
 
 async def test_a_call_is_answered_and_hung_up(stack: Stack, record: Record) -> None:

@@ -7,12 +7,14 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.e2e import story
-from tests.e2e.vendor_line import DEEPGRAM_KEY, ELEVENLABS_KEY, PERSON, RESTS_S, VendorLine
+from tests.e2e.vendor_line import DEEPGRAM_KEY, ELEVENLABS_KEY, MOST_CALLS, PERSON, RESTS_S, VendorLine
+from tests.waiting import until
 from throughline.domain.turns import PHONE
 from throughline.settings.business import load_business
 from throughline.simulate.chat import ChatCustomer
@@ -200,3 +202,19 @@ async def test_with_everything_down_the_caller_is_put_through(line: VendorLine) 
     words = load_business(Path("data/business")).phone.line
     assert call.said == [words.trouble, words.put_through]
     await asyncio.sleep(RESTS_S)
+
+
+async def test_of_more_callers_at_once_than_the_line_takes_the_rest_are_put_through(line: VendorLine) -> None:
+    """All of them may have been told to connect before the first was let in."""
+    words, more = load_business(Path("data/business")).phone.line, 3
+    async with AsyncExitStack() as calling:
+        calls = [line.call(f"+15035550{number}") for number in range(200, 200 + MOST_CALLS + more)]
+        await asyncio.gather(*(calling.enter_async_context(call) for call in calls))
+        await until(
+            lambda: all(call.dialled or any(caller.last_audible_at for caller in call.streams) for call in calls), within_s=40
+        )
+        put_through = [call for call in calls if call.dialled]
+        assert len(put_through) == more
+        for call in put_through:
+            assert call.dialled == [PERSON]
+            assert call.said == [words.busy, words.put_through]

@@ -20,6 +20,7 @@ from throughline.simulate.twilio import Party, PlacedCall, TwilioApi, TwilioLine
 DEEPGRAM_KEY, ELEVENLABS_KEY = "deepgram-key-of-the-tests", "elevenlabs-key-of-the-tests"
 PERSON = "+15035550188"
 RESTS_S = 1
+MOST_CALLS = 8
 
 
 @dataclass
@@ -69,7 +70,7 @@ def vendor_line(folder: Path, voice: Voice, model: str) -> Iterator[VendorLine]:
         settings={
             "speech": {"retry_after_s": RESTS_S, "stall_timeout_ms": 1500, "deepgram": {"model": model}},
             "twilio": {"transfer_to": PERSON},
-            "phone": {"turn_timeout_ms": 3000},
+            "phone": {"turn_timeout_ms": 3000, "max_calls": MOST_CALLS},
         },
         always_open=True,
     )

@@ -1,7 +1,7 @@
 """A customer at the website's chat, as the widgets are: socket.io (Engine.IO 4) over a websocket.
 
 Protocol: socket.io-protocol revision 5 over engine.io-protocol revision 4. ``0`` opens, ``2``/``3`` ping and pong, ``40``
-joins, ``42[...]`` is an event, ``427[...]`` one whose end the server acknowledges with ``437[]``.
+joins, ``42[...]`` is an event, ``42N[...]`` one whose end the server acknowledges with ``43N[]``.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ async def within(work: Awaitable[_T], timeout_ms: float) -> _T:
     """The outcome of ``work``, or asyncio.TimeoutError after ``timeout_ms``.
 
     Unlike ``asyncio.wait_for`` before Python 3.12 it never swallows a cancellation that comes just when the work is done, and it does
-    not wait for what it gives up: a websocket that is being opened to a silent server takes ten
-    seconds more to be given up. What is given up is cancelled and ends by itself, whatever comes of it.
+    not wait for what it gives up: a websocket that is being opened to a silent server takes ten seconds more to be given up. What is given
+    up is cancelled and ends by itself, whatever comes of it.
     """
     task = asyncio.ensure_future(work)
     try:

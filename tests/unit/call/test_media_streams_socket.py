@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 
 from channels.phone import Phone
 from tests.unit.call.test_call_session import FakePort, FakeStt, FakeTts
+from tests.waiting import until
 from throughline.settings.server import Settings
 
 pytestmark = pytest.mark.contract
@@ -102,14 +103,6 @@ async def closed(caller: Connection) -> int | None:
             await asyncio.wait_for(caller.recv(), WITHIN_S)
     except ConnectionClosed:
         return caller.close_code
-
-
-async def until(holds: Callable[[], object]) -> None:
-    for _ in range(WITHIN_S * 100):
-        if holds():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError
 
 
 async def in_one_frame(caller: Connection) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import until
 from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat
 from throughline.errors import ConfigurationError, Unavailable
 from throughline.simulate.call import Caller
@@ -42,14 +43,6 @@ class Mouth(Caller):
 
     def feed(self, frame: bytes) -> None:
         self.spoken += frame
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if holds():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError
 
 
 @pytest.mark.parametrize("audio", [TELEPHONE, WIDEBAND])
