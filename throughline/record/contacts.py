@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from throughline.errors import Rejected
 from throughline.record.database import OnDatabase
-from throughline.record.events import carry_facts
+from throughline.record.events import carry_facts, hold
 from throughline.record.identity import ACCOUNT, aliases_of, has_account, living, utc_now
 from throughline.record.limits import check_ids, check_words
 from throughline.record.schema import addresses, audit_log, contacts, merges, sessions
@@ -50,15 +50,11 @@ class Contacts(OnDatabase):
         check_words(kind=kind, proof=proof)
         check_ids(value=value)
         with self._database.writing() as connection:
-            owner = living(connection, contact_id)
-            added = self._database.insert_unless_there(
-                connection,
-                addresses,
-                {"contact_id": owner, "kind": kind, "value": value, "proof": proof, "created_at": utc_now()},
-            )
-            if not added:
+            owner, at = living(connection, contact_id), utc_now()
+            row = {"contact_id": owner, "kind": kind, "value": value, "proof": proof, "created_at": at, "proved_at": at}
+            if not self._database.insert_unless_there(connection, addresses, row):
                 where = (addresses.c.contact_id == owner) & (addresses.c.kind == kind) & (addresses.c.value == value)
-                connection.execute(addresses.update().where(where).values(proof=proof))
+                connection.execute(addresses.update().where(where).values(proof=proof, proved_at=at))
 
     def find_by_address(self, kind: str, value: str) -> list[str]:
         """The living contacts reached at ``value``, each once. A shared telephone has several."""
@@ -85,7 +81,14 @@ class Contacts(OnDatabase):
             if owner is None:
                 owner, at = new_contact_id(), utc_now()
                 connection.execute(contacts.insert().values(contact_id=owner, created_at=at))
-                address = {"contact_id": owner, "kind": ACCOUNT, "value": account, "proof": proof, "created_at": at}
+                address = {
+                    "contact_id": owner,
+                    "kind": ACCOUNT,
+                    "value": account,
+                    "proof": proof,
+                    "created_at": at,
+                    "proved_at": at,
+                }
                 connection.execute(addresses.insert().values(address))
         return owner
 
@@ -103,10 +106,7 @@ class Contacts(OnDatabase):
         """
         check_ids(reason=reason)
         with self._database.writing() as connection:
-            self._lock_rows(connection, contact_id, into)
-            source, target = living(connection, contact_id), living(connection, into)
-            if source == target:
-                raise Rejected("same_contact")
+            source, target = self._hold_both(connection, contact_id, into)
             open_sessions = (sessions.c.contact_id == source) & sessions.c.ended_at.is_(None)
             moved = list(connection.execute(sa.select(sessions.c.session_id).where(open_sessions)).scalars())
             connection.execute(sessions.update().where(open_sessions).values(contact_id=target))
@@ -123,6 +123,8 @@ class Contacts(OnDatabase):
                     merged_at=utc_now(),
                 )
             )
+            for contact in (source, target):
+                self._database.tell(connection, contact, last_seq)
             connection.execute(
                 audit_log.insert().values(
                     action="merge",
@@ -135,11 +137,17 @@ class Contacts(OnDatabase):
         for contact in (source, target):  # whoever watches the old contact learns here what it has become
             self._committed(contact, last_seq)
 
-    @staticmethod
-    def _lock_rows(connection: Any, *contact_ids: str) -> None:
-        """Where writers run side by side (not on SQLite), two merges of the same contacts must come one after the other."""
-        query = sa.select(contacts.c.contact_id).where(contacts.c.contact_id.in_(contact_ids)).order_by(contacts.c.contact_id)
-        connection.execute(query.with_for_update()).all()
+    def _hold_both(self, connection: Any, one: str, other: str) -> tuple[str, str]:
+        """The living contacts of both, which no other merge and no other writer touches until this transaction ends: in the order of
+        their ids, so that two merges can't wait for each other. Raises Rejected."""
+        while True:
+            pair = living(connection, one), living(connection, other)
+            if pair[0] == pair[1]:
+                raise Rejected("same_contact")
+            for contact_id in sorted(pair):
+                hold(self._database, connection, contact_id)
+            if (living(connection, one), living(connection, other)) == pair:
+                return pair
 
 
 def _owner_of_account(connection: Any, account: str) -> str | None:

@@ -120,10 +120,12 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Head:
-    """The state of a contact's tracker in the record: ``version`` counts saves (0: never saved)."""
+    """The state of a contact's tracker in the record: ``version`` counts saves (0: never saved), ``fence`` how often the conversation's
+    lock was taken away from a holder that did not let go."""
 
     contact_id: str
     version: int
+    fence: int = 0
 
 
 @dataclass(frozen=True)

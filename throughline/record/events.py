@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from throughline.domain.visits import Fact
 from throughline.errors import Rejected, Unavailable
-from throughline.record.database import OnDatabase
+from throughline.record.database import Database, OnDatabase
 from throughline.record.entries import Checkpoint, Head, NewEvent, StoredEvent, Window
 from throughline.record.identity import aliases_of, living, utc_now
 from throughline.record.limits import check_ids, check_json
@@ -31,7 +31,9 @@ _CHUNK = 500  # SQLite bounds the number of parameters of one statement
 # The statements of a turn are built once: building one costs SQLAlchemy as much as running it, and a caller waits for the turn.
 _OWNER_AND_HEAD = (
     sa.select(
+        contacts.c.contact_id,
         contacts.c.merged_into,
+        contacts.c.fence,
         tracker_heads.c.version,
         tracker_heads.c.last_seq,
         tracker_heads.c.window_seq,
@@ -40,7 +42,6 @@ _OWNER_AND_HEAD = (
     .outerjoin_from(contacts, tracker_heads, tracker_heads.c.contact_id == contacts.c.contact_id)
     .where(contacts.c.contact_id == sa.bindparam("contact_id"))
 )
-_OWNER_AND_HEAD_HELD = _OWNER_AND_HEAD.with_for_update(of=contacts)
 _EVENTS_FROM = (
     sa.select(sa.type_coerce(events.c.data, sa.Text))  # as text: one json.loads over all rows is faster than one for each
     .where(events.c.sender_id == sa.bindparam("owner"), events.c.id >= sa.bindparam("seq"))
@@ -102,30 +103,29 @@ class Events(OnDatabase):
         """What the contact's tracker is rebuilt from. For an id nobody has seen yet: version 0 and no events, or where it has to be
         ``known``, Rejected("unknown_contact")."""
         with self._database.reading() as connection:
-            owner, head = _owner_and_head(connection, contact_id)
-            if owner is None and known:
+            found = _owner_and_head(connection, contact_id)
+            if found is None and known:
                 raise Rejected("unknown_contact")
-            if owner is None or head is None:
-                return Window(Head(owner or contact_id, 0), None, ())
-            rows = _events_from(connection, owner, head.window_seq)
-            return Window(Head(owner, head.version), head.window_header, rows)
+            if found is None or found.version is None:
+                return Window(_head(found, contact_id), None, ())
+            rows = _events_from(connection, found.contact_id, found.window_seq)
+            return Window(_head(found, contact_id), found.window_header, rows)
 
     def whole_tracker(self, contact_id: str) -> Window:
         """As ``window``, from the first event on."""
         with self._database.reading() as connection:
-            owner, head = _owner_and_head(connection, contact_id)
-            version = 0 if head is None else head.version
-            rows = () if owner is None else _events_from(connection, owner, 0)
-            return Window(Head(owner or contact_id, version), None, rows)
+            found = _owner_and_head(connection, contact_id)
+            rows = () if found is None else _events_from(connection, found.contact_id, 0)
+            return Window(_head(found, contact_id), None, rows)
 
     def known_event_ids(self, contact_id: str, event_ids: Iterable[str]) -> set[str]:
         """Which of these ids are events of the contact."""
         wanted, found = list(event_ids), set()
         with self._database.reading() as connection:
-            owner, _ = _owner_and_head(connection, contact_id)
-            for start in range(0, len(wanted), _CHUNK):
+            owner = _owner_and_head(connection, contact_id)
+            for start in range(0, len(wanted) if owner else 0, _CHUNK):
                 these = events.c.event_id.in_(wanted[start : start + _CHUNK])
-                query = sa.select(events.c.event_id).where(events.c.sender_id == owner, these)
+                query = sa.select(events.c.event_id).where(events.c.sender_id == owner.contact_id, these)
                 found.update(connection.execute(query).scalars())
         return found
 
@@ -154,34 +154,53 @@ class Events(OnDatabase):
         for event in new:
             check_json(event=event.data)
         with self._database.writing() as connection:
-            owner, head = _owner_and_head(connection, contact_id, hold=True)
-            if owner is None:  # an id that Rasa's own tools have made up
+            found = hold(self._database, connection, contact_id)
+            if found is None:  # an id that Rasa's own tools have made up
                 connection.execute(contacts.insert().values(contact_id=contact_id, created_at=utc_now()))
-                owner = contact_id
-            version = 0 if head is None else head.version
-            if expected is not None and expected != Head(owner, version):
+            head = _head(found, contact_id)
+            if expected is not None and expected != head:
                 raise Unavailable(f"conversation {contact_id} was changed by another writer since it was read")
-            last_seq = _insert_events(connection, owner, new) if new else 0 if head is None else head.last_seq
+            owner = head.contact_id
+            last_seq = _insert_events(connection, owner, new) if new else found.last_seq or 0 if found else 0
             _insert_facts(connection, owner, new, message_id)
             if message_id is not None:  # in this transaction: a crash right after the commit must not have the turn taken again
                 connection.execute(_FINISH_MESSAGE, {"this": message_id, "now": utc_now()})
-            _write_head(connection, owner, head, last_seq, checkpoint)
+            _write_head(connection, head, last_seq, checkpoint)
+            if new:
+                self._database.tell(connection, owner, last_seq)
         if new:
             self._committed(owner, last_seq)
-        return Head(owner, version + 1)
+        return Head(owner, head.version + 1, head.fence)
+
+    def take_away(self, contact_id: str) -> None:
+        """The conversation's lock was taken from a holder that did not let go in time: what it saves from now on is refused."""
+        with self._database.writing() as connection:
+            this = contacts.c.contact_id == contact_id
+            connection.execute(contacts.update().where(this).values(fence=contacts.c.fence + 1))
+
+
+def hold(database: Database, connection: Any, contact_id: str) -> Any:
+    """Have other writers of this conversation wait until this transaction ends; its living contact's row as ``_owner_and_head``
+    gives it, None for an id nobody has seen."""
+    while True:
+        database.take_turns(connection, f"contact:{contact_id}")
+        found = _owner_and_head(connection, contact_id)
+        if found is None or found.contact_id == contact_id:
+            return found
+        contact_id = found.contact_id  # it is an alias: its living contact has to be held, and may have become one meanwhile
 
 
 def carry_facts(connection: Any, source: str, target: str) -> tuple[list[str], int]:
-    """For a merge: give ``target`` every fact of ``source`` that it has no value for, as SlotSet events in its tracker. The facts keep
-    their source. The event ids, and the tracker's last ``seq``."""
+    """For a merge, which holds both: give ``target`` every fact of ``source`` that it has no value for, as SlotSet events in its tracker.
+    The facts keep their source. The event ids, and the tracker's last ``seq``."""
     known = {row.slot for row in _newest_facts(connection, target) if row.value is not None}
     missing = [row for row in _newest_facts(connection, source) if row.value is not None and row.slot not in known]
-    _, head = _owner_and_head(connection, target, hold=True)
+    found = _owner_and_head(connection, target)
     if not missing:
-        return [], 0 if head is None else head.last_seq
-    carried = [_carried(row) for row in missing]
+        return [], found.last_seq or 0
+    carried, head = [_carried(row) for row in missing], _head(found, target)
     # A tracker that begins here must be listening, or no rule fits what is said next.
-    last_seq = _insert_events(connection, target, carried if head else [*carried, _listening(source)])
+    last_seq = _insert_events(connection, target, carried if head.version else [*carried, _listening(source)])
     for row, event in zip(missing, carried, strict=True):
         connection.execute(
             facts.insert().values(
@@ -195,7 +214,7 @@ def carry_facts(connection: Any, source: str, target: str) -> tuple[list[str], i
                 confidence=row.confidence,
             )
         )
-    _write_head(connection, target, head, last_seq)
+    _write_head(connection, head, last_seq)
     return [event.event_id for event in carried], last_seq
 
 
@@ -228,17 +247,18 @@ def _newest_facts(connection: Any, contact_id: str) -> list[Any]:
     return list(connection.execute(sa.select(facts).where(facts.c.id.in_(newest)).order_by(facts.c.id)).all())
 
 
-def _owner_and_head(connection: Any, contact_id: str, *, hold: bool = False) -> tuple[str, Any] | tuple[None, None]:
-    """The living contact for an id and its tracker's head: (None, None) for an id nobody has seen, (owner, None) where there is no
-    tracker yet. ``hold``: other writers wait until this transaction ends."""
-    query = _OWNER_AND_HEAD_HELD if hold else _OWNER_AND_HEAD
-    row = connection.execute(query, {"contact_id": contact_id}).first()
-    if row is None:
-        return None, None
-    if row.merged_into is not None:
-        contact_id = living(connection, row.merged_into)
-        row = connection.execute(query, {"contact_id": contact_id}).one()
-    return contact_id, None if row.version is None else row
+def _owner_and_head(connection: Any, contact_id: str) -> Any:
+    """The living contact for an id, with its fence and its tracker's head, whose columns are None where there is no tracker yet. None for
+    an id nobody has seen."""
+    row = connection.execute(_OWNER_AND_HEAD, {"contact_id": contact_id}).first()
+    if row is None or row.merged_into is None:
+        return row
+    return connection.execute(_OWNER_AND_HEAD, {"contact_id": living(connection, row.merged_into)}).one()
+
+
+def _head(found: Any, contact_id: str) -> Head:
+    """The head in what ``_owner_and_head`` found for ``contact_id``."""
+    return Head(contact_id, 0) if found is None else Head(found.contact_id, found.version or 0, found.fence)
 
 
 def _events_from(connection: Any, owner: str, seq: int) -> tuple[Mapping[str, Any], ...]:
@@ -297,18 +317,18 @@ def _is_fact(slot: str) -> bool:
     return slot not in _INTERNAL_SLOTS and not slot.startswith(_INTERNAL_PREFIXES)
 
 
-def _write_head(connection: Any, owner: str, head: Any, last_seq: int, checkpoint: Checkpoint | None = None) -> None:
+def _write_head(connection: Any, head: Head, last_seq: int, checkpoint: Checkpoint | None = None) -> None:
     """The head after an append. Raises Unavailable when another writer has moved it since ``head`` was read."""
     window = None if checkpoint is None else _window_at(connection, checkpoint)
-    if head is None:
-        first = {"contact_id": owner, "version": 1, "last_seq": last_seq, "window_seq": 0, "window_header": None}
+    if head.version == 0:
+        first = {"contact_id": head.contact_id, "version": 1, "last_seq": last_seq, "window_seq": 0, "window_header": None}
         if window is not None:
             first |= {"window_seq": window["cut"], "window_header": window["header"]}
         connection.execute(tracker_heads.insert().values(**first))
         return
-    this = {"owner": owner, "seen": head.version, "last": last_seq, **(window or {})}
+    this = {"owner": head.contact_id, "seen": head.version, "last": last_seq, **(window or {})}
     if connection.execute(_MOVE_HEAD if window is None else _MOVE_WINDOW, this).rowcount != 1:
-        raise Unavailable(f"conversation {owner} was changed by another writer")
+        raise Unavailable(f"conversation {head.contact_id} was changed by another writer")
 
 
 def _window_at(connection: Any, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from rasa.core.lock_store import LockError, LockStore
 from rasa.utils.endpoints import EndpointConfig
 
 from throughline.errors import ConfigurationError, Problem
-from throughline.record.database import lock_directory
 from throughline.record.fair_locks import FairLocks
 from throughline.record.file_lock import FileLock
+from throughline.record.sqlite_ways import lock_directory, sqlite_file
 from throughline.settings.server import load_settings
 
 _locks = FairLocks()
@@ -43,7 +43,7 @@ class RecordLockStore(LockStore):
             problems.append(Problem(f"{where}.wait_s", "it is not a number of seconds.", "Write 30, or remove it."))
         if problems:
             raise ConfigurationError(problems)
-        self._directory = lock_directory(endpoint_config.url or settings.database_url())
+        self._directory = lock_directory(sqlite_file(endpoint_config.url or settings.database_url()))
         self._directory.mkdir(parents=True, exist_ok=True)
         self._wait_s = float(wait_s)
 

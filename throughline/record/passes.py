@@ -20,7 +20,7 @@ from throughline.record.database import Database, OnDatabase
 from throughline.record.entries import CallToken
 from throughline.record.identity import has_account, living, utc_now
 from throughline.record.limits import check_ids, check_words
-from throughline.record.schema import audit_log, call_tokens, code_tries, codes, phone_calls
+from throughline.record.schema import audit_log, call_tokens, codes, failed_tries, phone_calls
 from throughline.record.sessions import read_session, sha256
 
 CODE_DIGITS = 8
@@ -66,8 +66,8 @@ class Passes(OnDatabase):
         at = now or utc_now()
         with self._database.writing() as connection:
             session = read_session(connection, session_id)
-            failed = failed_tries(connection, session_id)
-            if failed >= max_tries:
+            self._database.take_turns(connection, f"tries:{session_id}")
+            if tries_of(connection, session_id) >= max_tries:
                 raise Rejected("too_many_tries")
             row = self._find_code(connection, code)
             refusal = _refusal(row, at)
@@ -80,9 +80,7 @@ class Passes(OnDatabase):
                 contact_id = living(connection, row.contact_id)
                 self._audit(connection, "code_redeemed", contact_id, session_id)
                 return contact_id
-            self._database.insert_or_update(
-                connection, code_tries, {"session_id": session_id, "failed": failed + 1}, key="session_id"
-            )
+            count_try(connection, session_id, "code", at)
         # Raised after the commit: a counted try must not be rolled back by its own refusal.
         raise Rejected(refusal)
 
@@ -164,10 +162,15 @@ class Passes(OnDatabase):
         return hmac.new(self._secret, code.encode(), hashlib.sha256).hexdigest()
 
 
-def failed_tries(connection: Any, session_id: str) -> int:
+def tries_of(connection: Any, session_id: str) -> int:
     """How often this session was wrong about a code or a fact."""
-    query = sa.select(code_tries.c.failed).where(code_tries.c.session_id == session_id)
-    return int(connection.execute(query.with_for_update()).scalar() or 0)
+    query = sa.select(sa.func.count()).where(failed_tries.c.session_id == session_id)
+    return int(connection.execute(query).scalar_one())
+
+
+def count_try(connection: Any, session_id: str, kind: str, at: datetime) -> None:
+    """Note that this session was wrong."""
+    connection.execute(failed_tries.insert().values(session_id=session_id, kind=kind, at=at))
 
 
 def insert_call_token(

@@ -18,13 +18,13 @@ from throughline.record.database import OnDatabase
 from throughline.record.entries import PhoneCall
 from throughline.record.identity import aliases_of, living, utc_now
 from throughline.record.limits import check_ids, check_words
-from throughline.record.passes import failed_tries, insert_call_token
+from throughline.record.passes import count_try, insert_call_token, tries_of
 from throughline.record.schema import (
     addresses,
     audit_log,
-    code_tries,
     events,
     facts,
+    failed_tries,
     phone_calls,
     processed_requests,
     sessions,
@@ -66,7 +66,7 @@ class PhoneCalls(OnDatabase):
                 "announced_at": at,
             }
             self._database.insert_unless_there(connection, phone_calls, row)
-            call = _row(connection, call_sid)
+            call = _row(connection, call_sid, hold=True)
             if call.connected_step or call.ended_at is not None:
                 raise Rejected("replayed_call")
             return insert_call_token(connection, contact_id=None, origin=TELEPHONE_CALL, ttl_s=ttl_s, now=at, call_sid=call_sid)
@@ -76,7 +76,7 @@ class PhoneCalls(OnDatabase):
         the call belongs to. Raises Rejected("unknown_call"), or Rejected("replayed_call") once that has been used."""
         at = now or utc_now()
         with self._database.writing() as connection:
-            call = _row(connection, call_sid)
+            call = _row(connection, call_sid, hold=True)
             if call.ended_at is not None or call.connected_step > after_step or call.step not in (after_step, after_step + 1):
                 raise Rejected("replayed_call")
             this = phone_calls.c.call_sid == call_sid
@@ -104,7 +104,7 @@ class PhoneCalls(OnDatabase):
     def note_call_session(self, call_sid: str, session_id: str) -> None:
         """The call led to this session. Raises Rejected("unknown_call")."""
         with self._database.writing() as connection:
-            _row(connection, call_sid)
+            _row(connection, call_sid, hold=True)
             this = phone_calls.c.call_sid == call_sid
             connection.execute(phone_calls.update().where(this).values(session_id=session_id))
 
@@ -114,7 +114,7 @@ class PhoneCalls(OnDatabase):
         check_words(reason=reason)
         at = utc_now()
         with self._database.writing() as connection:
-            call = _row(connection, call_sid)
+            call = _row(connection, call_sid, hold=True)
             is_open = (phone_calls.c.call_sid == call_sid) & phone_calls.c.ended_at.is_(None)
             connection.execute(phone_calls.update().where(is_open).values(ended_at=at))
             unexplained = sessions.c.ended_at.is_(None) | (sessions.c.end_reason == _LINE_LOST)
@@ -155,8 +155,11 @@ class PhoneCalls(OnDatabase):
         at = now or utc_now()
         with self._database.writing() as connection:
             read_session(connection, session_id)
-            failed = failed_tries(connection, session_id)
-            if failed >= tries_per_call or _failed_by_number(connection, session_id, at) >= tries_per_hour:
+            self._database.take_turns(connection, f"tries:{session_id}")
+            if (
+                tries_of(connection, session_id) >= tries_per_call
+                or _failed_by_number(connection, session_id, at) >= tries_per_hour
+            ):
                 raise Rejected("too_many_tries")
             people = dict.fromkeys(living(connection, contact) for contact in among)
             matching = [contact for contact in people if _fact(connection, contact, slot) == value]
@@ -171,14 +174,15 @@ class PhoneCalls(OnDatabase):
                 }
                 connection.execute(audit_log.insert().values(**entry))
                 return matching[0]
-            tries = {"session_id": session_id, "failed": failed + 1}
-            self._database.insert_or_update(connection, code_tries, tries, key="session_id")
+            count_try(connection, session_id, "fact", at)
         # Raised after the commit: a counted try must not be rolled back by its own refusal.
         raise Rejected("several_match" if matching else "no_match")
 
 
-def _row(connection: Any, call_sid: str) -> Any:
-    row = connection.execute(sa.select(phone_calls).where(phone_calls.c.call_sid == call_sid).with_for_update()).first()
+def _row(connection: Any, call_sid: str, *, hold: bool = False) -> Any:
+    """The call. ``hold``: other writers of it wait until this transaction ends. Raises Rejected("unknown_call")."""
+    query = sa.select(phone_calls).where(phone_calls.c.call_sid == call_sid)
+    row = connection.execute(query.with_for_update(key_share=True) if hold else query).first()
     if row is None:
         raise Rejected("unknown_call")
     return row
@@ -199,8 +203,8 @@ def _failed_by_number(connection: Any, session_id: str, at: datetime) -> int:
     """Failed tries of the last hour in all calls of the number that this session's call comes from."""
     number = sa.select(phone_calls.c.caller).where(phone_calls.c.session_id == session_id).scalar_subquery()
     query = (
-        sa.select(sa.func.sum(code_tries.c.failed))
-        .join(phone_calls, phone_calls.c.session_id == code_tries.c.session_id)
+        sa.select(sa.func.count(failed_tries.c.id))
+        .join(phone_calls, phone_calls.c.session_id == failed_tries.c.session_id)
         .where(phone_calls.c.caller == number, phone_calls.c.announced_at > at - timedelta(hours=1))
     )
     return int(connection.execute(query).scalar() or 0)

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = "0002"  # the newest migration; a database that says so needs no look at the migrations
+SCHEMA_VERSION = "0003"  # the newest migration; a database that says so needs no look at the migrations
 
 ID_CHARS = 255  # as wide as Rasa's own sender_id
 WORD_CHARS = 64
@@ -64,12 +64,16 @@ def _session(*, nullable: bool = True, name: str = "session_id") -> Any:
 
 metadata = sa.MetaData()
 
+_UNFINISHED = sa.text("finished_at IS NULL")
+
 contacts = sa.Table(
     "contacts",
     metadata,
     sa.Column("contact_id", sa.String(ID_CHARS), primary_key=True),
     _contact(nullable=True, name="merged_into", index=True),
     sa.Column("created_at", UtcTime, nullable=False),
+    # Grows whenever the conversation's lock is taken away from its holder: what that holder saves later is refused.
+    sa.Column("fence", sa.Integer, nullable=False, default=0, server_default="0"),
 )
 
 addresses = sa.Table(
@@ -81,6 +85,7 @@ addresses = sa.Table(
     sa.Column("value", sa.String(ID_CHARS), nullable=False),
     sa.Column("proof", sa.String(WORD_CHARS), nullable=False),
     sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("proved_at", UtcTime, nullable=False),  # when that proof was given last
     sa.UniqueConstraint("kind", "value", "contact_id", name="uq_addresses_kind_value_contact"),
 )
 
@@ -96,6 +101,10 @@ sessions = sa.Table(
     sa.Column("ended_at", UtcTime),
     sa.Column("end_reason", sa.String(WORD_CHARS)),
     sa.Column("shown_seq", sa.Integer, nullable=False, default=0, server_default="0"),  # last event its page has been shown
+    sa.Column("assurance_at", UtcTime),  # when that level was proved; NULL: at the start
+    sa.Column(
+        "caller_digest", sa.String(64)
+    ),  # who is on the other side, to count failed tries by: a keyed digest of the number
 )
 
 chat_tokens = sa.Table(
@@ -122,11 +131,18 @@ codes = sa.Table(
     sa.Index("ix_codes_session_id", "session_id"),
 )
 
-code_tries = sa.Table(
-    "code_tries",
+# Wrong codes and wrong facts, one by one: counted for each session, for each caller and for all together.
+failed_tries = sa.Table(
+    "failed_tries",
     metadata,
-    sa.Column("session_id", sa.String(ID_CHARS), sa.ForeignKey("sessions.session_id"), primary_key=True),
-    sa.Column("failed", sa.Integer, nullable=False),
+    sa.Column("id", sa.Integer, primary_key=True),
+    _session(nullable=False),
+    sa.Column("caller_digest", sa.String(64)),
+    sa.Column("kind", sa.String(WORD_CHARS), nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Index("ix_failed_tries_session_id", "session_id"),
+    sa.Index("ix_failed_tries_caller_digest_at", "caller_digest", "at"),
+    sa.Index("ix_failed_tries_at", "at"),
 )
 
 call_tokens = sa.Table(
@@ -177,7 +193,9 @@ messages = sa.Table(
     sa.Column("source", sa.String(WORD_CHARS), nullable=False),
     sa.Column("confidence", sa.Float),
     sa.Column("received_at", UtcTime, nullable=False),
-    sa.Column("finished_at", UtcTime, index=True),
+    sa.Column("finished_at", UtcTime),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0, server_default="0"),  # to finish what a crash cut short
+    sa.Index("ix_messages_unfinished", "contact_id", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
 )
 
 # The first seven columns are those of Rasa's SQLTrackerStore, so that stock tools can read this table.
@@ -269,6 +287,15 @@ merges = sa.Table(
     _session(),
     sa.Column("moved", JsonText, nullable=False),  # what the merge changed, enough to take it back
     sa.Column("merged_at", UtcTime, nullable=False),
+    sa.Column("undone_at", UtcTime),
+)
+
+# One value for the whole record, such as the check of the servers' common secret.
+marks = sa.Table(
+    "marks",
+    metadata,
+    sa.Column("name", sa.String(WORD_CHARS), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
 )
 
 audit_log = sa.Table(

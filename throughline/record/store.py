@@ -26,7 +26,7 @@ from throughline.errors import ConfigurationError, Problem, Unavailable
 from throughline.record.calendar_tables import CalendarTables
 from throughline.record.contacts import Contacts
 from throughline.record.crm_tables import CrmTables
-from throughline.record.database import Database, sqlite_file
+from throughline.record.database import Database, key_of
 from throughline.record.events import Events
 from throughline.record.messages import Messages
 from throughline.record.migrations import upgrade
@@ -122,7 +122,7 @@ def open(url: str, *, secret: bytes | str | None = None) -> Record:
     """The record at ``url`` (``sqlite:///var/throughline.db``; relative paths are relative to the working directory): the same object
     for every caller in this process. ``secret`` is the key for one-time codes; whoever knows it passes it. Doesn't migrate.
     Raises ConfigurationError."""
-    key = (os.getpid(), str(sqlite_file(url)))
+    key = (os.getpid(), key_of(url))
     with _opened_guard:
         record = _opened.get(key)
         if record is None:

@@ -1,4 +1,5 @@
-"""A real record in a real SQLite file for every test. The tables are made once, by the real migrations, and copied."""
+"""A real record for every test, in a SQLite file and in a PostgreSQL database. The tables are made once, by the real migrations, and
+copied. A test that asks for ``url`` or ``record`` runs on both; one about the file itself asks for ``sqlite_url``."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import throughline.record as record_room
+from tests.postgres import Postgres
 from throughline.record import Record
 
 KEY = "a key for the tests"
@@ -24,11 +26,19 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def url(tmp_path: Path, empty_database: Path) -> str:
+def sqlite_url(tmp_path: Path, empty_database: Path) -> str:
     folder = tmp_path / "record"
     folder.mkdir()
     shutil.copy(empty_database, folder / "throughline.db")
     return f"sqlite:///{folder}/throughline.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    if request.param == "sqlite":
+        return str(request.getfixturevalue("sqlite_url"))
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return postgres.url(postgres.create_database(like=request.getfixturevalue("empty_postgresql_database")))
 
 
 @pytest.fixture

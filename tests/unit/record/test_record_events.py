@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from throughline.domain.turns import Turn
 from throughline.errors import Rejected, Unavailable
@@ -155,8 +155,9 @@ def test_everything_is_there_after_a_restart(record: Record, reopen: Callable[[]
 def test_rasas_own_columns_can_be_read_by_stock_tools(record: Record, url: str) -> None:
     uttered = event("e1", text="hi", parse_data={"intent": {"name": "greet"}})
     record.append_events("default", [uttered, event("e2", "action", name="action_listen")], expected=None)
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        rows = connection.execute(
-            "SELECT sender_id, type_name, timestamp, intent_name, action_name FROM events ORDER BY id"
-        ).fetchall()
+    engine = sa.create_engine(url)
+    query = sa.text("SELECT sender_id, type_name, timestamp, intent_name, action_name FROM events ORDER BY id")
+    with engine.connect() as connection:
+        rows = [tuple(row) for row in connection.execute(query)]
+    engine.dispose()
     assert rows == [("default", "user", 10.0, "greet", None), ("default", "action", 10.0, None, "action_listen")]

@@ -28,7 +28,7 @@ contact = record.create_contact()
 session = record.open_session(contact, "web_chat")
 record.store_message(Turn(contact, session.session_id, "web_chat", "My dryer is on fire", "m1"))
 
-@sa.event.listens_for(record._database._engine, "before_cursor_execute")
+@sa.event.listens_for(record._database.ways.engine, "before_cursor_execute")
 def stop(connection, cursor, statement, *rest):
     if statement.startswith("INSERT INTO tracker_heads"):  # the events are inserted, nothing is committed
         print(contact, flush=True)

