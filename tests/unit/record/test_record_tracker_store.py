@@ -127,7 +127,7 @@ async def test_a_failed_save_raises_and_can_be_tried_again(store: RecordTrackerS
     tracker.update_with_events(exchange("hello"), DOMAIN)
 
     def fail(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if statement.startswith("INSERT INTO tracker_heads"):  # the events are inserted by then
+        if statement.startswith("UPDATE tracker_heads"):  # the events are inserted by then
             raise sa.exc.OperationalError(statement, {}, OSError("no space left"))
 
     engine = store.record._database.ways.engine
