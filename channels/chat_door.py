@@ -24,7 +24,7 @@ from channels.wording import sentence
 from throughline import log
 from throughline.domain.assurance import Assurance
 from throughline.domain.turns import PHONE, WEB_CHAT, Turn
-from throughline.errors import Rejected
+from throughline.errors import Postponed, Rejected, ThroughlineError
 from throughline.record import Session, StoredEvent
 from throughline.website_login import Login
 
@@ -44,9 +44,11 @@ NOTICES: Mapping[str, str] = {
     "answer_late": "utter_answer_late",
     "bad_login": "utter_login_invalid",
     "expired_login": "utter_login_expired",
+    "postponed": "utter_postponed",
     "too_fast": "utter_too_fast",
     "too_large": "utter_too_long",
     "too_long": "utter_too_long",
+    "unavailable": "utter_not_stored",
 }
 
 
@@ -185,6 +187,11 @@ class ChatDoor:
     def notice(self, reason: str) -> str:
         """What a customer is told, outside the conversation, when something was refused or failed for this reason."""
         return sentence(self._server.domain, NOTICES.get(reason, "utter_apology"), WEB_CHAT)
+
+
+def reason_of(error: ThroughlineError) -> str:
+    """The notice for what failed rather than was refused: whether the message is kept, or has to be sent again."""
+    return "postponed" if isinstance(error, Postponed) else "unavailable"
 
 
 def bearer_token(request: Request) -> str | None:

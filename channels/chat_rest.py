@@ -25,7 +25,7 @@ from sanic.exceptions import PayloadTooLarge
 from sanic.request import Request
 from sanic.response import HTTPResponse, empty, json
 
-from channels.chat_door import ChatDoor, Visit, bearer_token
+from channels.chat_door import ChatDoor, Visit, bearer_token, reason_of
 from channels.limits import RateLimit
 from throughline import log
 from throughline.errors import Rejected, ThroughlineError
@@ -51,6 +51,7 @@ _STATUS: Mapping[str, int] = {
     "too_long": 413,
     "too_large": 413,
     "too_fast": 429,
+    "postponed": 503,
     "unavailable": 503,
     "answer_late": 504,
 }
@@ -150,7 +151,7 @@ class ChatRest:
             return self._refusal(request, refused.reason)
         except ThroughlineError as error:
             _log.error("chat.failed", error=str(error))
-            return self._refusal(request, "unavailable")
+            return self._refusal(request, reason_of(error))
 
     def _refusal(self, request: Request, reason: str) -> HTTPResponse:
         status = _STATUS.get(reason, 400)

@@ -21,6 +21,7 @@ from sanic.request import Request
 from sanic.response import HTTPResponse, json
 
 from channels.chat_door import ChatDoor
+from channels.left_over import LeftOvers
 from channels.line_answers import WEBHOOKS
 from channels.turns import TurnRunner
 from channels.wording import check_wording
@@ -49,6 +50,7 @@ class Server:
         self.runner = TurnRunner(self.app, lambda: sanic.ctx.agent)
         self.origins = _origins(self.app)
         self.login: WebsiteLogin | None = None
+        self._left_overs: LeftOvers | None = None
         self._faults: list[Problem] = []
         try:
             self.login = website_login(self.app.settings.login)
@@ -113,7 +115,6 @@ class Server:
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         loaded_at = time.time()
         await asyncio.gather(self.runner.start(), *(warm_up() for warm_up in self._warm_ups))
-        left_over = await self.runner.finish_left_over()
         self.start_up = {
             "import_ms": round((self._mounted_at - _process_started_at()) * 1000),
             "load_ms": round((loaded_at - self._mounted_at) * 1000),
@@ -124,10 +125,13 @@ class Server:
         gc.freeze()
         gc.enable()
         self.ready = True
-        _log.info("server.ready", left_over=left_over, **self.start_up)
+        self._left_overs = LeftOvers(self.runner.finish_left_over)
+        _log.info("server.ready", **self.start_up)
 
     async def _stop(self, _sanic: Sanic, _loop: Any) -> None:
         self.ready = False
+        if self._left_overs is not None:
+            await self._left_overs.close()
         await self.runner.stop()
 
     async def _only_when_ready(self, request: Request) -> HTTPResponse | None:

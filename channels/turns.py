@@ -4,7 +4,9 @@ For each turn: take the lock of the contact, resolve the alias again, store the 
 channel that
 collects nothing of its own, commit, and only then hand back what was said. What always holds:
 
-- The message is stored before it is processed; a repeated message id has no second effect.
+- The message is stored before it is processed; a repeated message id has no second effect, and gets the same answer.
+- A contact's messages are taken in the order in which they were stored: whoever holds its lock first finishes what a crash or a failed
+  save has left of it, or answers it with an apology where that comes too late (left_over.py).
 - What comes back is what the record holds: utterances are read from the events that were committed, so a turn whose save
   failed says nothing.
 - A turn whose action failed is not half kept: the customer's words are recorded with an apology, nothing else of it.
@@ -15,9 +17,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
 from rasa.core.agent import Agent
@@ -29,16 +32,16 @@ from rasa.engine.runner.dask import DaskGraphRunner
 from rasa.shared.core.events import ActionExecuted, ActiveLoop, SlotSet
 from rasa.shared.core.trackers import DialogueStateTracker
 
-from channels import rasa_once
+from channels import left_over, rasa_once
 from channels.action_calls import ActionCalls, compile_answer_schema_once, failures
 from channels.graph_order import InOrder
 from channels.turn_loop import TurnLoop
 from throughline import log
 from throughline.bootstrap import Application
 from throughline.domain.turns import Button, Expectation, Turn, TurnResult, Utterance
-from throughline.errors import ThroughlineError, Unavailable
+from throughline.errors import Overtaken, Postponed, ThroughlineError, Unavailable
 from throughline.record import turn_context
-from throughline.record.entries import Window
+from throughline.record.entries import LeftOver, Stored, Window
 
 _log = log.get_logger("channels")
 
@@ -49,6 +52,7 @@ _NEXT_BEST = {RESUME: "utter_call_welcome"}  # what a call begins with when noth
 _LISTEN = "action_listen"
 _BY_RUNNER = "runner"  # stands as policy name beside actions that no policy predicted
 _WARM_UP_TURNS = 6
+_ATTEMPTS = 3  # at a turn that others overtake
 
 
 class Quiet(OutputChannel):
@@ -63,6 +67,14 @@ class Quiet(OutputChannel):
 
     async def send_response(self, recipient_id: str, message: dict[str, Any]) -> None:
         """Nothing: replies are released after the commit."""
+
+
+class _Behind(Exception):
+    """Messages of the same contact were stored earlier and are to be taken first."""
+
+    def __init__(self, messages: Sequence[LeftOver]) -> None:
+        super().__init__(f"{len(messages)} messages come first")
+        self.messages = messages
 
 
 class TurnRunner:
@@ -100,25 +112,31 @@ class TurnRunner:
         await self._loop.stop()
 
     async def take(self, turn: Turn) -> TurnResult:
-        """Take one turn of a customer. Raises Unavailable when nothing could be stored: then nothing was acknowledged."""
+        """Take one turn of a customer. Raises Postponed when it is stored and will be finished later, Unavailable when nothing could be
+        stored: then nothing was acknowledged."""
         return await self._loop.run(self._take(turn))
 
     async def resume(self, contact_id: str, session_id: str, channel: str, *, claimed: bool = False) -> TurnResult:
         """Greet on ``channel`` with what is known and ask the next open question. No message of the customer's is made up.
         ``claimed``: the caller's number is somebody's we know, and we may ask for a proof."""
         first = (SlotSet(CLAIM, True),) if claimed else ()
-        return await self._loop.run(self._say_alone(contact_id, session_id, channel, RESUME, first))
+        return await self._loop.run(self._resume(contact_id, session_id, channel, first))
 
     async def prompt(self, contact_id: str, session_id: str, channel: str, response: str) -> TurnResult:
         """Say one response of the domain, in the record too."""
         return await self._loop.run(self._say_alone(contact_id, session_id, channel, response))
 
-    async def finish_left_over(self) -> int:
-        """Finish the turns that a crash cut short; returns how many. Their replies reach the chat through the record."""
-        turns = await self._record.call(self._record.unfinished_messages)
-        for turn in turns:
-            await self._loop.run(self._process(turn, _already()))
-        return len(turns)
+    async def finish_left_over(self, *, before: datetime | None = None) -> int:
+        """Finish what crashes and failed saves have cut short, of the messages stored ``before`` a moment; how many are finished now.
+        Their replies reach the chat through the record. Raises Unavailable."""
+        finished = 0
+        for left in await self._record.call(self._record.unfinished_messages, before=before):
+            try:
+                await self._loop.run(self._finish(left))
+                finished += 1
+            except Unavailable as error:  # the next look tries again
+                _log.warning("turn.still_left_over", message_id=left.turn.message_id, error=str(error))
+        return finished
 
     @property
     def _processor(self) -> MessageProcessor:
@@ -142,23 +160,53 @@ class TurnRunner:
         stored = asyncio.ensure_future(self._record.call(self._record.store_message, turn))
         try:
             return await self._process(turn, stored)
+        except Unavailable as error:
+            await asyncio.wait({stored})
+            if stored.exception() is None:
+                raise Postponed(str(error)) from error
+            raise
         finally:
             await asyncio.gather(stored, return_exceptions=True)  # its error has been raised, or a worse one is on its way
 
-    async def _process(self, turn: Turn, stored: Awaitable[bool]) -> TurnResult:
-        """Process a turn under its contact's lock, then carry out what its actions asked for. ``stored`` tells whether it is new."""
+    async def _finish(self, left: LeftOver) -> TurnResult:
+        """Take the turn of a message that somebody else has left, or apologise for it."""
+        turn = left.turn
+        attempts = await self._record.call(self._record.count_attempt, turn.message_id)
+        apologise = not left_over.is_worth_finishing(left, attempts, datetime.now(timezone.utc), self._app.settings)
+        _log.warning("turn.left_over", message_id=turn.message_id, attempts=attempts, apologise=apologise)
+        stored: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+        stored.set_result(Stored(is_new=False, behind=True))
+        return await self._process(turn, stored, apologise=apologise)
+
+    async def _process(self, turn: Turn, stored: asyncio.Future[Stored], *, apologise: bool = False) -> TurnResult:
+        """Take a turn, after whatever was stored before it; once more where somebody else was faster."""
+        overtaken = 0
+        while True:
+            try:
+                return await self._process_locked(turn, stored, apologise)
+            except _Behind as behind:
+                for left in behind.messages:
+                    await self._finish(left)
+            except Overtaken as error:
+                overtaken += 1
+                _log.warning("turn.overtaken", message_id=turn.message_id, error=str(error))
+                if overtaken == _ATTEMPTS:
+                    raise
+
+    async def _process_locked(self, turn: Turn, stored: asyncio.Future[Stored], apologise: bool) -> TurnResult:
+        """Process a turn under its contact's lock, then carry out what its actions asked for."""
         began = time.perf_counter()
         async with self._living(turn.contact_id) as window:
             waited, living = time.perf_counter(), window.head.contact_id
             context = turn_context.TurnContext(turn.session_id, turn.channel, turn.message_id, [], window)
             token = turn_context.current.set(context)
             try:
-                tracker = await self._through_rasa(turn, living, stored)
+                tracker = await self._through_rasa(turn, living, stored, apologise)
             finally:
                 turn_context.current.reset(token)
-        if tracker is None:
-            _log.info("turn.duplicate", message_id=turn.message_id)
-            return TurnResult(living, ())
+            if tracker is None:
+                _log.info("turn.duplicate", message_id=turn.message_id)
+                return await self._said_before(turn, living)
         result = self._result(living, tracker, context.saved)
         _log.info(
             "turn.taken",
@@ -169,9 +217,20 @@ class TurnRunner:
         )
         return await self._carry_out(turn, result, context.saved)
 
-    async def _through_rasa(self, turn: Turn, living: str, stored: Awaitable[bool]) -> DialogueStateTracker | None:
+    async def _said_before(self, turn: Turn, living: str) -> TurnResult:
+        """What was answered to a message whose turn is over already."""
+        said = await self._record.call(self._record.reply_to, turn.message_id)
+        tracker = await self._agent_of().tracker_store.retrieve(living)
+        if tracker is None:
+            raise Unavailable(f"conversation {living} can't be read")
+        return self._result(living, tracker, [event.data for event in said])
+
+    async def _through_rasa(
+        self, turn: Turn, living: str, stored: asyncio.Future[Stored], apologise: bool
+    ) -> DialogueStateTracker | None:
         """What MessageProcessor.handle_message does, but a turn whose actions failed, or that says nothing, is not saved.
-        None for a message whose turn was taken before; one that was only stored, because its turn failed, is taken now."""
+        None for a message whose turn was taken before; one that was only stored, because its turn failed, is taken now. Raises _Behind
+        when others have to be taken first."""
         quiet = Quiet(turn.channel)
         message = UserMessage(
             turn.text,
@@ -181,21 +240,28 @@ class TurnRunner:
             message_id=turn.message_id,
             metadata={"session_id": turn.session_id, "source": turn.source, "message_id": turn.message_id},
         )
-        failed: list[str] = []
+        if apologise:  # not even understood: it may be this message that ends servers
+            message.parse_data = {"intent": {"name": None, "confidence": 0.0}, "entities": [], "text": turn.text}
+        failed: list[str] = ["too late"] if apologise else []
         token = failures.set(failed)
         try:
-            tracker, is_new = await asyncio.gather(self._processor.log_message(message, should_save_tracker=False), stored)
-            if not is_new and await self._record.call(self._record.is_finished, turn.message_id):
+            tracker, found = await asyncio.gather(self._processor.log_message(message, should_save_tracker=False), stored)
+            if not found.is_new and await self._record.call(self._record.is_finished, turn.message_id):
                 return None
-            said_before = _utterances_of(tracker)
-            tracker = await self._processor.run_action_extract_slots(quiet, tracker)
-            await self._processor._run_prediction_loop(quiet, tracker)
-            if _utterances_of(tracker) == said_before:
-                failed.append("no reply")
+            if found.behind and (older := await self._record.call(self._record.unfinished_of, living, before=turn.message_id)):
+                raise _Behind(older)
+            if not apologise:
+                said_before = _utterances_of(tracker)
+                tracker = await self._processor.run_action_extract_slots(quiet, tracker)
+                await self._processor._run_prediction_loop(quiet, tracker)
+                if _utterances_of(tracker) == said_before:
+                    failed.append("no reply")
         except ThroughlineError as error:
-            if not failed:
+            if not failed or apologise:
                 raise  # the record itself: there is nothing to fall back on
             _log.warning("turn.failed", error=str(error))
+        except _Behind:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever Rasa or a component raises, the customer gets an answer
             _log.exception("turn.failed", error_type=type(error).__name__)
             failed.append(type(error).__name__)
@@ -207,6 +273,16 @@ class TurnRunner:
             await self._say(tracker, APOLOGY, quiet)
         await self._processor.save_tracker(tracker)
         return tracker
+
+    async def _resume(self, contact_id: str, session_id: str, channel: str, first: tuple[Any, ...]) -> TurnResult:
+        """Finish what was left of the conversation, of which a caller hears what was said on the phone; then go on with it."""
+        said: tuple[Utterance, ...] = ()
+        for left in await self._record.call(self._record.unfinished_of, contact_id):
+            result = await self._finish(left)
+            if left.turn.channel == channel:
+                said += result.utterances
+        resumed = await self._say_alone(contact_id, session_id, channel, RESUME, first)
+        return replace(resumed, utterances=said + resumed.utterances)
 
     async def _say_alone(
         self, contact_id: str, session_id: str, channel: str, action: str, first: tuple[Any, ...] = ()
@@ -321,11 +397,6 @@ class TurnRunner:
             utterances=tuple(_utterance(event) for event in saved if event.get("event") == "bot"),
             expects=Expectation(kind, slot),
         )
-
-
-async def _already() -> bool:
-    """For a message that a crash left behind: it is stored, and its turn is still to be taken."""
-    return True
 
 
 def _utterances_of(tracker: DialogueStateTracker) -> int:

@@ -25,7 +25,7 @@ from sanic import Blueprint, Sanic
 from sanic.request import Request
 
 from channels import web_messages
-from channels.chat_door import Visit, account_of
+from channels.chat_door import Visit, account_of, reason_of
 from channels.chat_rest import ChatRest
 from channels.live import LiveFeed, View
 from channels.server import Mounted, Server
@@ -149,7 +149,7 @@ class WebChat(InputChannel):
             await self._notice(sid, refused.reason)
         except ThroughlineError as error:
             _log.error("chat.failed", error=str(error))
-            await self._notice(sid, "failed")
+            await self._notice(sid, reason_of(error))
 
     async def _bind(self, sid: str, socket: ChatSocket, data: Any, *, confirm: bool) -> Visit:
         """The visit of this socket: taken up or opened now if it has none, or if another login came along. The page is told its id when

@@ -18,6 +18,8 @@ NEEDED = {
         "utter_live_customer",
         "utter_login_expired",
         "utter_login_invalid",
+        "utter_not_stored",
+        "utter_postponed",
         "utter_too_fast",
         "utter_too_long",
     ),

@@ -5,6 +5,8 @@ One tree, so that a caller can tell what to do without knowing who failed:
     ThroughlineError
     +-- ConfigurationError   a file or setting is wrong: stop at start and say how to mend it
     +-- Unavailable          something outside did not answer in time: take the next best thing
+    |   +-- Overtaken        somebody else was faster: begin again from what is there now
+    |   +-- Postponed        it is kept, and will be done without being asked for again
     +-- Rejected             the input is refused: tell the sender why, nothing was changed
     +-- ProtocolError        the other side broke the protocol: close this connection, no other
 
@@ -45,6 +47,14 @@ class ConfigurationError(ThroughlineError):
 
 class Unavailable(ThroughlineError):
     """Something outside this process did not answer, or not in time."""
+
+
+class Overtaken(Unavailable):
+    """What this was to change was changed by somebody else since it was read. Nothing was changed."""
+
+
+class Postponed(Unavailable):
+    """What a customer said is stored, and its turn could not be finished now. It will be, by whoever can."""
 
 
 class Rejected(ThroughlineError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from throughline.domain.assurance import Assurance
+from throughline.domain.turns import Turn
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,24 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """A message was stored. ``is_new`` is False for a repetition; ``behind``: earlier ones of the same contact were not finished then."""
+
+    is_new: bool
+    behind: bool
+
+
+@dataclass(frozen=True)
+class LeftOver:
+    """A message that was stored and not finished, under its living contact. ``attempts`` were made to finish what a crash or a failed
+    save had cut short."""
+
+    turn: Turn
+    received_at: datetime
+    attempts: int
+
+
+@dataclass(frozen=True)
 class NewEvent:
     """An event to append: Rasa's event dict with ``metadata.event_id``, and where it came from."""
 
@@ -121,17 +140,29 @@ class Checkpoint:
 @dataclass(frozen=True)
 class Head:
     """The state of a contact's tracker in the record: ``version`` counts saves (0: never saved), ``fence`` how often the conversation's
-    lock was taken away from a holder that did not let go."""
+    lock was taken away from a holder that did not let go. ``last_seq`` is its last event (0: none)."""
 
     contact_id: str
     version: int
     fence: int = 0
+    last_seq: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a reader of the record has kept: a window as of ``head``, which began with event ``first_seq``."""
+
+    head: Head
+    first_seq: int
 
 
 @dataclass(frozen=True)
 class Window:
-    """What a tracker is rebuilt from: the header (see Checkpoint; None from the beginning) and Rasa's event dicts after it."""
+    """What a tracker is rebuilt from: the header (see Checkpoint; None from the beginning) and Rasa's event dicts after it, of which
+    ``first_seq`` is the first (0: from the beginning). With ``beyond``, which a reader has kept, only the events after that head."""
 
     head: Head
     header: Mapping[str, Any] | None
     events: tuple[Mapping[str, Any], ...]
+    first_seq: int = 0
+    beyond: Head | None = None

@@ -6,19 +6,19 @@ who started from the same state one fails and has changed nothing; ``seq`` order
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 import sqlalchemy as sa
 
 from throughline.domain.visits import Fact
-from throughline.errors import Rejected, Unavailable
+from throughline.errors import Overtaken, Rejected
 from throughline.record.database import Database, OnDatabase
-from throughline.record.entries import Checkpoint, Head, NewEvent, StoredEvent, Window
+from throughline.record.entries import Checkpoint, Head, Held, NewEvent, StoredEvent, Window
+from throughline.record.event_reads import appended_since, events_from, newest_facts, rows_of_people, stored
 from throughline.record.identity import aliases_of, living, utc_now
 from throughline.record.limits import check_ids, check_json
 from throughline.record.schema import contacts, events, facts, messages, tracker_heads
@@ -41,11 +41,6 @@ _OWNER_AND_HEAD = (
     )
     .outerjoin_from(contacts, tracker_heads, tracker_heads.c.contact_id == contacts.c.contact_id)
     .where(contacts.c.contact_id == sa.bindparam("contact_id"))
-)
-_EVENTS_FROM = (
-    sa.select(sa.type_coerce(events.c.data, sa.Text))  # as text: one json.loads over all rows is faster than one for each
-    .where(events.c.sender_id == sa.bindparam("owner"), events.c.id >= sa.bindparam("seq"))
-    .order_by(events.c.id)
 )
 _INSERT_EVENTS = events.insert()
 _SEQ_OF = sa.select(events.c.id).where(events.c.event_id == sa.bindparam("event_id"))
@@ -77,46 +72,45 @@ class Events(OnDatabase):
     ) -> list[StoredEvent]:
         """Everything with this person: all aliases, all sessions, in order of ``seq``, from the one after ``after_seq``.
         ``limit`` keeps the first so many, with ``newest`` the last. Raises Rejected("unknown_contact")."""
-        order = events.c.id.desc() if newest else events.c.id
         with self._database.reading() as connection:
-            mine = events.c.sender_id.in_(aliases_of(connection, contact_id)) & (events.c.id > after_seq)
-            rows = connection.execute(sa.select(events).where(mine).order_by(order).limit(limit)).all()
-        return [stored(row) for row in (reversed(rows) if newest else rows)]
+            people = aliases_of(connection, contact_id)
+            return [stored(row) for row in rows_of_people(connection, people, after_seq=after_seq, limit=limit, newest=newest)]
 
     def facts(self, contact_id: str) -> list[Fact]:
         """What this person has told us: the newest value of every slot that has one, in the order of telling.
         Raises Rejected("unknown_contact")."""
         with self._database.reading() as connection:
-            newest = (
-                sa.select(sa.func.max(facts.c.id).label("id"))
-                .where(facts.c.contact_id == living(connection, contact_id))
-                .group_by(facts.c.slot)
-            )
-            rows = connection.execute(sa.select(facts).where(facts.c.id.in_(newest)).order_by(facts.c.id)).all()
+            rows = newest_facts(connection, living(connection, contact_id))
         return [
             Fact(row.slot, row.value, row.session_id or "", row.channel or "", row.said_at, row.confidence)
             for row in rows
             if row.value is not None
         ]
 
-    def window(self, contact_id: str, *, known: bool = False) -> Window:
+    def window(self, contact_id: str, *, known: bool = False, held: Held | None = None) -> Window:
         """What the contact's tracker is rebuilt from. For an id nobody has seen yet: version 0 and no events, or where it has to be
-        ``known``, Rejected("unknown_contact")."""
+        ``known``, Rejected("unknown_contact"). ``held`` is what the caller has kept: as far as that is still right, only what was
+        appended since is read (``Window.beyond``)."""
         with self._database.reading() as connection:
             found = _owner_and_head(connection, contact_id)
             if found is None and known:
                 raise Rejected("unknown_contact")
             if found is None or found.version is None:
                 return Window(_head(found, contact_id), None, ())
-            rows = _events_from(connection, found.contact_id, found.window_seq)
-            return Window(_head(found, contact_id), found.window_header, rows)
+            head = _head(found, contact_id)
+            if held is not None and held.first_seq == found.window_seq:
+                appended = appended_since(connection, held.head, head)
+                if appended is not None:
+                    return Window(head, found.window_header, appended, found.window_seq, held.head)
+            rows = events_from(connection, head.contact_id, found.window_seq)
+            return Window(head, found.window_header, tuple(data for _, data in rows), found.window_seq)
 
     def whole_tracker(self, contact_id: str) -> Window:
         """As ``window``, from the first event on."""
         with self._database.reading() as connection:
             found = _owner_and_head(connection, contact_id)
-            rows = () if found is None else _events_from(connection, found.contact_id, 0)
-            return Window(_head(found, contact_id), None, rows)
+            rows = [] if found is None else events_from(connection, found.contact_id, 0)
+            return Window(_head(found, contact_id), None, tuple(data for _, data in rows))
 
     def known_event_ids(self, contact_id: str, event_ids: Iterable[str]) -> set[str]:
         """Which of these ids are events of the contact."""
@@ -148,7 +142,7 @@ class Events(OnDatabase):
 
         ``expected`` is the head the writer started from; None for one who brings events from elsewhere and started from none.
         ``message_id`` names the message that led to them: it is finished by this, and its recogniser's confidence goes into the facts.
-        Raises Unavailable, with nothing written, when another writer was faster; Rejected("too_long").
+        Raises Overtaken, with nothing written, when another writer was faster; Unavailable; Rejected("too_long").
         """
         check_ids(contact_id=contact_id)
         for event in new:
@@ -159,18 +153,20 @@ class Events(OnDatabase):
                 connection.execute(contacts.insert().values(contact_id=contact_id, created_at=utc_now()))
             head = _head(found, contact_id)
             if expected is not None and expected != head:
-                raise Unavailable(f"conversation {contact_id} was changed by another writer since it was read")
+                raise Overtaken(f"conversation {contact_id} was changed by another writer since it was read")
             owner = head.contact_id
             last_seq = _insert_events(connection, owner, new) if new else found.last_seq or 0 if found else 0
             _insert_facts(connection, owner, new, message_id)
             if message_id is not None:  # in this transaction: a crash right after the commit must not have the turn taken again
-                connection.execute(_FINISH_MESSAGE, {"this": message_id, "now": utc_now()})
+                finished = connection.execute(_FINISH_MESSAGE, {"this": message_id, "now": utc_now()}).rowcount
+                if not finished and connection.execute(_CONFIDENCE_OF, {"message_id": message_id}).first() is not None:
+                    raise Overtaken(f"message {message_id} was finished by another writer")
             _write_head(connection, head, last_seq, checkpoint)
             if new:
                 self._database.tell(connection, owner, last_seq)
         if new:
             self._committed(owner, last_seq)
-        return Head(owner, head.version + 1, head.fence)
+        return Head(owner, head.version + 1, head.fence, last_seq)
 
     def take_away(self, contact_id: str) -> None:
         """The conversation's lock was taken from a holder that did not let go in time: what it saves from now on is refused."""
@@ -193,8 +189,8 @@ def hold(database: Database, connection: Any, contact_id: str) -> Any:
 def carry_facts(connection: Any, source: str, target: str) -> tuple[list[str], int]:
     """For a merge, which holds both: give ``target`` every fact of ``source`` that it has no value for, as SlotSet events in its tracker.
     The facts keep their source. The event ids, and the tracker's last ``seq``."""
-    known = {row.slot for row in _newest_facts(connection, target) if row.value is not None}
-    missing = [row for row in _newest_facts(connection, source) if row.value is not None and row.slot not in known]
+    known = {row.slot for row in newest_facts(connection, target) if row.value is not None}
+    missing = [row for row in newest_facts(connection, source) if row.value is not None and row.slot not in known]
     found = _owner_and_head(connection, target)
     if not missing:
         return [], found.last_seq or 0
@@ -242,11 +238,6 @@ def _listening(source: str) -> NewEvent:
     return NewEvent(event_id, data, None, None)
 
 
-def _newest_facts(connection: Any, contact_id: str) -> list[Any]:
-    newest = sa.select(sa.func.max(facts.c.id)).where(facts.c.contact_id == contact_id).group_by(facts.c.slot)
-    return list(connection.execute(sa.select(facts).where(facts.c.id.in_(newest)).order_by(facts.c.id)).all())
-
-
 def _owner_and_head(connection: Any, contact_id: str) -> Any:
     """The living contact for an id, with its fence and its tracker's head, whose columns are None where there is no tracker yet. None for
     an id nobody has seen."""
@@ -258,12 +249,7 @@ def _owner_and_head(connection: Any, contact_id: str) -> Any:
 
 def _head(found: Any, contact_id: str) -> Head:
     """The head in what ``_owner_and_head`` found for ``contact_id``."""
-    return Head(contact_id, 0) if found is None else Head(found.contact_id, found.version or 0, found.fence)
-
-
-def _events_from(connection: Any, owner: str, seq: int) -> tuple[Mapping[str, Any], ...]:
-    rows = connection.execute(_EVENTS_FROM, {"owner": owner, "seq": seq})
-    return tuple(json.loads("[" + ",".join(rows.scalars()) + "]"))
+    return Head(contact_id, 0) if found is None else Head(found.contact_id, found.version or 0, found.fence, found.last_seq or 0)
 
 
 def _insert_events(connection: Any, owner: str, new: Sequence[NewEvent]) -> int:
@@ -318,7 +304,7 @@ def _is_fact(slot: str) -> bool:
 
 
 def _write_head(connection: Any, head: Head, last_seq: int, checkpoint: Checkpoint | None = None) -> None:
-    """The head after an append. Raises Unavailable when another writer has moved it since ``head`` was read."""
+    """The head after an append. Raises Overtaken when another writer has moved it since ``head`` was read."""
     window = None if checkpoint is None else _window_at(connection, checkpoint)
     if head.version == 0:
         first = {"contact_id": head.contact_id, "version": 1, "last_seq": last_seq, "window_seq": 0, "window_header": None}
@@ -328,15 +314,9 @@ def _write_head(connection: Any, head: Head, last_seq: int, checkpoint: Checkpoi
         return
     this = {"owner": head.contact_id, "seen": head.version, "last": last_seq, **(window or {})}
     if connection.execute(_MOVE_HEAD if window is None else _MOVE_WINDOW, this).rowcount != 1:
-        raise Unavailable(f"conversation {head.contact_id} was changed by another writer")
+        raise Overtaken(f"conversation {head.contact_id} was changed by another writer")
 
 
 def _window_at(connection: Any, checkpoint: Checkpoint) -> dict[str, Any]:
     seq = connection.execute(_SEQ_OF, {"event_id": checkpoint.event_id}).scalar_one()
     return {"cut": seq, "header": dict(checkpoint.header)}
-
-
-def stored(row: Any) -> StoredEvent:
-    """A row of ``events`` as plain data."""
-    at = row.created_at if row.timestamp is None else datetime.fromtimestamp(row.timestamp, timezone.utc)
-    return StoredEvent(row.id, row.event_id, row.sender_id, row.session_id, row.channel, row.type_name, row.data, at)

@@ -7,14 +7,16 @@ message that was never finished (the process died) is found again; what was hear
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from throughline.domain.turns import Turn
 from throughline.errors import Rejected
 from throughline.record.database import OnDatabase
-from throughline.record.entries import Heard
-from throughline.record.identity import living, utc_now
+from throughline.record.entries import Heard, LeftOver, Stored
+from throughline.record.identity import aliases_of, living, utc_now
 from throughline.record.limits import check_ids, check_texts, check_words
 from throughline.record.schema import events, heard, messages
 from throughline.record.sessions import read_session
@@ -22,11 +24,19 @@ from throughline.record.sessions import read_session
 _UNFINISHED_LIMIT = 10_000
 
 
+_THIS = sa.select(messages.c.id).where(messages.c.message_id == sa.bindparam("this")).scalar_subquery()
+_BEHIND = (  # part of every turn: read from the index of unfinished messages alone
+    sa.select(messages.c.id)
+    .where(messages.c.contact_id == sa.bindparam("given"), messages.c.finished_at.is_(None), messages.c.id < _THIS)
+    .limit(1)
+)
+
+
 class Messages(OnDatabase):
     """Messages and what was heard."""
 
-    def store_message(self, turn: Turn) -> bool:
-        """Store a message before it is processed. False: its id was stored before, it is a duplicate.
+    def store_message(self, turn: Turn) -> Stored:
+        """Store a message before it is processed. A repetition, told by its id, changes nothing.
         Raises Rejected("too_long"|"unknown_contact"|"unknown_session")."""
         check_ids(message_id=turn.message_id)
         check_words(channel=turn.channel, source=turn.source)
@@ -43,7 +53,9 @@ class Messages(OnDatabase):
         }
         try:
             with self._database.writing() as connection:
-                return self._database.insert_unless_there(connection, messages, row)
+                is_new = self._database.insert_unless_there(connection, messages, row)
+                behind = connection.execute(_BEHIND, {"given": turn.contact_id, "this": turn.message_id}).first()
+                return Stored(is_new, behind is not None)
         except sa.exc.IntegrityError:  # its foreign keys: which of them?
             with self._database.reading() as connection:
                 read_session(connection, turn.session_id)
@@ -67,22 +79,34 @@ class Messages(OnDatabase):
             unfinished = this & messages.c.finished_at.is_(None)
             connection.execute(messages.update().where(unfinished).values(finished_at=utc_now()))
 
-    def unfinished_messages(self, limit: int = _UNFINISHED_LIMIT) -> list[Turn]:
-        """Messages stored but not finished, oldest first, under their living contacts."""
+    def unfinished_messages(self, *, before: datetime | None = None, limit: int = _UNFINISHED_LIMIT) -> list[LeftOver]:
+        """Messages stored (``before`` a moment, where one is given) and not finished, oldest first, under their living contacts."""
         query = sa.select(messages).where(messages.c.finished_at.is_(None)).order_by(messages.c.id).limit(limit)
+        if before is not None:
+            query = query.where(messages.c.received_at < before)
         with self._database.reading() as connection:
-            return [
-                Turn(
-                    contact_id=living(connection, row.contact_id),
-                    session_id=row.session_id,
-                    channel=row.channel,
-                    text=row.text,
-                    message_id=row.message_id,
-                    source=row.source,
-                    confidence=row.confidence,
-                )
-                for row in connection.execute(query).all()
-            ]
+            return [_left_over(connection, row) for row in connection.execute(query).all()]
+
+    def unfinished_of(self, contact_id: str, *, before: str | None = None) -> list[LeftOver]:
+        """The messages of this person that are not finished, oldest first; with ``before``, those stored before the message of this id.
+        Raises Rejected("unknown_contact")."""
+        with self._database.reading() as connection:
+            mine = messages.c.contact_id.in_(aliases_of(connection, contact_id)) & messages.c.finished_at.is_(None)
+            if before is not None:
+                this = sa.select(messages.c.id).where(messages.c.message_id == before).scalar_subquery()
+                mine &= messages.c.id < this
+            rows = connection.execute(sa.select(messages).where(mine).order_by(messages.c.id)).all()
+            return [_left_over(connection, row) for row in rows]
+
+    def count_attempt(self, message_id: str) -> int:
+        """One more attempt to finish a message is about to be made: how many that makes. Raises Rejected("unknown_message")."""
+        this = messages.c.message_id == message_id
+        with self._database.writing() as connection:
+            connection.execute(messages.update().where(this).values(attempts=messages.c.attempts + 1))
+            attempts = connection.execute(sa.select(messages.c.attempts).where(this)).scalar()
+        if attempts is None:
+            raise Rejected("unknown_message")
+        return int(attempts)
 
     def record_heard(self, event_id: str, *, session_id: str, text_heard: str, complete: bool) -> None:
         """Note how much of an utterance the customer heard; saying it again replaces it.
@@ -115,3 +139,16 @@ class Messages(OnDatabase):
                 for row in connection.execute(query).all():
                     found[row.event_id] = Heard(row.event_id, row.session_id, row.text_heard, row.complete, row.heard_at)
         return found
+
+
+def _left_over(connection: Any, row: Any) -> LeftOver:
+    turn = Turn(
+        contact_id=living(connection, row.contact_id),
+        session_id=row.session_id,
+        channel=row.channel,
+        text=row.text,
+        message_id=row.message_id,
+        source=row.source,
+        confidence=row.confidence,
+    )
+    return LeftOver(turn, row.received_at, row.attempts)

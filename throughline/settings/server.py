@@ -84,6 +84,12 @@ class ChatSettings:
         "count as one address.",
     )
     session_days: int = setting(30, minimum=1, maximum=365, doc="How long a browser's chat session can be taken up again.")
+    finish_within_s: int = setting(
+        600,
+        minimum=10,
+        maximum=86400,
+        doc="How old a message may be that a crash or a failed save has left, to be answered; an older one gets an apology.",
+    )
     history_messages: int = setting(50, minimum=1, maximum=500, doc="How many earlier messages a reloaded page is shown.")
 
 
@@ -112,6 +118,9 @@ class PhoneSettings:
     silence_ms: int = setting(8000, minimum=2000, maximum=60000, doc="Silence before the next silence prompt.")
     keypad_pause_ms: int = setting(2500, minimum=500, maximum=10000, doc="Pause that ends a number typed on the keypad.")
     max_call_minutes: int = setting(30, minimum=1, maximum=240, doc="Longest call.")
+    finish_within_s: int = setting(
+        60, minimum=10, maximum=3600, doc="The same for what a caller said: as long as the call may be connected again."
+    )
     turn_timeout_ms: int = setting(
         10000, minimum=1000, maximum=60000, doc="How long a turn may take before the caller hears an apology."
     )

@@ -37,7 +37,7 @@ class EchoRunner:
         """Echo it."""
         if self.error is not None:
             raise self.error
-        is_new = self.record.store_message(turn)
+        is_new = self.record.store_message(turn).is_new
         await self.goes_on.wait()
         living = self.record.resolve(turn.contact_id)
         if is_new or not self.record.is_finished(turn.message_id):

@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from throughline.domain.turns import Turn
-from throughline.errors import Rejected
+from throughline.errors import Overtaken, Rejected
 from throughline.record import Record
-from throughline.record.entries import NewEvent
+from throughline.record.entries import NewEvent, Stored
 
 pytestmark = pytest.mark.unit
 
@@ -52,8 +54,49 @@ def utter(record: Record, contact_id: str, event_id: str) -> None:
 
 def test_the_same_message_is_stored_once(record: Record) -> None:
     first = turn(record)
-    assert record.store_message(first) is True
-    assert record.store_message(first) is False
+    assert record.store_message(first) == Stored(is_new=True, behind=False)
+    assert record.store_message(first) == Stored(is_new=False, behind=False)
+    assert [left.turn for left in record.unfinished_messages()] == [first]
+
+
+def test_a_message_knows_whether_others_of_its_contact_stand_before_it(record: Record) -> None:
+    first, stranger = turn(record), turn(record, message_id="m2")
+    second = replace(first, message_id="m3")
+    record.store_message(first)
+    assert not record.store_message(stranger).behind
+    assert record.store_message(second).behind
+    assert [left.turn for left in record.unfinished_of(first.contact_id)] == [first, second]
+    assert [left.turn for left in record.unfinished_of(first.contact_id, before="m3")] == [first]
+    assert record.unfinished_of(first.contact_id, before="m1") == []
+    record.finish_message("m1")
+    assert not record.store_message(second).behind
+
+
+def test_attempts_to_finish_a_message_are_counted(record: Record, reopen: Callable[[], Record]) -> None:
+    record.store_message(turn(record))
+    [left] = record.unfinished_messages()
+    assert left.attempts == 0
+    assert [record.count_attempt("m1"), record.count_attempt("m1")] == [1, 2]
+    [left] = record.unfinished_messages()
+    assert left.attempts == 2
+    assert record.unfinished_messages(before=left.received_at) == []
+    assert record.unfinished_messages(before=left.received_at + timedelta(seconds=1)) == [left]
+    with pytest.raises(Rejected, match="unknown_message"):
+        record.count_attempt("m_none")
+
+
+def test_of_two_who_finish_the_same_message_one_has_no_effect(record: Record) -> None:
+    said = turn(record)
+    record.store_message(said)
+    for number in (1, 2):
+        data = {"event": "user", "timestamp": 1.0, "text": said.text, "metadata": {"event_id": f"e{number}"}}
+        event = NewEvent(f"e{number}", data, said.session_id, "phone")
+        if number == 1:
+            record.append_events(said.contact_id, [event], expected=None, message_id="m1")
+        else:
+            with pytest.raises(Overtaken):
+                record.append_events(said.contact_id, [event], expected=None, message_id="m1")
+    assert [event.event_id for event in record.conversation(said.contact_id)] == ["e1"]
 
 
 def test_an_unfinished_message_is_given_back_as_it_was_oldest_first(record: Record, reopen: Callable[[], Record]) -> None:
@@ -63,8 +106,8 @@ def test_an_unfinished_message_is_given_back_as_it_was_oldest_first(record: Reco
     record.finish_message("m1")
     record.close()
     reopened = reopen()
-    assert reopened.unfinished_messages() == [turns[0], turns[2]]
-    assert reopened.unfinished_messages(limit=1) == [turns[0]]
+    assert [left.turn for left in reopened.unfinished_messages()] == [turns[0], turns[2]]
+    assert [left.turn for left in reopened.unfinished_messages(limit=1)] == [turns[0]]
 
 
 def test_an_unfinished_message_goes_to_the_living_contact(record: Record) -> None:
@@ -72,7 +115,8 @@ def test_an_unfinished_message_goes_to_the_living_contact(record: Record) -> Non
     record.store_message(said)
     customer = record.create_contact()
     record.merge(said.contact_id, customer, reason="code", session_id=None)
-    assert [found.contact_id for found in record.unfinished_messages()] == [customer]
+    assert [found.turn.contact_id for found in record.unfinished_messages()] == [customer]
+    assert [found.turn.contact_id for found in record.unfinished_of(said.contact_id)] == [customer]
 
 
 def test_events_and_the_end_of_their_message_are_one_commit(record: Record) -> None:
@@ -91,9 +135,9 @@ def test_a_process_killed_while_it_saves_leaves_the_message_and_no_half_of_a_tur
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     reopened = reopen()
     [left] = reopened.unfinished_messages()
-    assert (left.contact_id, left.text) == (killed.stdout.strip(), "My dryer is on fire")
-    assert reopened.conversation(left.contact_id) == []
-    assert reopened.window(left.contact_id).head.version == 0
+    assert (left.turn.contact_id, left.turn.text) == (killed.stdout.strip(), "My dryer is on fire")
+    assert reopened.conversation(left.turn.contact_id) == []
+    assert reopened.window(left.turn.contact_id).head.version == 0
 
 
 def test_what_is_no_message_is_refused(record: Record) -> None:

@@ -1,0 +1,56 @@
+"""What a crash or a failed save has left unfinished, and the look for it that every server takes again and again.
+
+A message is stored before its turn is taken. Where the turn did not get to its end, whoever holds the contact's lock next finishes it:
+the runner before a newer message, a call that goes on, or this look. Several servers may find the same message: under the lock they see
+that it is finished. What always holds: a customer's words are never dropped; no action is taken for words that are too old, on a call
+that is long over, or at which servers have died again and again: those are answered with an apology.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta, timezone
+
+from throughline import log
+from throughline.domain.turns import PHONE
+from throughline.errors import ThroughlineError
+from throughline.record.entries import LeftOver
+from throughline.settings.server import Settings
+
+_log = log.get_logger("channels")
+
+_MOST_ATTEMPTS = 2
+_LOOK_EVERY_S = 5.0
+_SURELY_LEFT = timedelta(seconds=15)
+"""Longer than a turn takes: a message that old is nobody's any more. One that is still somebody's only costs us the wait for its lock."""
+
+
+def is_worth_finishing(left: LeftOver, attempts: int, now: datetime, settings: Settings) -> bool:
+    """Whether the turn of ``left`` is to be taken, by this attempt, or only to be apologised for."""
+    within_s = settings.phone.finish_within_s if left.turn.channel == PHONE else settings.chat.finish_within_s
+    return attempts <= _MOST_ATTEMPTS and now - left.received_at <= timedelta(seconds=within_s)
+
+
+class LeftOvers:
+    """Looks for them until it is closed. ``finish(before=...)`` finishes what was stored before a moment; None means everything."""
+
+    def __init__(self, finish: Callable[..., Awaitable[int]]) -> None:
+        self._finish = finish
+        self._task = asyncio.get_running_loop().create_task(self._look_again_and_again())
+
+    async def close(self) -> None:
+        """Look no more."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _look_again_and_again(self) -> None:
+        before: datetime | None = None  # what is there at the start was left by the server that ran here before
+        while True:
+            try:
+                if finished := await self._finish(before=before):
+                    _log.info("left_over.finished", turns=finished)
+            except ThroughlineError as error:
+                _log.warning("left_over.failed", error=str(error))
+            await asyncio.sleep(_LOOK_EVERY_S)
+            before = datetime.now(timezone.utc) - _SURELY_LEFT
