@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from throughline.errors import ConfigurationError, Problem, Unavailable
 from throughline.record.postgresql_ways import PostgresqlWays, postgresql_key
 from throughline.record.sqlite_ways import SqliteWays, sqlite_file
+from throughline.record.watching import CommitCallback, Watcher
 
 Ways = SqliteWays | PostgresqlWays
 
@@ -72,6 +73,10 @@ class Database:
     def tell(self, connection: Any, contact_id: str, last_seq: int) -> None:
         """Have the other servers know, once this transaction is committed, that the conversation has grown up to ``last_seq``."""
         self.ways.tell(connection, contact_id, last_seq)
+
+    def watch(self, told: CommitCallback) -> Watcher:
+        """Have ``told`` called, in a thread of its own, for commits of other processes until what is returned is closed."""
+        return self.ways.watch(told)
 
     def close(self) -> None:
         """Close every connection."""

@@ -15,6 +15,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from throughline.record.postgresql_listener import PostgresqlListener
+from throughline.record.watching import CommitCallback, Watcher
+
 POOL_SIZE = 8
 TOLD = "throughline"
 """The channel on which servers tell each other of commits: a JSON list of the contact's id and its last ``seq``."""
@@ -85,12 +88,22 @@ class PostgresqlWays:
         """With the commit, a notification to every server that listens (PostgreSQL's manual, "NOTIFY")."""
         connection.execute(_TELL, {"channel": TOLD, "payload": json.dumps([contact_id, last_seq])})
 
+    def watch(self, told: CommitCallback) -> Watcher:
+        """Have ``told`` called for every commit of every server. It is to be closed."""
+        return PostgresqlListener(self._connect_alone, TOLD, told)
+
+    def _connect_alone(self) -> Any:
+        """A psycopg2 connection outside the pool. Raises psycopg2.Error."""
+        arguments, options = self.engine.dialect.create_connect_args(self.engine.url)
+        return self.engine.dialect.connect(*arguments, **{**options, **CONNECTION})
+
 
 def _on_checkout(connection: Any, _record: Any, _proxy: Any) -> None:
     """After a restart of the server every connection in the pool is dead. A server says nothing to an idle connection of ours but
     goodbye, so there is something to read only where it is over: no round trip is needed to know."""
-    readable, _, _ = select.select([connection], [], [], 0)
-    if readable:
+    ready = select.poll()  # not select.select, which takes no descriptor above 1,023: every open chat page has one
+    ready.register(connection, select.POLLIN)
+    if ready.poll(0):
         raise sa.exc.DisconnectionError("the server has closed this connection")
 
 

@@ -18,6 +18,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import QueuePool
 
 from throughline.errors import ConfigurationError, Problem, Unavailable
+from throughline.record.sqlite_watcher import SqliteWatcher
+from throughline.record.watching import CommitCallback, Watcher
 
 BUSY_TIMEOUT_MS = 10_000  # how long a writer waits for another process before it gives up
 POOL_SIZE = 8
@@ -84,6 +86,10 @@ class SqliteWays:
 
     def tell(self, connection: Any, contact_id: str, last_seq: int) -> None:
         """Nothing: other processes see it by the file's data version."""
+
+    def watch(self, told: CommitCallback) -> Watcher:
+        """Have ``told`` called for every commit of other processes. It is to be closed."""
+        return SqliteWatcher(self.file, told)
 
 
 def sqlite_file(url: str) -> Path:

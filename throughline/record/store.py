@@ -35,26 +35,27 @@ from throughline.record.passes import Passes
 from throughline.record.phone_calls import PhoneCalls
 from throughline.record.sessions import Sessions
 from throughline.record.views import Views
+from throughline.record.watching import CommitCallback, Watcher
 
 _logger = log.get_logger("record")
 _THREADS = 6
 
 P = ParamSpec("P")
 R = TypeVar("R")
-CommitCallback = Callable[[str, int], None]
 
 
 class Record(Contacts, Sessions, Passes, PhoneCalls, Messages, Events, Outcomes, Views):
     """The record of one database. Each parent class is one topic of it."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(Database(url), self._tell)
+        super().__init__(Database(url), self._committed_here)
         self.url = url
         self.crm = CrmTables(self._database)
         self.calendar = CalendarTables(self._database)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="record")
         self._listeners: list[CommitCallback] = []
         self._listeners_guard = threading.Lock()
+        self._watcher: Watcher | None = None
 
     async def call(self, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run one of this record's methods in its own threads. If the caller is cancelled, what was begun is still finished.
@@ -76,10 +77,16 @@ class Record(Contacts, Sessions, Passes, PhoneCalls, Messages, Events, Outcomes,
             connection.execute(sa.select(sa.literal(1)))
 
     def on_commit(self, callback: CommitCallback) -> Callable[[], None]:
-        """Have ``callback(contact_id, last_seq)`` called after every commit of this process that appended events, in the thread that
-        committed: it must be quick. What it raises is logged and goes no further. Calling what is returned ends it."""
+        """Have ``callback(contact_id, last_seq)`` called after every commit that changed a conversation: of this process at once, in the
+        thread that committed; of others in the thread that watches the database, maybe more than once. ``callback(None, 0)`` says that
+        any conversation may have changed: when the watching begins, and after the database was out of reach. Who reads on from where
+        it stands, whenever it is called, misses nothing.
+
+        It must be quick. What it raises is logged and goes no further. Calling what is returned ends it."""
         with self._listeners_guard:
             self._listeners.append(callback)
+            if self._watcher is None:
+                self._watcher = self._database.watch(self._tell)
 
         def unsubscribe() -> None:
             with self._listeners_guard:
@@ -101,10 +108,20 @@ class Record(Contacts, Sessions, Passes, PhoneCalls, Messages, Events, Outcomes,
             for key, record in list(_opened.items()):
                 if record is self:
                     del _opened[key]
+        with self._listeners_guard:
+            watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.close()
         self._pool.shutdown(wait=True)
         self._database.close()
 
-    def _tell(self, contact_id: str, last_seq: int) -> None:
+    def _committed_here(self, contact_id: str, last_seq: int) -> None:
+        watcher = self._watcher
+        if watcher is not None:
+            watcher.told_here(contact_id, last_seq)
+        self._tell(contact_id, last_seq)
+
+    def _tell(self, contact_id: str | None, last_seq: int) -> None:
         with self._listeners_guard:
             listeners = list(self._listeners)
         for listener in listeners:
