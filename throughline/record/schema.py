@@ -1,8 +1,9 @@
 """Every table of the record, and the column types they share.
 
-The migrations bring a database to exactly this shape (tests/unit/record/test_migrations.py compares the two). What always
-holds: order comes from the database's own numbers (``id``, ``seq``), never from clocks; times are stored as UTC; free-form
-data is JSON in a text column; secrets (tokens, codes) are stored as digests only.
+The migrations bring a database to exactly this shape (tests/unit/record/test_record_open.py compares the two). What always holds: order
+comes from the database's own numbers (``id``, ``seq``), never from clocks; times are stored as UTC; free-form data is JSON in a text
+column; secrets (tokens, codes) are stored as digests only; a column that names another table's row has an index, so that a person can be
+erased without reading whole tables. A new table needs a line in personal.py: whose data is in it.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def _contact(*, nullable: bool = False, name: str = "contact_id", **options: Any
     return sa.Column(name, sa.String(ID_CHARS), sa.ForeignKey("contacts.contact_id"), nullable=nullable, **options)
 
 
-def _session(*, nullable: bool = True, name: str = "session_id") -> Any:
-    return sa.Column(name, sa.String(ID_CHARS), sa.ForeignKey("sessions.session_id"), nullable=nullable)
+def _session(*, nullable: bool = True, name: str = "session_id", **options: Any) -> Any:
+    return sa.Column(name, sa.String(ID_CHARS), sa.ForeignKey("sessions.session_id"), nullable=nullable, **options)
 
 
 metadata = sa.MetaData()
@@ -80,7 +81,7 @@ addresses = sa.Table(
     "addresses",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    _contact(),
+    _contact(index=True),
     sa.Column("kind", sa.String(WORD_CHARS), nullable=False),
     sa.Column("value", sa.String(ID_CHARS), nullable=False),
     sa.Column("proof", sa.String(WORD_CHARS), nullable=False),
@@ -102,16 +103,18 @@ sessions = sa.Table(
     sa.Column("end_reason", sa.String(WORD_CHARS)),
     sa.Column("shown_seq", sa.Integer, nullable=False, default=0, server_default="0"),  # last event its page has been shown
     sa.Column("assurance_at", UtcTime),  # when that level was proved; NULL: at the start
-    sa.Column(
-        "caller_digest", sa.String(64)
-    ),  # who is on the other side, to count failed tries by: a keyed digest of the number
+    sa.Column("assurance_until", UtcTime),  # when it lapses; NULL: not before the session ends
+    # Who is on the other side, to count failed tries by: a keyed digest of the telephone number or the network address.
+    sa.Column("caller_digest", sa.String(64)),
+    # Whether somebody vouches for that number (STIR/SHAKEN, full attestation).
+    sa.Column("caller_vouched", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
 )
 
 chat_tokens = sa.Table(
     "chat_tokens",
     metadata,
     sa.Column("token_sha256", sa.String(64), primary_key=True),
-    _session(nullable=False),
+    _session(nullable=False, index=True),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("expires_at", UtcTime),
 )
@@ -120,14 +123,14 @@ codes = sa.Table(
     "codes",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    _contact(),
+    _contact(index=True),
     _session(nullable=False),
     sa.Column("digest", sa.String(64), nullable=False, index=True),
     sa.Column("open_digest", sa.String(64), unique=True),  # the digest while the code can be redeemed, else NULL
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("expires_at", UtcTime, nullable=False),
     sa.Column("used_at", UtcTime),
-    _session(name="used_by_session"),
+    _session(name="used_by_session", index=True),
     sa.Index("ix_codes_session_id", "session_id"),
 )
 
@@ -149,8 +152,8 @@ call_tokens = sa.Table(
     "call_tokens",
     metadata,
     sa.Column("token_sha256", sa.String(64), primary_key=True),
-    _contact(nullable=True),
-    _session(name="chat_session_id"),
+    _contact(nullable=True, index=True),
+    _session(name="chat_session_id", index=True),
     sa.Column("origin", sa.String(WORD_CHARS), nullable=False),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("expires_at", UtcTime, nullable=False),
@@ -167,7 +170,7 @@ phone_calls = sa.Table(
     sa.Column("attestation", sa.String(WORD_CHARS), nullable=False),  # STIR/SHAKEN, as it came; empty where there was none
     sa.Column("step", sa.Integer, nullable=False),  # how often it was to be connected
     sa.Column("connected_step", sa.Integer, nullable=False),  # the latest of them that was; 0 before the first
-    _session(),  # the latest
+    _session(index=True),  # the latest
     sa.Column("announced_at", UtcTime, nullable=False),
     sa.Column("ended_at", UtcTime),
 )
@@ -186,8 +189,8 @@ messages = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("message_id", sa.String(ID_CHARS), nullable=False, unique=True),
-    _contact(),
-    _session(nullable=False),
+    _contact(index=True),
+    _session(nullable=False, index=True),
     sa.Column("channel", sa.String(WORD_CHARS), nullable=False),
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("source", sa.String(WORD_CHARS), nullable=False),
@@ -246,7 +249,7 @@ heard = sa.Table(
     "heard",
     metadata,
     sa.Column("event_id", sa.String(ID_CHARS), sa.ForeignKey("events.event_id"), primary_key=True),
-    _session(nullable=False),
+    _session(nullable=False, index=True),
     sa.Column("text_heard", sa.Text, nullable=False),
     sa.Column("complete", sa.Boolean, nullable=False),
     sa.Column("heard_at", UtcTime, nullable=False),
@@ -257,7 +260,7 @@ handoffs = sa.Table(
     metadata,
     sa.Column("handoff_id", sa.String(ID_CHARS), primary_key=True),
     _contact(index=True),
-    _session(),
+    _session(index=True),
     sa.Column("kind", sa.String(WORD_CHARS), nullable=False),
     sa.Column("reason", sa.String(ID_CHARS), nullable=False),
     sa.Column("packet", JsonText, nullable=False),
@@ -270,7 +273,7 @@ outcomes = sa.Table(
     metadata,
     sa.Column("outcome_id", sa.String(ID_CHARS), primary_key=True),
     _contact(index=True),
-    _session(),
+    _session(index=True),
     sa.Column("kind", sa.String(WORD_CHARS), nullable=False),
     sa.Column("data", JsonText, nullable=False),
     sa.Column("idempotency_key", sa.String(ID_CHARS), nullable=False, unique=True),
@@ -282,9 +285,9 @@ merges = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     _contact(index=True),
-    _contact(name="into_contact_id"),
+    _contact(name="into_contact_id", index=True),
     sa.Column("reason", sa.String(ID_CHARS), nullable=False),
-    _session(),
+    _session(index=True),
     sa.Column("moved", JsonText, nullable=False),  # what the merge changed, enough to take it back
     sa.Column("merged_at", UtcTime, nullable=False),
     sa.Column("undone_at", UtcTime),
@@ -304,9 +307,26 @@ audit_log = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("action", sa.String(WORD_CHARS), nullable=False),
     _contact(nullable=True, index=True),
-    _session(),
+    _session(index=True),
     sa.Column("detail", JsonText, nullable=False),
     sa.Column("at", UtcTime, nullable=False),
+)
+
+# Who was erased, by a digest of each id: what comes late for them is refused, and erasing again says that it is done.
+erased = sa.Table(
+    "erased",
+    metadata,
+    sa.Column("contact_sha256", sa.String(64), primary_key=True),
+    sa.Column("erased_at", UtcTime, nullable=False),
+)
+
+# What another company still keeps of somebody who was erased here, under its own id: to be deleted there.
+owed_deletions = sa.Table(
+    "owed_deletions",
+    metadata,
+    sa.Column("kind", sa.String(WORD_CHARS), primary_key=True),
+    sa.Column("reference", sa.String(ID_CHARS), primary_key=True),
+    sa.Column("since", UtcTime, nullable=False),
 )
 
 # The embedded CRM and calendar stand for other companies' systems: they know a contact's id, and nothing ties them to it.

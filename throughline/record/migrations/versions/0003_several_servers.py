@@ -10,6 +10,25 @@ depends_on = None
 
 _UNFINISHED = sa.text("finished_at IS NULL")
 
+# Every column that names another table's row: without them a person could not be erased without reading whole tables.
+_INDEXES = (
+    ("addresses", "contact_id"),
+    ("chat_tokens", "session_id"),
+    ("codes", "contact_id"),
+    ("codes", "used_by_session"),
+    ("call_tokens", "contact_id"),
+    ("call_tokens", "chat_session_id"),
+    ("phone_calls", "session_id"),
+    ("messages", "contact_id"),
+    ("messages", "session_id"),
+    ("heard", "session_id"),
+    ("handoffs", "session_id"),
+    ("outcomes", "session_id"),
+    ("merges", "into_contact_id"),
+    ("merges", "session_id"),
+    ("audit_log", "session_id"),
+)
+
 
 def upgrade() -> None:
     """Add them; failed tries, which were counted for each session, become rows of their own with the session's time."""
@@ -28,7 +47,9 @@ def upgrade() -> None:
     with op.batch_alter_table("addresses") as batch:
         batch.alter_column("proved_at", existing_type=sa.DateTime(timezone=True), nullable=False)
     op.add_column("sessions", sa.Column("assurance_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("sessions", sa.Column("assurance_until", sa.DateTime(timezone=True), nullable=True))
     op.add_column("sessions", sa.Column("caller_digest", sa.String(length=64), nullable=True))
+    op.add_column("sessions", sa.Column("caller_vouched", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("merges", sa.Column("undone_at", sa.DateTime(timezone=True), nullable=True))
     op.create_table(
         "failed_tries",
@@ -51,6 +72,21 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+    op.create_table(
+        "erased",
+        sa.Column("contact_sha256", sa.String(length=64), nullable=False),
+        sa.Column("erased_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("contact_sha256"),
+    )
+    op.create_table(
+        "owed_deletions",
+        sa.Column("kind", sa.String(length=64), nullable=False),
+        sa.Column("reference", sa.String(length=255), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "reference"),
+    )
+    for table, column in _INDEXES:
+        op.create_index(op.f(f"ix_{table}_{column}"), table, [column], unique=False)
 
 
 def _one_by_one() -> None:
@@ -65,6 +101,10 @@ def _one_by_one() -> None:
 
 def downgrade() -> None:
     """Take them away; failed tries are counted for each session again."""
+    for table, column in reversed(_INDEXES):
+        op.drop_index(op.f(f"ix_{table}_{column}"), table_name=table)
+    op.drop_table("owed_deletions")
+    op.drop_table("erased")
     op.drop_table("marks")
     op.create_table(
         "code_tries",
@@ -76,7 +116,9 @@ def downgrade() -> None:
     op.execute("INSERT INTO code_tries (session_id, failed) SELECT session_id, COUNT(*) FROM failed_tries GROUP BY session_id")
     op.drop_table("failed_tries")
     op.drop_column("merges", "undone_at")
+    op.drop_column("sessions", "caller_vouched")
     op.drop_column("sessions", "caller_digest")
+    op.drop_column("sessions", "assurance_until")
     op.drop_column("sessions", "assurance_at")
     op.drop_column("addresses", "proved_at")
     op.drop_index("ix_messages_unfinished", table_name="messages")
