@@ -24,7 +24,7 @@ from tests.e2e.talk import Assistant, Customer
 from throughline import log
 from throughline.domain.turns import PHONE, Turn, TurnResult
 from throughline.errors import Unavailable
-from throughline.record import database
+from throughline.record import sqlite_ways
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -123,7 +123,7 @@ class Hold:
 async def assistant(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Assistant]:
     """One assistant for all of them. A locked database gives up soon."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "BUSY_TIMEOUT_MS", 1500)
+        patch.setattr(sqlite_ways, "BUSY_TIMEOUT_MS", 1500)
         running = Assistant(tmp_path_factory.mktemp("runner"))
         await running.start()
         yield running
