@@ -9,10 +9,11 @@ import sqlalchemy as sa
 
 from throughline.errors import Rejected
 from throughline.record.database import OnDatabase
-from throughline.record.entries import StoredEvent
-from throughline.record.events import stored
+from throughline.record.entries import Session, StoredEvent
+from throughline.record.event_reads import rows_of_people, stored
 from throughline.record.identity import aliases_of, living
 from throughline.record.schema import events, messages, sessions
+from throughline.record.sessions import read_session
 
 _SAID = ("user", "bot")
 _REPLY_BATCH = 20
@@ -31,6 +32,15 @@ class Conversation:
 class Views(OnDatabase):
     """Where a page stands in its conversation."""
 
+    def unseen(self, session_id: str, *, after_seq: int, limit: int) -> tuple[Session, list[StoredEvent]]:
+        """The session as it is now, and the first ``limit`` events after ``after_seq`` of whoever it belongs to now: read together, so that
+        a page never gets the conversation of a contact its session has just left. Raises Rejected("unknown_session")."""
+        with self._database.reading() as connection:
+            session = read_session(connection, session_id)
+            people = aliases_of(connection, session.contact_id)
+            rows = rows_of_people(connection, people, after_seq=after_seq, limit=limit)
+        return session, [stored(row) for row in rows]
+
     def note_shown(self, session_id: str, seq: int) -> None:
         """The session's page has been shown everything up to event ``seq``. Never goes back."""
         with self._database.writing() as connection:
@@ -41,14 +51,9 @@ class Views(OnDatabase):
         """The ``seq`` after which the contact's latest ``messages`` messages stand, over all aliases.
         Raises Rejected("unknown_contact")."""
         with self._database.reading() as connection:
-            query = (
-                sa.select(events.c.id)
-                .where(events.c.sender_id.in_(aliases_of(connection, contact_id)), events.c.type_name.in_(_SAID))
-                .order_by(events.c.id.desc())
-                .limit(messages)
-            )
-            latest = connection.execute(query).scalars().all()
-        return int(latest[-1]) - 1 if latest else 0
+            people = aliases_of(connection, contact_id)
+            latest = rows_of_people(connection, people, limit=messages, newest=True, types=_SAID)
+        return int(latest[0].id) - 1 if latest else 0
 
     def reply_to(self, message_id: str) -> list[StoredEvent]:
         """What was said to a message: everything the assistant said in its session until the customer's next message there. Empty while

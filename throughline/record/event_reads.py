@@ -1,0 +1,132 @@
+"""Reading events: of one tracker from a point on, and of a person under all their ids.
+
+What always holds: what a read costs grows with what it gives back, not with how much the record holds of this person or of others, on
+SQLite and on PostgreSQL, whose planner may know nothing yet of what has just been stored. So every statement here names one sender and
+leaves no choice of an index. These functions run inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import sqlalchemy as sa
+
+from throughline.record.entries import Head, StoredEvent
+from throughline.record.schema import events, facts, tracker_heads
+
+_LAST = 2**31 - 1  # no event has a higher number
+_CHUNK = 500  # SQLite bounds the number of parameters of one statement
+
+_OWNER, _FIRST, _UP_TO = (
+    sa.bindparam("owner", type_=sa.String),
+    sa.bindparam("first", type_=sa.Integer),
+    sa.bindparam("last", type_=sa.Integer),
+)
+_BETWEEN = {
+    "sqlite": sa.and_(events.c.sender_id == _OWNER, events.c.id.between(_FIRST, _UP_TO)),
+    "postgresql": sa.tuple_(events.c.sender_id, events.c.id).between(sa.tuple_(_OWNER, _FIRST), sa.tuple_(_OWNER, _UP_TO)),
+}
+"""The events of one sender by a range of numbers, as only the index over both can answer it. With what stands for SQLite here,
+PostgreSQL may go through everybody's events in their order; with what stands for PostgreSQL, SQLite goes through all of the sender's."""
+
+_DATA = {  # as text: one json.loads over all rows is faster than one for each
+    engine: sa.select(events.c.id, sa.type_coerce(events.c.data, sa.Text).label("data"))
+    .where(between)
+    .order_by(events.c.sender_id, events.c.id)
+    for engine, between in _BETWEEN.items()
+}
+_OLDEST_FIRST = {
+    engine: sa.select(events).where(between).order_by(events.c.sender_id, events.c.id) for engine, between in _BETWEEN.items()
+}
+_NEWEST_FIRST = {
+    engine: sa.select(events).where(between).order_by(events.c.sender_id.desc(), events.c.id.desc())
+    for engine, between in _BETWEEN.items()
+}
+
+
+def _newest_facts() -> Any:
+    """The newest fact of each slot that ``owner`` has told: two steps in the index for a slot, however often it was told."""
+    mine, newer = facts.alias(), facts.alias()
+    first = sa.select(sa.func.min(mine.c.slot)).where(mine.c.contact_id == _OWNER).scalar_subquery()
+    told = sa.select(first.label("slot")).cte("told", recursive=True)
+    behind = sa.select(sa.func.min(mine.c.slot)).where(mine.c.contact_id == _OWNER, mine.c.slot > told.c.slot).scalar_subquery()
+    told = told.union_all(sa.select(behind).where(told.c.slot.is_not(None)))
+    newest = (
+        sa.select(sa.func.max(newer.c.id)).where(newer.c.contact_id == _OWNER, newer.c.slot == told.c.slot).scalar_subquery()
+    )
+    return sa.select(facts).join_from(told, facts, facts.c.id == newest).order_by(facts.c.id)
+
+
+_NEWEST_FACTS = _newest_facts()
+
+
+def newest_facts(connection: Any, owner: str) -> list[Any]:
+    """The rows of ``facts`` with the newest value of every slot told under this id, in the order of telling."""
+    return list(connection.execute(_NEWEST_FACTS, {"owner": owner}).all())
+
+
+def events_from(connection: Any, owner: str, seq: int) -> list[tuple[int, Mapping[str, Any]]]:
+    """The events under this id from ``seq`` on: their ``seq`` and Rasa's event dict, in order."""
+    rows = connection.execute(_DATA[connection.dialect.name], {"owner": owner, "first": seq, "last": _LAST}).all()
+    return list(zip([row.id for row in rows], json.loads("[" + ",".join(row.data for row in rows) + "]"), strict=True))
+
+
+def appended_since(connection: Any, then: Head, now: Head) -> tuple[Mapping[str, Any], ...] | None:
+    """What was appended to a tracker between two heads of it. None where ``now`` doesn't go on from ``then``: another contact, a lock
+    taken away, or a conversation that was erased and begun anew."""
+    if then == now and then.last_seq == now.last_seq:
+        return ()
+    if (then.contact_id, then.fence) != (now.contact_id, now.fence) or then.version >= now.version:
+        return None
+    rows = events_from(connection, now.contact_id, then.last_seq)
+    # Numbers are never given twice: the event that was the last then is still there, or was erased.
+    if not rows or rows[0][0] != then.last_seq:
+        return None
+    return tuple(data for _, data in rows[1:])
+
+
+def rows_of_people(
+    connection: Any,
+    people: Sequence[str],
+    *,
+    after_seq: int = 0,
+    limit: int | None = None,
+    newest: bool = False,
+    types: Sequence[str] = (),
+) -> list[Any]:
+    """Rows of ``events`` under any of these ids, in order of ``seq``, from the one after ``after_seq``; of the ``types`` only, where any
+    are named. ``limit`` keeps the first so many, with ``newest`` the last."""
+    query = (_NEWEST_FIRST if newest else _OLDEST_FIRST)[connection.dialect.name]
+    if types:
+        query = query.where(events.c.type_name.in_(types))
+    rows: list[Any] = []
+    for owner, last_seq in _latest_first(connection, people, after_seq):
+        if newest and limit is not None and len(rows) == limit and last_seq < rows[0].id:
+            break  # all that is older under the other ids, too
+        found = connection.execute(query.limit(limit), {"owner": owner, "first": after_seq + 1, "last": last_seq}).all()
+        rows = sorted([*rows, *found], key=lambda row: row.id)
+        if limit is not None:
+            rows = rows[-limit:] if newest else rows[:limit]
+    return rows
+
+
+def stored(row: Any) -> StoredEvent:
+    """A row of ``events`` as plain data."""
+    at = row.created_at if row.timestamp is None else datetime.fromtimestamp(row.timestamp, timezone.utc)
+    return StoredEvent(row.id, row.event_id, row.sender_id, row.session_id, row.channel, row.type_name, row.data, at)
+
+
+def _latest_first(connection: Any, people: Sequence[str], after_seq: int) -> list[tuple[str, int]]:
+    """The ids under which anything was said after ``after_seq``, with the last event of each; whose last is the latest comes first.
+    A merged contact's ids are many, and nothing is added to all but one."""
+    found: list[tuple[str, int]] = []
+    for start in range(0, len(people), _CHUNK):
+        these = tracker_heads.c.contact_id.in_(people[start : start + _CHUNK])
+        query = sa.select(tracker_heads.c.contact_id, tracker_heads.c.last_seq).where(
+            these, tracker_heads.c.last_seq > after_seq
+        )
+        found += [(row.contact_id, row.last_seq) for row in connection.execute(query).all()]
+    return sorted(found, key=lambda each: -each[1])
