@@ -8,6 +8,7 @@ copies are those of Rasa's own tracker.
 from __future__ import annotations
 
 import copy
+from collections.abc import MutableSequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -75,6 +76,23 @@ class LiveTracker(DialogueStateTracker):
             copied._applied = replace(self._applied, events=list(self._applied.events))
         return copied
 
+    def apart(self) -> LiveTracker:
+        """As ``copy``, with a latest message of its own: the one event that Rasa still writes on, with the entities that a policy found
+        (EntitiesAdded) and how it was read (DefinePrevUserUtteredFeaturization)."""
+        copied = self.copy()
+        shared = copied.latest_message
+        if shared is None:
+            return copied
+        own = copy.copy(shared)
+        own.entities = list(shared.entities)
+        copied.latest_message = own
+        _put_in_place(copied.events, shared, own)
+        if copied._applied is not None:
+            _put_in_place(copied._applied.events, shared, own)
+            if copied._applied.last is shared:
+                copied._applied.last = own
+        return copied
+
     def _apply(self, event: Event, applied: list[Event], loops: frozenset[str]) -> list[Event]:
         if isinstance(event, (Restarted, SessionStarted)):
             return []
@@ -92,3 +110,11 @@ class LiveTracker(DialogueStateTracker):
         else:
             applied.append(event)
         return applied
+
+
+def _put_in_place(events: MutableSequence[Event], old: Event, new: Event) -> None:
+    """Put ``new`` where ``old`` stands, which is near the end if it stands there at all."""
+    for index in range(len(events) - 1, -1, -1):
+        if events[index] is old:
+            events[index] = new
+            return

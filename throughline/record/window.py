@@ -20,6 +20,9 @@ from throughline.record.entries import Checkpoint
 
 HEADER_ID = "window:"  # what the event ids of a header begin with: such events are never saved
 
+EMPTY: dict[str, Any] = {"at": None, "slots": {}, "loop": None}
+"""The header of a window before which nothing counts."""
+
 _LISTEN = "action_listen"
 _FALLBACK_LOOP = "action_two_stage_fallback"
 _LONGEST = 5  # times window_user_turns: then turns are counted as they came, so that an endless form stays bounded, too
