@@ -340,7 +340,7 @@ class TurnRunner:
         locks = self._agent_of().lock_store
         while True:
             async with _held(locks, contact_id):
-                window = await self._record.call(self._record.window, contact_id, known=True)
+                window = await self._agent_of().tracker_store.look(contact_id)
                 if window.head.contact_id == contact_id:
                     yield window
                     return
