@@ -66,13 +66,13 @@ def process(
 
 
 @contextlib.contextmanager
-def actions(folder: Path) -> Iterator[Running]:
-    """The action server, on the record in ``folder``."""
+def actions(folder: Path, **environment: str) -> Iterator[Running]:
+    """The action server, on the record in ``folder`` or where ``environment`` says."""
     port = free_port()
     command = [sys.executable, "-m", "rasa_sdk", "--actions", "actions", "-p", str(port)]
-    database = f"sqlite:///{folder}/record.db"
+    environment = {"DATABASE_URL": f"sqlite:///{folder}/record.db", "SANIC_HOST": "127.0.0.1", **environment}
     ready = f"http://127.0.0.1:{port}/health"
-    with process("actions", command, ready, folder, DATABASE_URL=database, SANIC_HOST="127.0.0.1") as running:
+    with process("actions", command, ready, folder, **environment) as running:
         yield running
 
 

@@ -1,0 +1,379 @@
+"""Nothing acknowledged is lost, doubled, reordered or put into the wrong conversation, whatever dies.
+
+    python -m benchmarks.crashes                     8 servers on PostgreSQL, 50 conversations, 20,000 turns, 50 kills, 10 restarts
+    python -m benchmarks.crashes --engine sqlite     one server on SQLite, the same without restarts
+    python -m benchmarks.crashes --turns 500 --kills 5 --restarts 2
+
+Every customer chats and calls by turns, sometimes both at once; each message goes to any server. On the way servers are killed with
+SIGKILL in the middle of whatever they do, and PostgreSQL is stopped as a crash would and started again. A customer who gets no answer sends
+the message again, with the same id, to any server, or goes on without it. At the end the record is compared with what customers were told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmarks import servers
+from tests.postgres import Postgres
+from throughline import record as record_room
+from throughline.domain.turns import PHONE, WEB_CHAT, Turn
+from throughline.record import Record
+from throughline.record.schema import events, heard, messages
+
+SENTENCES = (
+    "hello", "my washing machine leaks", "it's a Bosch", "since yesterday", "what are your prices", "no it is not urgent",
+    "my name is Dana Reyes", "97201", "what are your opening hours", "what did you say", "yes", "no", "actually it's the dryer",
+    "it doesn't heat", "it's a Miele", "any day is fine", "any time", "do you come to 97214", "thank you", "are you a robot",
+    "I want to book a technician", "my fridge is warm", "since this morning", "tomorrow", "is it expensive",
+)  # fmt: skip
+BOTH_AT_ONCE = 0.15
+GIVES_UP = 0.15  # of messages that got no answer
+SECRET = "a key for trials only"  # noqa: S105 - and for nothing else
+
+
+@dataclass
+class Message:
+    """What a customer sent, and what came of it."""
+
+    turn: Turn
+    sent_at: float
+    acknowledged_at: float | None = None
+    said: tuple[str, ...] = ()
+    tries: int = 0
+
+
+class Server:
+    """One server process and the connection to it, which is opened again after a kill."""
+
+    def __init__(self, number: int, folder: Path) -> None:
+        self.number = number
+        self.process_id = 0
+        self._socket = folder / f"{number}.sock"
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._ids = itertools.count()
+        self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        """Wait until it is there."""
+        while self._writer is None:
+            try:
+                reader, self._writer = await asyncio.open_unix_connection(self._socket)
+            except OSError:
+                await asyncio.sleep(0.05)
+        self._reading = asyncio.create_task(self._read(reader))
+
+    async def ask(self, **what: Any) -> dict[str, Any]:
+        """One request. Raises ConnectionError when the server dies over it, or is dead."""
+        if self._writer is None:
+            raise ConnectionError("no server")
+        number = next(self._ids)
+        self._waiting[number] = answer = asyncio.get_running_loop().create_future()
+        self._writer.write(json.dumps({"id": number, **what}).encode() + b"\n")
+        try:
+            return await asyncio.wait_for(answer, 60)
+        finally:
+            self._waiting.pop(number, None)
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(OSError):
+            while line := await reader.readline():
+                answer = json.loads(line)
+                waiting = self._waiting.get(answer["id"])
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(answer)
+        self._writer = None
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(ConnectionError("the server died"))
+
+
+@dataclass
+class Trial:
+    """What is tried, and what happened."""
+
+    options: argparse.Namespace
+    folder: Path
+    url: str
+    servers: list[Server] = field(default_factory=list)
+    sent: list[Message] = field(default_factory=list)
+    heard: list[tuple[str, str]] = field(default_factory=list)
+    kills: int = 0
+    restarts: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def acknowledged(self) -> int:
+        """How many messages were answered."""
+        return sum(message.acknowledged_at is not None for message in self.sent)
+
+
+class Nursery:
+    """The process that forks servers."""
+
+    def __init__(self, folder: Path, actions_url: str, environment: dict[str, str]) -> None:
+        command = [sys.executable, "-m", "benchmarks.crash_servers", str(folder), actions_url]
+        self._log = (folder / "servers.log").open("wb")
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={**os.environ, **environment},
+            text=True,
+            bufsize=1,
+        )
+        while (line := self._line()) != "loaded":  # Rasa prints a few things of its own
+            if not line:
+                raise RuntimeError((folder / "servers.log").read_text(errors="replace")[-3000:])
+
+    def start(self, number: int) -> int:
+        """Fork a server; its process id."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{number}\n")
+        while not (line := self._line()).isdigit():
+            pass
+        return int(line)
+
+    def stop(self) -> None:
+        """Fork no more."""
+        self._process.terminate()
+        self._process.wait()
+        self._log.close()
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+async def customer(trial: Trial, record: Record, turns: int, advance: Any) -> None:
+    """One conversation, of so many turns."""
+    contact_id = record.create_contact()
+    sessions = {channel: record.open_session(contact_id, channel).session_id for channel in (WEB_CHAT, PHONE)}
+
+    async def say(channel: str) -> None:
+        text, message_id = random.choice(SENTENCES), uuid.uuid4().hex  # noqa: S311
+        message = Message(Turn(contact_id, sessions[channel], channel, text, message_id), time.monotonic())
+        trial.sent.append(message)
+        await send(trial, message)
+        advance()
+
+    while turns > 0:
+        both = turns > 1 and random.random() < BOTH_AT_ONCE  # noqa: S311
+        channels = (WEB_CHAT, PHONE) if both else (random.choice((WEB_CHAT, PHONE)),)  # noqa: S311
+        await asyncio.gather(*map(say, channels))
+        turns -= len(channels)
+
+
+async def send(trial: Trial, message: Message) -> None:
+    """Send it until it is answered, or given up."""
+    while message.tries < 200:
+        message.tries += 1
+        server = random.choice(trial.servers)  # noqa: S311
+        try:
+            answer = await server.ask(turn=dataclasses.asdict(message.turn))
+            if "error" not in answer:
+                message.acknowledged_at = time.monotonic()
+                message.said = tuple(event_id for event_id, _ in answer["said"])
+                if message.turn.channel == PHONE and message.said:
+                    await report_heard(trial, server, message)
+                return
+            trial.errors[answer["error"].split(":")[0]] += 1
+        except (OSError, asyncio.TimeoutError) as error:
+            trial.errors[type(error).__name__] += 1
+        if random.random() < GIVES_UP:  # noqa: S311
+            return
+        await asyncio.sleep(random.uniform(0.05, 0.5))  # noqa: S311
+
+
+async def report_heard(trial: Trial, server: Server, message: Message) -> None:
+    """The line reports that the caller heard nothing of it. A server that dies over it may be left alone."""
+    with contextlib.suppress(OSError, asyncio.TimeoutError):
+        answer = await server.ask(heard=message.said[0], session_id=message.turn.session_id)
+        if "error" not in answer:
+            trial.heard.append((message.said[0], message.turn.session_id))
+
+
+async def trouble(trial: Trial, nursery: Nursery, postgres: Postgres | None, done: Any) -> None:
+    """Kill and restart as the turns go on, evenly spread."""
+    options = trial.options
+    total, loop = options.turns, asyncio.get_running_loop()
+    while done() < total:
+        await asyncio.sleep(0.02)
+        if trial.kills < options.kills and done() * (options.kills + 1) >= total * (trial.kills + 1):
+            server = random.choice(trial.servers)  # noqa: S311
+            os.kill(server.process_id, signal.SIGKILL)
+            trial.kills += 1
+            await asyncio.sleep(random.uniform(0, 0.3))  # noqa: S311
+            server.process_id = await loop.run_in_executor(None, nursery.start, server.number)
+            await server.connect()
+        if postgres and trial.restarts < options.restarts and done() * (options.restarts + 1) >= total * (trial.restarts + 1):
+            await loop.run_in_executor(None, postgres.restart)
+            trial.restarts += 1
+
+
+def verdict(trial: Trial) -> dict[str, int]:
+    """What the record holds against what customers were told. All but the last three must be 0."""
+    engine = sa.create_engine(trial.url, future=True)
+    with engine.connect() as connection:
+        said = connection.execute(
+            sa.select(events.c.id, events.c.sender_id, events.c.session_id, events.c.type_name, events.c.data)
+            .where(events.c.type_name.in_(("user", "bot")))
+            .order_by(events.c.id)
+        ).all()
+        stored = dict(connection.execute(sa.select(messages.c.message_id, messages.c.id)).all())
+        unfinished = connection.execute(sa.select(sa.func.count()).where(messages.c.finished_at.is_(None))).scalar_one()
+        reported = set(connection.execute(sa.select(heard.c.event_id)).scalars())
+    engine.dispose()
+    places: dict[str, list[Any]] = {}
+    for row in said:
+        if row.type_name == "user":
+            places.setdefault(row.data["message_id"], []).append(row)
+    answers = {row.data["metadata"]["event_id"] for row in said if row.type_name == "bot"}
+    answered = [message for message in trial.sent if message.acknowledged_at is not None]
+    kept = [message for message in answered if message.turn.message_id in places]
+    return {
+        "acknowledged turns lost": len(answered) - len(kept),
+        "acknowledged answers lost": sum(event_id not in answers for message in answered for event_id in message.said),
+        "reports of what was heard lost": sum(event_id not in reported for event_id, _ in trial.heard),
+        "turns doubled": sum(len(rows) > 1 for rows in places.values()),
+        "turns reordered": _reordered(kept, places, stored),
+        "turns in the wrong conversation": sum(
+            (row.sender_id, row.session_id) != (message.turn.contact_id, message.turn.session_id)
+            for message in kept
+            for row in places[message.turn.message_id]
+        ),
+        "messages stored and never finished": unfinished,
+        "turns acknowledged": len(answered),
+        "messages that were given up, and finished all the same": len(places) - len(kept),
+        "messages sent again": sum(message.tries > 1 for message in trial.sent),
+    }
+
+
+def _reordered(kept: list[Message], places: dict[str, list[Any]], stored: dict[str, int]) -> int:
+    """Turns that stand before one that was acknowledged before they were sent, or in another order than they were stored in."""
+    wrong = 0
+    by_contact: dict[str, list[Message]] = {}
+    for message in kept:
+        by_contact.setdefault(message.turn.contact_id, []).append(message)
+    for theirs in by_contact.values():
+        in_order = sorted(theirs, key=lambda message: places[message.turn.message_id][0].id)
+        latest_sent, latest_stored = 0.0, 0
+        for message in in_order:
+            assert message.acknowledged_at is not None
+            wrong += message.acknowledged_at < latest_sent or stored[message.turn.message_id] < latest_stored
+            latest_sent = max(latest_sent, message.sent_at)
+            latest_stored = stored[message.turn.message_id]
+    return wrong
+
+
+async def hold(trial: Trial, nursery: Nursery, postgres: Postgres | None) -> None:
+    """All conversations, with trouble beside them; then wait until what was left over is finished."""
+    options = trial.options
+    record = record_room.open(trial.url, secret=SECRET)
+    for server in trial.servers:
+        server.process_id = nursery.start(server.number)
+        await server.connect()
+    share, more = divmod(options.turns, options.conversations)
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("turns", total=options.turns)
+        done = lambda: progress.tasks[0].completed  # noqa: E731
+        worry = asyncio.create_task(trouble(trial, nursery, postgres, done))
+        customers = (
+            customer(trial, record, share + (number < more), lambda: progress.advance(task))
+            for number in range(options.conversations)
+        )
+        await asyncio.gather(*customers)
+        await worry
+    deadline = time.monotonic() + 120
+    while record.unfinished_messages(limit=1) and time.monotonic() < deadline:  # noqa: ASYNC110 - nothing tells when it is done
+        await asyncio.sleep(0.5)
+    record.close()
+
+
+def main() -> int:
+    """Run the trial and print what it found; 1 where something was lost, doubled, reordered or misplaced."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=("postgresql", "sqlite"), default="postgresql", help="the database of the record")
+    parser.add_argument("--processes", type=int, help="server processes (default: 8; on sqlite 1)")
+    parser.add_argument("--conversations", type=int, default=50, help="customers at the same time (default: %(default)s)")
+    parser.add_argument("--turns", type=int, default=20_000, help="turns of them all (default: %(default)s)")
+    parser.add_argument("--kills", type=int, default=50, help="servers killed on the way (default: %(default)s)")
+    parser.add_argument("--restarts", type=int, default=10, help="crashes of PostgreSQL on the way (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of everything random (default: %(default)s)")
+    options = parser.parse_args()
+    random.seed(options.seed)
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        postgres = None
+        url = f"sqlite:///{folder}/record.db"
+        if options.engine == "postgresql":
+            postgres = Postgres(durable=True)
+            postgres.start()
+            stack.callback(postgres.stop)
+            url = postgres.url(postgres.create_database())
+        record = record_room.open(url, secret=SECRET)
+        record.migrate()
+        record.close()
+        environment = {"DATABASE_URL": url, "THROUGHLINE_SECRET": SECRET, "TOKENIZERS_PARALLELISM": "false"}
+        actions = stack.enter_context(servers.actions(folder, **environment))
+        nursery = Nursery(folder, actions.address, environment)
+        stack.callback(nursery.stop)
+        trial = Trial(options, folder, url)
+        trial.servers += [Server(number, folder) for number in range(options.processes or (8 if postgres else 1))]
+        stack.callback(_end_servers, trial)
+        began = time.monotonic()
+        asyncio.run(hold(trial, nursery, postgres))
+        took_s = time.monotonic() - began
+        found = verdict(trial)
+    return _report(trial, found, took_s)
+
+
+def _end_servers(trial: Trial) -> None:
+    for server in trial.servers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server.process_id, signal.SIGKILL)
+
+
+def _report(trial: Trial, found: dict[str, int], took_s: float) -> int:
+    options = trial.options
+    title = (
+        f"{options.engine}: {len(trial.servers)} servers, {options.conversations} conversations, {len(trial.sent)} messages, "
+        f"{trial.kills} servers killed, {trial.restarts} restarts of the database, {took_s:.0f} s"
+    )
+    table = Table(title=title)
+    table.add_column("of it")
+    table.add_column("", justify="right")
+    for what, count in found.items():
+        table.add_row(what, f"{count:,}")
+    for error, count in trial.errors.most_common():
+        table.add_row(f"no answer: {error}", f"{count:,}")
+    Console().print(table)
+    must_be_none = list(found.items())[:7]
+    return 1 if any(count for _, count in must_be_none) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
