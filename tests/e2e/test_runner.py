@@ -355,6 +355,73 @@ async def test_a_turn_that_cannot_be_saved_is_not_acknowledged_and_is_finished_l
     assert last_seq(assistant, customer.contact_id) == after
 
 
+# ---- what another server has left behind
+
+
+async def test_what_was_left_is_taken_before_what_is_said_next(assistant: Assistant, customer: Customer) -> None:
+    record = assistant.app.record
+    left = turn_of(customer, FAULT)
+    record.store_message(left)  # and the server that stored it died
+
+    result = await assistant.runner.take(turn_of(customer, "miele"))
+
+    assert words(assistant, customer.contact_id) == [FAULT, "miele"]
+    assert result.expects.slot == "since", "miele answered what the message before had led to"
+    assert record.unfinished_messages() == []
+    after = last_seq(assistant, customer.contact_id)
+    assert lines(await assistant.runner.take(left)) != [], "its own server was alive after all, and comes late: it gets the answer"
+    assert last_seq(assistant, customer.contact_id) == after
+
+
+async def test_a_call_that_goes_on_hears_what_its_last_words_led_to(assistant: Assistant, customer: Customer) -> None:
+    await customer.calls(known=False)
+    await customer.says(FAULT)
+    assistant.app.record.store_message(turn_of(customer, "miele"))
+
+    result = await assistant.runner.resume(customer.contact_id, customer.session_id, PHONE)
+
+    assert words(assistant, customer.contact_id)[-1] == "miele"
+    assert customer.facts()["brand"] == "Miele"
+    assert words(assistant, customer.contact_id, "bot")[-len(result.utterances) :] == lines(result)
+
+
+@pytest.mark.parametrize("why", ["too old", "tried too often"])
+async def test_what_comes_too_late_is_an_apology_and_no_action(
+    assistant: Assistant, actions: Between, customer: Customer, lock: sqlite3.Connection, why: str
+) -> None:
+    record = assistant.app.record
+    left = turn_of(customer, FAULT)
+    record.store_message(left)
+    if why == "too old":
+        lock.execute("UPDATE messages SET received_at = '2026-01-01 00:00:00.000000' WHERE message_id = ?", (left.message_id,))
+    else:
+        for _ in range(2):
+            record.count_attempt(left.message_id)
+
+    assert await assistant.runner.finish_left_over() == 1
+
+    assert actions.called == []
+    assert words(assistant, customer.contact_id) == [FAULT]
+    assert words(assistant, customer.contact_id, "bot") == [response(assistant, "utter_apology")]
+    assert record.unfinished_messages() == []
+    await customer.says(FAULT)
+    assert customer.asked == "brand", "the next message is understood as if nothing had been"
+
+
+async def test_a_turn_whose_lock_was_taken_away_is_not_saved_and_taken_again(
+    assistant: Assistant, actions: Between, customer: Customer
+) -> None:
+    async def take_away() -> None:
+        assistant.app.record.take_away(customer.contact_id)
+
+    await customer.says("hello")
+    actions.afterwards[FORM] = take_away
+    await customer.says(FAULT)
+    assert words(assistant, customer.contact_id) == ["hello", FAULT]
+    assert customer.asked == "brand"
+    assert actions.called.count(FORM) >= 2
+
+
 def _locks(lock: sqlite3.Connection) -> Callable[[], Awaitable[None]]:
     async def now() -> None:
         lock.execute("BEGIN IMMEDIATE")
