@@ -93,12 +93,13 @@ def rows_of_people(
     people: Sequence[str],
     *,
     after_seq: int = 0,
+    before_seq: int = _LAST,
     limit: int | None = None,
     newest: bool = False,
     types: Sequence[str] = (),
 ) -> list[Any]:
-    """Rows of ``events`` under any of these ids, in order of ``seq``, from the one after ``after_seq``; of the ``types`` only, where any
-    are named. ``limit`` keeps the first so many, with ``newest`` the last."""
+    """Rows of ``events`` under any of these ids, in order of ``seq``, from the one after ``after_seq`` to the one before ``before_seq``; of
+    the ``types`` only, where any are named. ``limit`` keeps the first so many, with ``newest`` the last."""
     query = (_NEWEST_FIRST if newest else _OLDEST_FIRST)[connection.dialect.name]
     if types:
         query = query.where(events.c.type_name.in_(types))
@@ -106,7 +107,8 @@ def rows_of_people(
     for owner, last_seq in _latest_first(connection, people, after_seq):
         if newest and limit is not None and len(rows) == limit and last_seq < rows[0].id:
             break  # all that is older under the other ids, too
-        found = connection.execute(query.limit(limit), {"owner": owner, "first": after_seq + 1, "last": last_seq}).all()
+        between = {"owner": owner, "first": after_seq + 1, "last": min(last_seq, before_seq - 1)}
+        found = connection.execute(query.limit(limit), between).all()
         rows = sorted([*rows, *found], key=lambda row: row.id)
         if limit is not None:
             rows = rows[-limit:] if newest else rows[:limit]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,7 +13,7 @@ from throughline.record.database import OnDatabase
 from throughline.record.entries import Session, StoredEvent
 from throughline.record.event_reads import rows_of_people, stored
 from throughline.record.identity import aliases_of, living
-from throughline.record.schema import events, messages, sessions
+from throughline.record.schema import events, messages, sessions, tracker_heads
 from throughline.record.sessions import read_session
 
 _SAID = ("user", "bot")
@@ -62,39 +63,44 @@ class Views(OnDatabase):
             message = connection.execute(sa.select(messages).where(messages.c.message_id == message_id)).first()
             if message is None:
                 raise Rejected("unknown_message")
+            if message.finished_at is None:
+                return []
             people = aliases_of(connection, message.contact_id)
-            mine = events.c.sender_id.in_(people) & (events.c.session_id == message.session_id) & events.c.type_name.in_(_SAID)
-            # From the newest back: the message that a client asks about is nearly always the last.
-            rows = connection.execute(sa.select(events).where(mine).order_by(events.c.id.desc())).yield_per(_REPLY_BATCH)
             said: list[StoredEvent] = []
-            for row in rows:
-                if row.type_name != "user":
-                    said.append(stored(row))
-                elif row.data.get("message_id") == message_id:
-                    return said[::-1]
-                else:
-                    said.clear()
+            # From the newest back: the message that a client asks about is nearly always the last.
+            rows = rows_of_people(connection, people, limit=_REPLY_BATCH, newest=True, types=_SAID)
+            while rows:
+                for row in reversed(rows):
+                    if row.session_id != message.session_id:
+                        continue
+                    if row.type_name != "user":
+                        said.append(stored(row))
+                    elif row.data.get("message_id") == message_id:
+                        return said[::-1]
+                    else:
+                        said.clear()
+                rows = rows_of_people(connection, people, before_seq=rows[0].id, limit=_REPLY_BATCH, newest=True, types=_SAID)
         return []
 
     def latest_conversations(self, *, limit: int) -> list[Conversation]:
         """The contacts whose conversations went on last, newest first, each under its living id."""
-        said = events.c.type_name.in_(_SAID)
         with self._database.reading() as connection:
-            newest = (
-                sa.select(events.c.sender_id, sa.func.max(events.c.id).label("last"))
-                .where(said)
-                .group_by(events.c.sender_id)
-                .order_by(sa.desc("last"))
-                .limit(limit)
-            )
-            contacts = list(dict.fromkeys(living(connection, row.sender_id) for row in connection.execute(newest).all()))
-            found = []
-            for contact in contacts:
-                of_contact = events.c.sender_id.in_(aliases_of(connection, contact)) & said
-                count, last = connection.execute(
-                    sa.select(sa.func.count(), sa.func.max(events.c.created_at)).where(of_contact)
-                ).one()
-                channels = connection.execute(sa.select(events.c.channel).where(of_contact).distinct()).scalars()
-                names = tuple(sorted(channel for channel in channels if channel))
-                found.append(Conversation(contact, int(count), names, last))
-        return found
+            newest = sa.select(tracker_heads.c.contact_id).order_by(tracker_heads.c.last_seq.desc())
+            found: dict[str, Conversation] = {}
+            for alias in connection.execute(newest).scalars():
+                contact = living(connection, alias)
+                if contact not in found and (conversation := _told(connection, contact)) is not None:
+                    found[contact] = conversation
+                if len(found) == limit:
+                    break
+        return list(found.values())
+
+
+def _told(connection: Any, contact: str) -> Conversation | None:
+    """What the list of conversations says of this contact; None where nothing was said."""
+    of_contact = events.c.sender_id.in_(aliases_of(connection, contact)) & events.c.type_name.in_(_SAID)
+    count, last = connection.execute(sa.select(sa.func.count(), sa.func.max(events.c.created_at)).where(of_contact)).one()
+    if not count:
+        return None
+    channels = connection.execute(sa.select(events.c.channel).where(of_contact).distinct()).scalars()
+    return Conversation(contact, int(count), tuple(sorted(channel for channel in channels if channel)), last)
