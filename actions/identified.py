@@ -1,10 +1,12 @@
-"""What follows once a caller has shown who they are: the session is surer of it, and the number they call from becomes theirs."""
+"""What follows once somebody has shown who they are: the session is surer of it, and the number they call from becomes theirs."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from actions.situation import Situation
 from throughline import log
-from throughline.domain.assurance import Assurance
+from throughline.domain.assurance import LEVELS
 from throughline.errors import Rejected, Unavailable
 
 _log = log.get_logger("actions")
@@ -13,8 +15,10 @@ _log = log.get_logger("actions")
 async def identified(where: Situation, session_id: str, contact_id: str, *, proof: str) -> None:
     """Note it. The proof itself stands already: what can't be noted here is logged, and the conversation goes on."""
     record = where.app.record
+    # Whoever is on the telephone stays there until they hang up; a page may be left open, and somebody else sit down at it.
+    lasts = None if where.by_phone else timedelta(hours=where.settings.identity.chat_hours)
     try:
-        await where.bounded(record.call(record.raise_assurance, session_id, Assurance.POSSESSED))
+        await where.bounded(record.call(record.raise_assurance, session_id, LEVELS[proof], lasts=lasts))
         session = await where.bounded(record.call(record.session, session_id))
         if caller := session.detail.get("caller"):
             await where.bounded(record.call(record.add_address, contact_id, "phone", str(caller), proof=proof))

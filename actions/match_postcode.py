@@ -21,8 +21,9 @@ _REFUSALS = {
     "no_match": "utter_postcode_no_match",
     "several_match": "utter_postcode_several",
     "too_many_tries": "utter_postcode_too_many",
+    "closed": "utter_postcode_closed",
 }
-_LAST = frozenset({"several_match", "too_many_tries"})  # asking again leads nowhere
+_LAST = frozenset({"several_match", "too_many_tries", "closed"})  # asking again leads nowhere
 
 
 class MatchPostcode(Action):
@@ -51,8 +52,7 @@ async def _match(where: Situation, session_id: str, postcode: str, dispatcher: C
             [str(contact) for contact in session.detail.get("claims", ())],
             slot="postcode",
             value=postcode,
-            tries_per_call=where.settings.codes.tries_per_call,
-            tries_per_hour=where.business.phone.fact_tries_per_hour,
+            limits=where.settings.codes.limits(),
         )
         contact_id = await where.bounded(matching)
     except Rejected as refusal:

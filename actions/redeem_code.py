@@ -19,6 +19,7 @@ _REFUSALS = {
     "expired_code": "utter_code_expired",
     "used_code": "utter_code_used",
     "too_many_tries": "utter_code_too_many",
+    "closed": "utter_code_closed",
 }
 
 
@@ -40,9 +41,9 @@ class RedeemCode(Action):
 
 
 async def _redeem(where: Situation, session_id: str, code: str, dispatcher: CollectingDispatcher) -> list[Event]:
-    record, tries = where.app.record, where.settings.codes.tries_per_call
+    record, limits = where.app.record, where.settings.codes.limits()
     try:
-        contact_id = await where.bounded(record.call(record.redeem_code, code, session_id=session_id, max_tries=tries))
+        contact_id = await where.bounded(record.call(record.redeem_code, code, session_id=session_id, limits=limits))
     except Rejected as refusal:
         dispatcher.utter_message(response=_REFUSALS.get(refusal.reason, "utter_code_unknown"))
         return stays_open(where)

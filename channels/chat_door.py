@@ -5,6 +5,7 @@ Stands between the forms (socket.io in web_chat.py, REST in chat_rest.py), the p
 - A session id is issued here, unguessable; one that is foreign, unknown or over is never taken up.
 - A session opened with the website's login belongs to that login's account: its id alone opens nothing, and no other account does.
 - A login that can't be believed is refused; it never becomes an anonymous visit that the customer takes for their own.
+- What was said in another visit is shown to whoever may be told it: data/business/privacy.yml, ``other_visits``.
 - What a customer types is words: bounded in size and rate, never a command.
 
 Why it is so: docs/decisions/0009-website-login.md.
@@ -16,6 +17,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from channels import web_messages
@@ -130,11 +132,12 @@ class ChatDoor:
             raise Rejected("too_fast")
         call, record = self._record.call, self._record
         if login is None:
-            session = await call(record.open_session, await call(record.create_contact), WEB_CHAT)
+            session = await call(record.open_session, await call(record.create_contact), WEB_CHAT, caller=address)
         else:
             contact = await call(record.contact_of_account, login.account, proof="login")
             detail = {_ACCOUNT: login.account}
-            session = await call(record.open_session, contact, WEB_CHAT, assurance=Assurance.AUTHENTICATED, detail=detail)
+            level = Assurance.AUTHENTICATED  # its login's own end is looked at with every message
+            session = await call(record.open_session, contact, WEB_CHAT, assurance=level, detail=detail, caller=address)
         ttl_s = self._settings.session_days * 86_400
         issued = await call(record.issue_chat_token, session.session_id, ttl_s=ttl_s)
         return Visit(session, issued, login, is_new=True)
@@ -142,15 +145,16 @@ class ChatDoor:
     async def take(self, visit: Visit, message: object) -> str | None:
         """Take the customer's words in ``message``, ``{"message", "message_id"?}``; returns once their turn is over. The id under which the
         record has them, None where there were no words. A message id that came before has no second effect.
-        Raises Rejected("expired_login"|"too_long"|"too_fast"), Unavailable when nothing could be stored."""
+        Raises Rejected("expired_login"|"too_long"|"too_fast"|"unknown_session"), Unavailable when nothing could be stored."""
         if visit.login is not None and visit.login.expired(time.time()):
             raise Rejected("expired_login")
         text = web_messages.words_of(message, most_chars=self._settings.message_chars)
         if text is None:
             return None
-        session = visit.session
-        if not self._messages.allow(session.session_id, time.monotonic()):
+        if not self._messages.allow(visit.session.session_id, time.monotonic()):
             raise Rejected("too_fast")
+        # As it is now: what a page says after a merge was taken back belongs to whom its session belongs to again.
+        session = await self._record.call(self._record.session, visit.session.session_id)
         message_id = _message_id(session, message)
         await self._server.runner.take(
             Turn(
@@ -168,9 +172,11 @@ class ChatDoor:
         most = self._settings.history_messages
         return await self._record.call(self._record.history_start, session.contact_id, messages=most)
 
-    def shown(self, event: StoredEvent, session: Session, *, replayed: bool) -> list[dict[str, Any]]:
-        """The widget messages that show ``event`` in the chat of ``session``. ``replayed``: for a page that does not
-        show what was typed into it before."""
+    async def shown(self, event: StoredEvent, session: Session, *, replayed: bool) -> list[dict[str, Any]]:
+        """The widget messages that show ``event`` in the chat of ``session``, as it is now; none for what was said in another visit and may
+        not be told here. ``replayed``: for a page that does not show what was typed into it before. Raises Unavailable."""
+        if event.type_name not in ("bot", "user") or not await self._may_see(event, session):
+            return []
         text = str(event.data.get("text") or "")
         own = event.session_id == session.session_id
         if event.type_name == "bot":
@@ -183,6 +189,15 @@ class ChatDoor:
         else:
             return []
         return [{"text": sentence(self._server.domain, label, WEB_CHAT, text=shown)}] if shown else []
+
+    async def _may_see(self, event: StoredEvent, session: Session) -> bool:
+        """Whether what was said there may be shown in the chat of ``session``."""
+        privacy = self._server.app.business.privacy
+        if event.session_id == session.session_id or session.assurance >= privacy.other_visits_level:
+            return True
+        together = timedelta(minutes=privacy.together_minutes)
+        standing = await self._record.call(self._record.standing, session.session_id, together=together)
+        return standing.assurance >= privacy.other_visits_level or event.session_id in standing.together
 
     def notice(self, reason: str) -> str:
         """What a customer is told, outside the conversation, when something was refused or failed for this reason."""

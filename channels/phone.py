@@ -173,9 +173,17 @@ class Phone(InputChannel):
             return
 
         socket = SanicSocket(websocket)
+        line = PhoneLine(
+            self._server,
+            request.ctx.caller,
+            self._telephone,
+            self._answers,
+            let_in=lambda: self._let_in(call),
+            address=self._server.network_address(request),
+        )
         session = CallSession(
             socket=socket,
-            port=PhoneLine(self._server, request.ctx.caller, self._telephone, self._answers, lambda: self._let_in(call)),
+            port=line,
             stt=self._stt,
             tts=self._tts,
             settings=_call_settings(self._settings.phone),

@@ -33,11 +33,18 @@ _STAYS_OPEN = ("hung_up", "line_lost", "cancelled")
 
 
 class PhoneLine:
-    """What one call needs from outside (throughline.call.port.CallPort). ``kind`` is who opened its socket: PAGE_CALL or TELEPHONE_CALL;
-    ``let_in`` is called once its token was found good, and raises Rejected where the line takes no more calls."""
+    """What one call needs from outside (throughline.call.port.CallPort). ``kind`` is who opened its socket: PAGE_CALL or TELEPHONE_CALL,
+    from which network ``address``; ``let_in`` is called once its token was found good, and raises Rejected where the line takes no more
+    calls."""
 
     def __init__(
-        self, server: Server, kind: str, telephone: Telephone | None, answers: LineAnswers, let_in: Callable[[], None]
+        self,
+        server: Server,
+        kind: str,
+        telephone: Telephone | None,
+        answers: LineAnswers,
+        let_in: Callable[[], None],
+        address: str,
     ) -> None:
         self._server = server
         self._record = server.app.record
@@ -45,9 +52,11 @@ class PhoneLine:
         self._telephone = telephone
         self._answers = answers
         self._let_in = let_in
+        self._address = address
         self._call_sid = ""
         self._claimed = False
         self._session: Session | None = None
+        # The contact that the call began with, also after a code has led it to another: it leads there, until that is taken back.
         self._contact_id = ""
 
     async def admit(self, start: Start) -> Admission:
@@ -67,37 +76,66 @@ class PhoneLine:
     async def _admit_page(self, token: CallToken, start: Start) -> None:
         # Only the page that holds the chat's secret gets a token with a contact in it.
         assurance = Assurance.POSSESSED if token.contact_id else Assurance.ANONYMOUS
+        if token.chat_session_id is not None:
+            chat = await self._record.call(self._record.session, token.chat_session_id)
+            if (
+                chat.assurance is Assurance.CLAIMED
+            ):  # what it proved has lapsed: a call from it proves it no more than it does itself
+                assurance = Assurance.CLAIMED
         detail = {"origin": token.origin, "chat_session_id": token.chat_session_id, "call_sid": start.call_sid}
         known = token.contact_id is not None
         contact_id = token.contact_id if token.contact_id else await self._record.call(self._record.create_contact)
-        await self._open(contact_id, assurance, detail, known=known)
+        await self._open(contact_id, assurance, detail, known=known, caller=self._address)
 
     async def _admit_telephone(self, token: CallToken, call: PhoneCall) -> None:
         self._call_sid = call.call_sid
-        detail = {"origin": token.origin, "call_sid": call.call_sid, "caller": call.caller, "attestation": call.attestation}
+        detail: dict[str, object] = {"origin": token.origin, "call_sid": call.call_sid, "caller": call.caller}
+        detail["attestation"] = call.attestation
+        vouched = call.attestation.startswith(_FULL_ATTESTATION)
         if call.session is not None:  # its server went away: the same call goes on
             await self._record.call(self._record.end_session, call.session.session_id, "cancelled")
-            detail = {**call.session.detail, **detail}
-            await self._open(call.session.contact_id, call.session.assurance, detail, known=True)
+            detail, level = {**call.session.detail, **detail}, call.session.assurance
+            await self._open(call.session.contact_id, level, detail, known=True, caller=call.caller, vouched=vouched)
         else:
             may_claim = call.caller and not call.attestation.startswith(_FALSE_NUMBER)
             claims = await self._claims(call.caller) if may_claim else []
             self._claimed = bool(claims)
             contact_id = await self._record.call(self._record.create_contact)
             if call.caller:
-                proof = ATTESTED if call.attestation.startswith(_FULL_ATTESTATION) else CALLER_ID
+                proof = ATTESTED if vouched else CALLER_ID
                 await self._record.call(self._record.add_address, contact_id, "phone", call.caller, proof=proof)
-            assurance = Assurance.CLAIMED if claims else Assurance.ANONYMOUS
-            await self._open(contact_id, assurance, {**detail, "claims": claims}, known=False)
+            level, detail = Assurance.CLAIMED if claims else Assurance.ANONYMOUS, {**detail, "claims": claims}
+            await self._open(contact_id, level, detail, known=False, caller=call.caller, vouched=vouched)
         await self._record.call(self._record.note_call_session, call.call_sid, self._session_id)
 
     async def _claims(self, caller: str) -> list[str]:
-        """The contacts whose number this is by proof, and who were in touch with us lately."""
-        since = datetime.now(timezone.utc) - timedelta(days=self._server.app.business.phone.recent_days)
-        return await self._record.call(self._record.callers_known, caller, proofs=PROVEN_NUMBER, since=since)
+        """The contacts whose number this is by a proof that is not too old, and who were in touch with us lately."""
+        app, now = self._server.app, datetime.now(timezone.utc)
+        since = now - timedelta(days=app.business.phone.recent_days)
+        proved_since = now - timedelta(days=app.settings.identity.number_days)
+        return await self._record.call(
+            self._record.callers_known, caller, proofs=PROVEN_NUMBER, since=since, proved_since=proved_since
+        )
 
-    async def _open(self, contact_id: str, assurance: Assurance, detail: Mapping[str, object], *, known: bool) -> None:
-        opening = self._record.call(self._record.open_session, contact_id, PHONE, assurance=assurance, detail=detail)
+    async def _open(
+        self,
+        contact_id: str,
+        assurance: Assurance,
+        detail: Mapping[str, object],
+        *,
+        known: bool,
+        caller: str,
+        vouched: bool = False,
+    ) -> None:
+        opening = self._record.call(
+            self._record.open_session,
+            contact_id,
+            PHONE,
+            assurance=assurance,
+            detail=detail,
+            caller=caller,
+            vouched=vouched,
+        )
         self._session, self._contact_id = await opening, contact_id
         _log.info(
             "phone.admitted",
@@ -111,7 +149,7 @@ class PhoneLine:
     async def begin(self) -> TurnResult:
         """Greet: resume what is known, or welcome a caller we can't place."""
         resuming = self._server.runner.resume(self._contact_id, self._session_id, PHONE, claimed=self._claimed)
-        return self._noted(await resuming)
+        return await resuming
 
     async def turn(self, text: str, *, source: str, confidence: float | None) -> TurnResult:
         """One turn of the caller."""
@@ -127,11 +165,11 @@ class PhoneLine:
             source=source,
             confidence=confidence,
         )
-        return self._noted(await self._server.runner.take(turn))
+        return await self._server.runner.take(turn)
 
     async def prompt(self, name: str) -> TurnResult:
         """Say one response of the domain."""
-        return self._noted(await self._server.runner.prompt(self._contact_id, self._session_id, PHONE, name))
+        return await self._server.runner.prompt(self._contact_id, self._session_id, PHONE, name)
 
     async def heard(self, event_id: str, *, text_heard: str, complete: bool) -> None:
         """Record how much of an utterance the caller heard."""
@@ -169,7 +207,3 @@ class PhoneLine:
         if self._session is None:
             raise Rejected("not_admitted")
         return self._session.session_id
-
-    def _noted(self, result: TurnResult) -> TurnResult:
-        self._contact_id = result.contact_id  # a code may have led the call to the contact of a chat
-        return result

@@ -68,9 +68,11 @@ def application() -> Application:
 
 
 def open_record(settings: Settings) -> Record:
-    """The record at the settings' address, migrated. Memoised per address by the record itself."""
+    """The record at the settings' address, migrated. Memoised per address by the record itself. Raises ConfigurationError, also where the
+    other servers of this database have another secret."""
     record = record_room.open(settings.database_url(), secret=code_secret(settings))
     record.migrate()
+    record.check_secret()
     return record
 
 

@@ -1,15 +1,19 @@
-"""How sure we are who somebody is."""
+"""How sure we are who somebody is, how we came to be, and how often somebody may be wrong about it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from enum import IntEnum
+from types import MappingProxyType
 
 
 class Assurance(IntEnum):
     """Ordered: a higher level may do everything a lower one may."""
 
     ANONYMOUS = 0
-    CLAIMED = 1  # a caller id, a typed number
+    CLAIMED = 1  # a caller id, a typed number, a proof that has lapsed
     POSSESSED = 2  # a one-time code, a signed link, a call we placed to a verified number
     AUTHENTICATED = 3  # the website's signed login
 
@@ -24,12 +28,49 @@ class Assurance(IntEnum):
         return cls[word.upper()]
 
 
-# How we know that somebody is reached at an address (``proof``).
+# How we know that somebody is reached at an address (``proof``), and why two contacts are one (``reason`` of a merge).
 CALLER_ID = "caller_id"  # a call came from there, by its own account
 ATTESTED = "attested"  # the caller's telephone company vouches for it (STIR/SHAKEN, full attestation)
-CODE = "code"  # a call from there gave a one-time code
 FACT = "fact"  # a call from there knew a fact of the contact whose number it is
+CODE = "code"  # a call from there gave a one-time code
+LINK = "link"  # a signed link that was sent there was opened
+CALL_BACK = "call_back"  # a call that we placed to a verified number was answered
 LOGIN = "login"  # the website's signed login
+OPERATOR = "operator"  # a person of the company has looked into it
+
+LEVELS: Mapping[str, Assurance] = MappingProxyType(
+    {
+        CALLER_ID: Assurance.CLAIMED,
+        ATTESTED: Assurance.CLAIMED,
+        FACT: Assurance.POSSESSED,
+        CODE: Assurance.POSSESSED,
+        LINK: Assurance.POSSESSED,
+        CALL_BACK: Assurance.POSSESSED,
+        LOGIN: Assurance.AUTHENTICATED,
+    }
+)
+"""How sure each proof makes us, the weakest first: of two proofs of one address the later in this order counts."""
+
+MERGING = frozenset({OPERATOR, *(proof for proof, level in LEVELS.items() if level >= Assurance.POSSESSED)})
+"""Only these make one person of two contacts. A number is none of them, whoever vouches for it."""
 
 PROVEN_NUMBER = (ATTESTED, CODE, FACT)
 """Proofs by which a telephone number may claim to be a contact's. A claim opens nothing: it only lets us ask."""
+
+
+def is_stronger(proof: str, than: str) -> bool:
+    """Whether ``proof`` says more of whose address it is than the proof ``than``. One we don't know says least."""
+    order = list(LEVELS)
+    return (order.index(proof) if proof in order else -1) > (order.index(than) if than in order else -1)
+
+
+@dataclass(frozen=True)
+class TryLimits:
+    """How often one may be wrong about a code or a fact: in one session; in an hour, one caller over all sessions; and all callers
+    together (``alarm_tries`` within ``alarm_within``), after which that way is closed to everybody for ``closed_for``."""
+
+    per_session: int
+    per_caller: int
+    alarm_tries: int
+    alarm_within: timedelta
+    closed_for: timedelta

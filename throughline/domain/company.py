@@ -12,6 +12,7 @@ from datetime import time
 from typing import Any
 
 from throughline.domain.documented import doc
+from throughline.domain.privacy import Privacy
 from throughline.domain.words import Words
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -151,9 +152,6 @@ class Phone:
     recent_days: int = field(
         metadata=doc("For so many days a conversation is recent enough to ask a caller about it.", minimum=1, maximum=365)
     )
-    fact_tries_per_hour: int = field(
-        metadata=doc("How often callers from one number may be wrong about a fact in an hour.", minimum=3, maximum=100)
-    )
 
 
 @dataclass(frozen=True)
@@ -205,6 +203,7 @@ class Business:
     phone: Phone
     dialogue: Dialogue
     words: Words
+    privacy: Privacy
 
     def territory_of(self, postcode: str) -> Territory | None:
         """The territory of a five-digit ZIP code; None outside all of them."""

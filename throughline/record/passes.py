@@ -1,38 +1,36 @@
 """What lets a conversation move to the other channel: one-time codes a person speaks or keys, call tokens a page carries.
 
-What always holds: both work once; neither is stored as it is (codes as an HMAC, because eight digits could be tried out on a
-copy of the database; tokens as SHA-256); no two open codes are alike; wrong codes are counted for each session that tries.
+What always holds: both work once, whoever brings them at the same moment; neither is stored as it is (codes as an HMAC, because eight
+digits could be tried out on a copy of the database; tokens as SHA-256); no two open codes are alike; wrong codes are counted (tries.py).
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import secrets
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from throughline.errors import ConfigurationError, Problem, Rejected, Unavailable
-from throughline.record.database import Database, OnDatabase
+from throughline.domain.assurance import TryLimits
+from throughline.errors import Rejected, Unavailable
+from throughline.record import tries
 from throughline.record.entries import CallToken
 from throughline.record.identity import has_account, living, utc_now
+from throughline.record.keyed import Keyed
 from throughline.record.limits import check_ids, check_words
-from throughline.record.schema import audit_log, call_tokens, codes, failed_tries, phone_calls
+from throughline.record.schema import audit_log, call_tokens, codes, phone_calls
 from throughline.record.sessions import read_session, sha256
 
 CODE_DIGITS = 8
 _DRAWS = 20  # of 100 million codes; not to find a free one in twenty draws means that codes are being hoarded
 
 
-class Passes(OnDatabase):
-    """One-time codes and call tokens."""
+_SWEPT = 100  # codes that ran out, made free with each new one
 
-    def __init__(self, database: Database, committed: Callable[[str, int], None]) -> None:
-        super().__init__(database, committed)
-        self._secret: bytes | None = None
+
+class Passes(Keyed):
+    """One-time codes and call tokens."""
 
     def issue_code(self, contact_id: str, session_id: str, *, ttl_s: float, now: datetime | None = None) -> str:
         """Eight digits that lead to this contact, once, for ``ttl_s`` seconds. Earlier open codes of the session are void from now on.
@@ -41,47 +39,59 @@ class Passes(OnDatabase):
         with self._database.writing() as connection:
             owner = living(connection, contact_id)
             read_session(connection, session_id)
-            over = (codes.c.session_id == session_id) | (codes.c.expires_at <= issued)
-            connection.execute(codes.update().where(over, codes.c.open_digest.is_not(None)).values(open_digest=None))
-            code, digest = self._free_code(connection)
-            connection.execute(
-                codes.insert().values(
-                    contact_id=owner,
-                    session_id=session_id,
-                    digest=digest,
-                    open_digest=digest,
-                    created_at=issued,
-                    expires_at=issued + timedelta(seconds=ttl_s),
-                )
-            )
-        return code
+            self._database.take_turns(connection, f"codes of:{session_id}")
+            mine = (codes.c.session_id == session_id) & codes.c.open_digest.is_not(None)
+            connection.execute(codes.update().where(mine).values(open_digest=None))
+            _sweep(connection, issued)
+            row = {
+                "contact_id": owner,
+                "session_id": session_id,
+                "created_at": issued,
+                "expires_at": issued + timedelta(seconds=ttl_s),
+            }
+            for _ in range(_DRAWS):
+                code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
+                digest = self._code_digest(code)
+                if self._database.insert_unless_there(connection, codes, {**row, "digest": digest, "open_digest": digest}):
+                    return code
+        raise Unavailable("no free one-time code was found")
 
-    def redeem_code(self, code: str, *, session_id: str, max_tries: int, now: datetime | None = None) -> str:
+    def redeem_code(self, code: str, *, session_id: str, limits: TryLimits, now: datetime | None = None) -> str:
         """The living contact the code leads to; the code is used up. ``session_id`` is the session that says the code. Two people with
         accounts of their own never become one by a code: to the other it is unknown.
 
-        Raises Rejected("unknown_code"|"expired_code"|"used_code"), each counted; after ``max_tries`` of them the session gets
-        Rejected("too_many_tries") whatever it says. A voided code is unknown. Raises Rejected("unknown_session").
+        Raises Rejected("unknown_code"|"expired_code"|"used_code"), each counted; beyond the ``limits`` Rejected("too_many_tries") or
+        Rejected("closed") whatever is said. A voided code is unknown. Raises Rejected("unknown_session").
         """
         at = now or utc_now()
+        with self._database.reading() as connection:  # whoever guesses on is refused without a write
+            tries.refuse_if_too_many(connection, tries.trier(connection, session_id, tries.CODE), limits, at)
         with self._database.writing() as connection:
-            session = read_session(connection, session_id)
-            self._database.take_turns(connection, f"tries:{session_id}")
-            if tries_of(connection, session_id) >= max_tries:
-                raise Rejected("too_many_tries")
+            who = tries.trier(connection, session_id, tries.CODE)
+            tries.take_turns(self._database, connection, who)
+            tries.refuse_if_too_many(connection, who, limits, at)
             row = self._find_code(connection, code)
             refusal = _refusal(row, at)
-            if refusal is None and _are_two_accounts(connection, session.contact_id, living(connection, row.contact_id)):
-                refusal = "unknown_code"
             if refusal is None:
-                connection.execute(
-                    codes.update().where(codes.c.id == row.id).values(open_digest=None, used_at=at, used_by_session=session_id)
-                )
                 contact_id = living(connection, row.contact_id)
-                self._audit(connection, "code_redeemed", contact_id, session_id)
+                if _are_two_accounts(connection, living(connection, who.contact_id), contact_id):
+                    refusal = "unknown_code"
+            if refusal is None:
+                used = {"open_digest": None, "used_at": at, "used_by_session": session_id}
+                connection.execute(codes.update().where(codes.c.id == row.id).values(used))
+                entry = {
+                    "action": "code_redeemed",
+                    "contact_id": contact_id,
+                    "session_id": session_id,
+                    "detail": {},
+                    "at": at,
+                }
+                connection.execute(audit_log.insert().values(entry))
                 return contact_id
-            count_try(connection, session_id, "code", at)
+            closed = tries.count(self._database, connection, who, limits, at)
         # Raised after the commit: a counted try must not be rolled back by its own refusal.
+        if closed:
+            tries.alarm(who, limits)
         raise Rejected(refusal)
 
     def issue_call_token(
@@ -110,7 +120,11 @@ class Passes(OnDatabase):
         at = now or utc_now()
         this = call_tokens.c.token_sha256 == sha256(token)
         with self._database.writing() as connection:
-            row = connection.execute(sa.select(call_tokens).where(this).with_for_update()).first()
+            its_call = connection.execute(sa.select(call_tokens.c.call_sid).where(this)).scalar()
+            if its_call is not None:  # held first: two tokens of one call, each waiting for the other, would wait for good
+                held = sa.select(phone_calls.c.call_sid).where(phone_calls.c.call_sid == its_call)
+                connection.execute(held.with_for_update(key_share=True))
+            row = connection.execute(sa.select(call_tokens).where(this).with_for_update(key_share=True)).first()
             if row is None:
                 raise Rejected("unknown_token")
             if row.used_at is not None:
@@ -128,14 +142,6 @@ class Passes(OnDatabase):
             contact_id = None if row.contact_id is None else living(connection, row.contact_id)
             return CallToken(contact_id=contact_id, chat_session_id=row.chat_session_id, origin=row.origin)
 
-    def _free_code(self, connection: Any) -> tuple[str, str]:
-        for _ in range(_DRAWS):
-            code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
-            digest = self._code_digest(code)
-            if connection.execute(sa.select(codes.c.id).where(codes.c.open_digest == digest)).first() is None:
-                return code, digest
-        raise Unavailable("no free one-time code was found")
-
     def _find_code(self, connection: Any, code: str) -> Any:
         """The newest code of these digits; an open one if there is one. None for what is not eight digits."""
         digits = "".join(character for character in code if not character.isspace())
@@ -145,32 +151,21 @@ class Passes(OnDatabase):
             sa.select(codes)
             .where(codes.c.digest == self._code_digest(digits))
             .order_by(codes.c.open_digest.is_(None), codes.c.id.desc())
+            .limit(1)
         )
-        return connection.execute(query.with_for_update()).first()
-
-    @staticmethod
-    def _audit(connection: Any, action: str, contact_id: str, session_id: str) -> None:
-        connection.execute(
-            audit_log.insert().values(action=action, contact_id=contact_id, session_id=session_id, detail={}, at=utc_now())
-        )
+        return connection.execute(query.with_for_update(key_share=True)).first()
 
     def _code_digest(self, code: str) -> str:
-        if self._secret is None:
-            raise ConfigurationError(
-                [Problem("record", "one-time codes need a secret key.", "Open the record with secret=..., as bootstrap does.")]
-            )
-        return hmac.new(self._secret, code.encode(), hashlib.sha256).hexdigest()
+        return self._keyed_digest("code", code)
 
 
-def tries_of(connection: Any, session_id: str) -> int:
-    """How often this session was wrong about a code or a fact."""
-    query = sa.select(sa.func.count()).where(failed_tries.c.session_id == session_id)
-    return int(connection.execute(query).scalar_one())
-
-
-def count_try(connection: Any, session_id: str, kind: str, at: datetime) -> None:
-    """Note that this session was wrong."""
-    connection.execute(failed_tries.insert().values(session_id=session_id, kind=kind, at=at))
+def _sweep(connection: Any, now: datetime) -> None:
+    """Codes that ran out are no longer open, so that their digits can be drawn again. Those that another server is at are left to it."""
+    over = codes.c.open_digest.is_not(None) & (codes.c.expires_at <= now)
+    found = sa.select(codes.c.id).where(over).limit(_SWEPT).with_for_update(skip_locked=True, key_share=True)
+    ids = connection.execute(found).scalars().all()
+    if ids:
+        connection.execute(codes.update().where(codes.c.id.in_(ids)).values(open_digest=None))
 
 
 def insert_call_token(

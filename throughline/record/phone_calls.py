@@ -1,34 +1,28 @@
 """The telephone line's calls: announced by a webhook, connected by a token, ended; and callers recognised by what they know.
 
 What always holds: a call is one row, however often it is announced; of the tokens given to it one is redeemed for each time it is
-connected; a fact that a caller is to know can be tried a few times for each call, and a few times an hour for each number.
+connected, on whichever server; a fact that a caller is to know can be tried a few times (tries.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from throughline.domain.assurance import TryLimits
 from throughline.domain.turns import TELEPHONE_CALL
 from throughline.errors import Rejected
+from throughline.record import tries
 from throughline.record.database import OnDatabase
 from throughline.record.entries import PhoneCall
+from throughline.record.event_reads import rows_of_people
 from throughline.record.identity import aliases_of, living, utc_now
 from throughline.record.limits import check_ids, check_words
-from throughline.record.passes import count_try, insert_call_token, tries_of
-from throughline.record.schema import (
-    addresses,
-    audit_log,
-    events,
-    facts,
-    failed_tries,
-    phone_calls,
-    processed_requests,
-    sessions,
-)
+from throughline.record.passes import insert_call_token
+from throughline.record.schema import addresses, audit_log, facts, phone_calls, processed_requests, sessions
 from throughline.record.sessions import read_session
 
 _LINE_LOST = "line_lost"  # of throughline.call.effects.REASONS
@@ -43,11 +37,21 @@ class PhoneCalls(OnDatabase):
         check_words(kind=kind)
         at = now or utc_now()
         with self._database.writing() as connection:
-            seen = sa.select(sa.func.min(processed_requests.c.received_at)).where(processed_requests.c.digest.in_(digests))
-            first: datetime | None = connection.execute(seen).scalar()
-            for digest in dict.fromkeys(digests):
-                row = {"digest": digest, "kind": kind, "received_at": first or at}
-                self._database.insert_unless_there(connection, processed_requests, row)
+            # Always in the same order: of two that come at the same moment one waits here, and then is the repetition.
+            new = {
+                digest
+                for digest in sorted(set(digests))
+                if self._database.insert_unless_there(
+                    connection, processed_requests, {"digest": digest, "kind": kind, "received_at": at}
+                )
+            }
+            known = processed_requests.c.digest.in_(set(digests) - new)
+            first: datetime | None = connection.execute(
+                sa.select(sa.func.min(processed_requests.c.received_at)).where(known)
+            ).scalar()
+            if first is not None and new:
+                mine = processed_requests.c.digest.in_(new)
+                connection.execute(processed_requests.update().where(mine).values(received_at=first))
         return first
 
     def announce_call(self, call_sid: str, *, caller: str, attestation: str, ttl_s: float, now: datetime | None = None) -> str:
@@ -102,9 +106,10 @@ class PhoneCalls(OnDatabase):
             )
 
     def note_call_session(self, call_sid: str, session_id: str) -> None:
-        """The call led to this session. Raises Rejected("unknown_call")."""
+        """The call led to this session. Raises Rejected("unknown_call"|"unknown_session")."""
         with self._database.writing() as connection:
             _row(connection, call_sid, hold=True)
+            read_session(connection, session_id)
             this = phone_calls.c.call_sid == call_sid
             connection.execute(phone_calls.update().where(this).values(session_id=session_id))
 
@@ -121,16 +126,22 @@ class PhoneCalls(OnDatabase):
             session = (sessions.c.session_id == call.session_id) & unexplained
             connection.execute(sessions.update().where(session).values(ended_at=at, end_reason=reason))
 
-    def callers_known(self, caller: str, *, proofs: Sequence[str], since: datetime, limit: int = 10) -> list[str]:
-        """The living contacts whose telephone ``caller`` is, by one of ``proofs``, and who have said something ``since`` then; the latest
-        first."""
+    def callers_known(
+        self,
+        caller: str,
+        *,
+        proofs: Sequence[str],
+        since: datetime,
+        proved_since: datetime | None = None,
+        limit: int = 10,
+    ) -> list[str]:
+        """The living contacts whose telephone ``caller`` is, by one of ``proofs`` given ``proved_since`` then (numbers change hands), and
+        who have said something ``since`` then; the latest first."""
+        theirs = (addresses.c.kind == "phone") & (addresses.c.value == caller) & addresses.c.proof.in_(proofs)
+        if proved_since is not None:
+            theirs &= addresses.c.proved_at >= proved_since
         with self._database.reading() as connection:
-            query = (
-                sa.select(addresses.c.contact_id)
-                .where(addresses.c.kind == "phone", addresses.c.value == caller, addresses.c.proof.in_(proofs))
-                .order_by(addresses.c.id.desc())
-                .limit(limit)
-            )
+            query = sa.select(addresses.c.contact_id).where(theirs).order_by(addresses.c.id.desc()).limit(limit)
             found = dict.fromkeys(living(connection, contact) for contact in connection.execute(query).scalars())
             latest = {contact: _last_said(connection, contact, since) for contact in found}
         return sorted((contact for contact, seq in latest.items() if seq), key=lambda contact: -latest[contact])
@@ -142,25 +153,20 @@ class PhoneCalls(OnDatabase):
         *,
         slot: str,
         value: Any,
-        tries_per_call: int,
-        tries_per_hour: int,
+        limits: TryLimits,
         now: datetime | None = None,
     ) -> str:
         """The one living contact ``among`` these whose ``slot`` is ``value``: what a caller knows of it, said in this session.
 
         Raises Rejected("no_match"), counted; Rejected("several_match") where it is true of more than one of them, counted too, because
-        it tells as much; and after ``tries_per_call`` of both, or ``tries_per_hour`` over all calls from the same number,
-        Rejected("too_many_tries") whatever is said. Raises Rejected("unknown_session").
+        it tells as much; beyond the ``limits`` Rejected("too_many_tries") or Rejected("closed") whatever is said.
+        Raises Rejected("unknown_session").
         """
         at = now or utc_now()
         with self._database.writing() as connection:
-            read_session(connection, session_id)
-            self._database.take_turns(connection, f"tries:{session_id}")
-            if (
-                tries_of(connection, session_id) >= tries_per_call
-                or _failed_by_number(connection, session_id, at) >= tries_per_hour
-            ):
-                raise Rejected("too_many_tries")
+            who = tries.trier(connection, session_id, tries.FACT)
+            tries.take_turns(self._database, connection, who)
+            tries.refuse_if_too_many(connection, who, limits, at)
             people = dict.fromkeys(living(connection, contact) for contact in among)
             matching = [contact for contact in people if _fact(connection, contact, slot) == value]
             if len(matching) == 1:
@@ -174,8 +180,10 @@ class PhoneCalls(OnDatabase):
                 }
                 connection.execute(audit_log.insert().values(**entry))
                 return matching[0]
-            count_try(connection, session_id, "fact", at)
+            closed = tries.count(self._database, connection, who, limits, at)
         # Raised after the commit: a counted try must not be rolled back by its own refusal.
+        if closed:
+            tries.alarm(who, limits)
         raise Rejected("several_match" if matching else "no_match")
 
 
@@ -190,21 +198,10 @@ def _row(connection: Any, call_sid: str, *, hold: bool = False) -> Any:
 
 def _last_said(connection: Any, contact_id: str, since: datetime) -> int:
     """The latest thing this person said; 0 for nobody who did ``since`` then."""
-    mine = events.c.sender_id.in_(aliases_of(connection, contact_id)) & (events.c.type_name == "user")
-    return int(connection.execute(sa.select(sa.func.max(events.c.id)).where(mine, events.c.created_at >= since)).scalar() or 0)
+    latest = rows_of_people(connection, aliases_of(connection, contact_id), limit=1, newest=True, types=("user",))
+    return int(latest[0].id) if latest and latest[0].created_at >= since else 0
 
 
 def _fact(connection: Any, contact_id: str, slot: str) -> Any:
     mine = (facts.c.contact_id == contact_id) & (facts.c.slot == slot)
     return connection.execute(sa.select(facts.c.value).where(mine).order_by(facts.c.id.desc()).limit(1)).scalar()
-
-
-def _failed_by_number(connection: Any, session_id: str, at: datetime) -> int:
-    """Failed tries of the last hour in all calls of the number that this session's call comes from."""
-    number = sa.select(phone_calls.c.caller).where(phone_calls.c.session_id == session_id).scalar_subquery()
-    query = (
-        sa.select(sa.func.count(failed_tries.c.id))
-        .join(phone_calls, phone_calls.c.session_id == failed_tries.c.session_id)
-        .where(phone_calls.c.caller == number, phone_calls.c.announced_at > at - timedelta(hours=1))
-    )
-    return int(connection.execute(query).scalar() or 0)

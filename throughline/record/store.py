@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import hmac
 import os
 import threading
 from collections.abc import Callable
@@ -22,18 +21,21 @@ from typing import ParamSpec, TypeVar
 import sqlalchemy as sa
 
 from throughline import log
-from throughline.errors import ConfigurationError, Problem, Unavailable
+from throughline.errors import Unavailable
 from throughline.record.calendar_tables import CalendarTables
 from throughline.record.contacts import Contacts
 from throughline.record.crm_tables import CrmTables
 from throughline.record.database import Database, key_of
+from throughline.record.erasing import Erasing
 from throughline.record.events import Events
 from throughline.record.messages import Messages
 from throughline.record.migrations import upgrade
 from throughline.record.outcomes import Outcomes
 from throughline.record.passes import Passes
+from throughline.record.person import People
 from throughline.record.phone_calls import PhoneCalls
 from throughline.record.sessions import Sessions
+from throughline.record.standings import Standings
 from throughline.record.views import Views
 from throughline.record.watching import CommitCallback, Watcher
 
@@ -44,7 +46,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Record(Contacts, Sessions, Passes, PhoneCalls, Messages, Events, Outcomes, Views):
+class Record(Contacts, Sessions, Passes, PhoneCalls, Messages, Events, Outcomes, Views, Standings, People, Erasing):
     """The record of one database. Each parent class is one topic of it."""
 
     def __init__(self, url: str) -> None:
@@ -94,13 +96,6 @@ class Record(Contacts, Sessions, Passes, PhoneCalls, Messages, Events, Outcomes,
                     self._listeners.remove(callback)
 
         return unsubscribe
-
-    def use_secret(self, secret: bytes | str) -> None:
-        """The key for one-time codes. Raises ConfigurationError for a second, different one."""
-        key = secret.encode() if isinstance(secret, str) else secret
-        if self._secret is not None and not hmac.compare_digest(self._secret, key):
-            raise ConfigurationError([Problem("record secret", "it was opened with another one before.", "Use one secret.")])
-        self._secret = key
 
     def close(self) -> None:
         """Finish what was begun and close. The next ``open`` of this URL starts afresh."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
+from throughline.domain.assurance import TryLimits
 from throughline.domain.tel_link import is_e164
 from throughline.errors import ConfigurationError, Problem
 from throughline.settings.checked_yaml import line_of, load_mapping, pour, setting
@@ -37,6 +39,13 @@ class DatabaseSettings:
         doc="How many of the customer's latest turns Rasa is given. Above the policies' max_history.",
     )
     lock_wait_s: int = setting(30, minimum=1, maximum=300, doc="How long a turn waits for the turn ahead of it.")
+    lock_lifetime_s: int = setting(
+        25,
+        minimum=12,
+        maximum=290,
+        doc="How long a server may hold a conversation before another one that waits takes it away: what hangs or was stopped then "
+        "saves nothing any more. Below `lock_wait_s`, and longer than any turn.",
+    )
 
 
 @dataclass(frozen=True)
@@ -98,9 +107,53 @@ class CodeSettings:
     """One-time codes that lead a call to its chat, and tokens that let a call in."""
 
     code_ttl_s: int = setting(300, minimum=30, maximum=3600, doc="How long a one-time code is good.")
-    tries_per_call: int = setting(3, minimum=1, maximum=10, doc="Wrong codes a call may give.")
+    tries_per_call: int = setting(3, minimum=1, maximum=10, doc="Wrong codes and facts a call or a chat may give.")
+    tries_per_hour: int = setting(
+        10,
+        minimum=3,
+        maximum=100,
+        doc="The same in an hour for one caller over all calls and chats: a telephone number, or a network address.",
+    )
+    alarm_tries: int = setting(
+        30,
+        minimum=5,
+        maximum=10000,
+        doc="The same for all callers together within `alarm_minutes`. Then `identity.alarm` is logged.",
+    )
+    alarm_minutes: int = setting(10, minimum=1, maximum=1440, doc="See `alarm_tries`.")
+    closed_minutes: int = setting(
+        30,
+        minimum=1,
+        maximum=1440,
+        doc="How long nobody can give a code, or a fact, after that alarm. The other way stays open.",
+    )
     call_token_ttl_s: int = setting(
         60, minimum=5, maximum=600, doc="How long a page, or Twilio, has to open the call it asked for."
+    )
+
+    def limits(self) -> TryLimits:
+        """How often somebody may be wrong."""
+        return TryLimits(
+            per_session=self.tries_per_call,
+            per_caller=self.tries_per_hour,
+            alarm_tries=self.alarm_tries,
+            alarm_within=timedelta(minutes=self.alarm_minutes),
+            closed_for=timedelta(minutes=self.closed_minutes),
+        )
+
+
+@dataclass(frozen=True)
+class IdentitySettings:
+    """How long a proof of who somebody is counts. A call is believed until it ends, a login until its token runs out."""
+
+    chat_hours: int = setting(
+        12, minimum=1, maximum=720, doc="How long a chat that gave a code is believed. Then it is asked for another."
+    )
+    number_days: int = setting(
+        365,
+        minimum=1,
+        maximum=3650,
+        doc="How long a telephone number counts as a customer's after it was proved. Numbers change hands.",
     )
 
 
@@ -242,6 +295,7 @@ class Settings:
     login: LoginSettings = setting(factory=LoginSettings, doc="The website's login.")
     chat: ChatSettings = setting(factory=ChatSettings, doc="The web chat.")
     codes: CodeSettings = setting(factory=CodeSettings, doc="One-time codes and tokens.")
+    identity: IdentitySettings = setting(factory=IdentitySettings, doc="How long a proof counts.")
     phone: PhoneSettings = setting(factory=PhoneSettings, doc="The phone line.")
     twilio: TwilioSettings = setting(factory=TwilioSettings, doc="The telephone number.")
     speech: SpeechSettings = setting(factory=SpeechSettings, doc="Speech engines.")
@@ -273,6 +327,12 @@ def load_settings(file: Path = FILE) -> Settings:
         line = line_of(mapping.get("twilio", {}), "transfer_to")
         mend = 'Write it quoted, with its country code: "+15035550100".'
         problems.append(Problem(f"{file}:{line} {KEY}.twilio.transfer_to", "is no telephone number.", mend))
+    if settings is not None and settings.database.lock_lifetime_s >= settings.database.lock_wait_s:
+        written = mapping.get("database", {})
+        key = "lock_lifetime_s" if "lock_lifetime_s" in written else "lock_wait_s"
+        what = f"a lock lives for {settings.database.lock_lifetime_s} s and is waited for {settings.database.lock_wait_s} s."
+        mend = "Make lock_lifetime_s the smaller one, or nobody waits until a lock can be taken away."
+        problems.append(Problem(f"{file}:{line_of(written, key)} {KEY}.database.{key}", what, mend))
     if problems or settings is None:
         raise ConfigurationError(problems)
     return settings

@@ -115,7 +115,7 @@ async def test_an_anonymous_visit_that_became_part_of_an_account_opens_nothing_b
 async def test_a_visit_that_was_proven_by_a_code_stays_open(door: ChatDoor, server: SmallServer) -> None:
     visit, dana = await anonymous(door), await door.open(None, login(door), HERE)
     server.record.merge(visit.session.contact_id, dana.session.contact_id, reason="code", session_id=None)
-    server.record.raise_assurance(visit.session.session_id, Assurance.POSSESSED)
+    server.record.raise_assurance(visit.session.session_id, Assurance.POSSESSED, lasts=None)
     assert (await door.known(visit.session_id, None)).contact_id == dana.session.contact_id
 
 

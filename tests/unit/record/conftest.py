@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import throughline.record as record_room
 from tests.postgres import Postgres
+from throughline.domain.assurance import TryLimits
 from throughline.record import Record
 
 KEY = "a key for the tests"
+LIMITS = TryLimits(
+    per_session=3, per_caller=10, alarm_tries=30, alarm_within=timedelta(minutes=10), closed_for=timedelta(minutes=30)
+)
 
 
 @pytest.fixture(scope="session")

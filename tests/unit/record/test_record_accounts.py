@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.unit.record.conftest import LIMITS
 from throughline.domain.turns import PHONE, WEB_CHAT, Turn
 from throughline.errors import Rejected
 from throughline.record import Record
@@ -69,8 +70,8 @@ def test_a_code_never_makes_one_person_of_two_accounts(record: Record) -> None:
     danas, emils, call = (record.open_session(who, WEB_CHAT).session_id for who in (dana, emil, record.create_contact()))
     code = record.issue_code(dana, danas, ttl_s=300)
     with pytest.raises(Rejected, match="unknown_code"):
-        record.redeem_code(code, session_id=emils, max_tries=3)
-    assert record.redeem_code(code, session_id=call, max_tries=3) == dana, "it is still good for who has no account"
+        record.redeem_code(code, session_id=emils, limits=LIMITS)
+    assert record.redeem_code(code, session_id=call, limits=LIMITS) == dana, "it is still good for who has no account"
 
 
 class Talk:

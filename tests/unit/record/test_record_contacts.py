@@ -6,7 +6,6 @@ import threading
 
 import pytest
 
-from throughline.domain.assurance import Assurance
 from throughline.errors import Rejected
 from throughline.record import Record
 from throughline.record.entries import NewEvent
@@ -126,11 +125,3 @@ def test_what_is_too_long_is_refused_and_not_stored(record: Record) -> None:
         record.add_address(contact, "phone", "+" + "1" * 300, proof="caller_id")
     with pytest.raises(Rejected, match="too_long"):
         record.open_session(contact, "phone", detail={"note": "x" * 600_000})
-
-
-def test_assurance_rises_and_never_falls(record: Record) -> None:
-    session = record.open_session(record.create_contact(), "phone")
-    assert session.assurance is Assurance.ANONYMOUS
-    record.raise_assurance(session.session_id, Assurance.POSSESSED)
-    record.raise_assurance(session.session_id, Assurance.CLAIMED)
-    assert record.session(session.session_id).assurance is Assurance.POSSESSED

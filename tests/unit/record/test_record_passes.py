@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 import throughline.record as record_room
+from tests.unit.record.conftest import LIMITS
 from throughline.errors import ConfigurationError, Rejected
 from throughline.record import Record
 from throughline.record.schema import metadata
@@ -64,9 +66,9 @@ def test_secrets_are_not_in_the_database(record: Record, chat: record_room.Sessi
 def test_a_code_leads_to_its_contact_once(record: Record, chat: record_room.Session, call: record_room.Session) -> None:
     code = record.issue_code(chat.contact_id, chat.session_id, ttl_s=600)
     assert len(code) == 8 and code.isdigit()
-    assert record.redeem_code(f"{code[:4]} {code[4:]}", session_id=call.session_id, max_tries=3) == chat.contact_id
+    assert record.redeem_code(f"{code[:4]} {code[4:]}", session_id=call.session_id, limits=LIMITS) == chat.contact_id
     with pytest.raises(Rejected, match="used_code"):
-        record.redeem_code(code, session_id=call.session_id, max_tries=3)
+        record.redeem_code(code, session_id=call.session_id, limits=LIMITS)
 
 
 def test_a_code_leads_to_what_its_contact_has_become(
@@ -75,13 +77,13 @@ def test_a_code_leads_to_what_its_contact_has_become(
     code = record.issue_code(chat.contact_id, chat.session_id, ttl_s=600)
     customer = record.create_contact()
     record.merge(chat.contact_id, customer, reason="login", session_id=None)
-    assert record.redeem_code(code, session_id=call.session_id, max_tries=3) == customer
+    assert record.redeem_code(code, session_id=call.session_id, limits=LIMITS) == customer
 
 
 def test_a_code_ends_with_its_time(record: Record, chat: record_room.Session, call: record_room.Session) -> None:
     code = record.issue_code(chat.contact_id, chat.session_id, ttl_s=600, now=NOON)
     with pytest.raises(Rejected, match="expired_code"):
-        record.redeem_code(code, session_id=call.session_id, max_tries=3, now=NOON + timedelta(seconds=600))
+        record.redeem_code(code, session_id=call.session_id, limits=LIMITS, now=NOON + timedelta(seconds=600))
 
 
 def test_a_new_code_voids_the_sessions_earlier_one(
@@ -90,8 +92,8 @@ def test_a_new_code_voids_the_sessions_earlier_one(
     old = record.issue_code(chat.contact_id, chat.session_id, ttl_s=600)
     new = record.issue_code(chat.contact_id, chat.session_id, ttl_s=600)
     with pytest.raises(Rejected, match="unknown_code"):
-        record.redeem_code(old, session_id=call.session_id, max_tries=3)
-    assert record.redeem_code(new, session_id=call.session_id, max_tries=3) == chat.contact_id
+        record.redeem_code(old, session_id=call.session_id, limits=LIMITS)
+    assert record.redeem_code(new, session_id=call.session_id, limits=LIMITS) == chat.contact_id
 
 
 def test_wrong_codes_are_counted_for_the_session_that_tries(
@@ -100,11 +102,11 @@ def test_wrong_codes_are_counted_for_the_session_that_tries(
     code = record.issue_code(chat.contact_id, chat.session_id, ttl_s=600)
     for attempt in (wrong(code), "", "12345678901234567890", "１２３４５６７８"):
         with pytest.raises(Rejected, match="unknown_code"):
-            record.redeem_code(attempt, session_id=call.session_id, max_tries=4)
+            record.redeem_code(attempt, session_id=call.session_id, limits=replace(LIMITS, per_session=4))
     with pytest.raises(Rejected, match="too_many_tries"):
-        record.redeem_code(code, session_id=call.session_id, max_tries=4)
+        record.redeem_code(code, session_id=call.session_id, limits=replace(LIMITS, per_session=4))
     another_call = record.open_session(call.contact_id, "phone")
-    assert record.redeem_code(code, session_id=another_call.session_id, max_tries=4) == chat.contact_id
+    assert record.redeem_code(code, session_id=another_call.session_id, limits=replace(LIMITS, per_session=4)) == chat.contact_id
 
 
 def test_codes_need_a_secret(tmp_path: Path) -> None:
@@ -141,4 +143,4 @@ def test_passes_survive_a_restart(record: Record, chat: record_room.Session, reo
     reopened = reopen()
     assert reopened.chat_session(token) == chat
     call = reopened.open_session(reopened.create_contact(), "phone")
-    assert reopened.redeem_code(code, session_id=call.session_id, max_tries=3) == chat.contact_id
+    assert reopened.redeem_code(code, session_id=call.session_id, limits=LIMITS) == chat.contact_id

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from tests.unit.record.conftest import LIMITS
 from throughline.domain.assurance import Assurance
 from throughline.errors import Rejected
 from throughline.record import CallToken, Record
@@ -158,13 +159,13 @@ def calling(record: Record, number: int, now: datetime = NOON) -> str:
     """A session of another call from CALLER."""
     call_sid = f"CA{number:032d}"
     record.redeem_call_token(announce(record, call_sid, now), call_sid=call_sid, now=now)
-    session = record.open_session(record.create_contact(), "phone", assurance=Assurance.CLAIMED)
+    session = record.open_session(record.create_contact(), "phone", assurance=Assurance.CLAIMED, caller=CALLER)
     record.note_call_session(call_sid, session.session_id)
     return session.session_id
 
 
 def match(record: Record, session_id: str, among: list[str], value: str, now: datetime = NOON) -> str:
-    return record.match_fact(session_id, among, slot="postcode", value=value, tries_per_call=3, tries_per_hour=10, now=now)
+    return record.match_fact(session_id, among, slot="postcode", value=value, limits=LIMITS, now=now)
 
 
 def test_who_knows_the_fact_is_matched(record: Record) -> None:
