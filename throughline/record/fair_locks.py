@@ -2,6 +2,7 @@
 
 ``asyncio.Lock`` belongs to one loop; Rasa takes turns on one loop and answers its HTTP API on another. What always holds: waiters get
 the lock in the order they asked; nobody polls; a waiter that is cancelled, gives up or whose loop is closed passes the lock on.
+``Grant`` is also how the threads that wait for other processes wake whoever sent them (file_lock.py, postgresql_lock.py).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Hashable
+from dataclasses import dataclass, field
 
 MAX_WAITERS = 200
 
@@ -38,12 +40,11 @@ class Grant:
             return True
 
     async def wait(self, wait_s: float) -> None:
-        """Until ``give``. Raises TimeoutError after ``wait_s`` seconds, and what ``give`` was told."""
-        timer = self._loop.call_later(wait_s, self._wake, TimeoutError())
-        try:
-            await self._future
-        finally:
-            timer.cancel()
+        """Until ``give``. Raises TimeoutError after ``wait_s`` seconds, and what ``give`` was told. May be called again."""
+        done, _ = await asyncio.wait({self._future}, timeout=max(0.0, wait_s))
+        if not done:
+            raise TimeoutError("others hold it")
+        self._future.result()
 
     def leave(self) -> bool:
         """Stop waiting. False: it was given in the same moment, and the waiter has to pass it on."""
@@ -51,8 +52,13 @@ class Grant:
             self._left = True
             return not self._given
 
+    @property
+    def left(self) -> bool:
+        """Whether the waiter is gone."""
+        return self._left
+
     def _wake(self, error: BaseException | None) -> None:
-        if self._future.done():
+        if self._left or self._future.done():
             return
         if error is None:
             self._future.set_result(None)
@@ -60,24 +66,31 @@ class Grant:
             self._future.set_exception(error)
 
 
-class FairLocks:
-    """Locks by key. A key costs nothing while nobody holds it."""
+@dataclass
+class _Queue:
+    held: int = 0
+    waiting: deque[Grant] = field(default_factory=deque)
 
-    def __init__(self) -> None:
+
+class FairLocks:
+    """Locks by key, each of which ``places`` may hold at once. A key costs nothing while nobody holds it."""
+
+    def __init__(self, places: int = 1) -> None:
+        self._places = places
         self._guard = threading.Lock()
-        self._waiting: dict[Hashable, deque[Grant]] = {}  # there is an entry for every lock that is held
+        self._queues: dict[Hashable, _Queue] = {}  # there is one for every lock that is held
 
     async def acquire(self, key: Hashable, wait_s: float) -> None:
         """Hold the lock from now on. Raises TimeoutError after ``wait_s`` seconds, or at once where too many wait already."""
         with self._guard:
-            queue = self._waiting.get(key)
-            if queue is None:
-                self._waiting[key] = deque()
+            queue = self._queues.setdefault(key, _Queue())
+            if queue.held < self._places:
+                queue.held += 1
                 return
-            if len(queue) >= MAX_WAITERS:
+            if len(queue.waiting) >= MAX_WAITERS:
                 raise TimeoutError("too many are waiting")
             grant = Grant()
-            queue.append(grant)
+            queue.waiting.append(grant)
         try:
             await grant.wait(wait_s)
         except BaseException:
@@ -88,16 +101,18 @@ class FairLocks:
             raise
 
     def release(self, key: Hashable) -> None:
-        """Let the next one have it."""
+        """Let the next one have it. May be called from any thread."""
         with self._guard:
-            queue = self._waiting[key]
-            while queue:
-                if queue.popleft().give():
+            queue = self._queues[key]
+            while queue.waiting:
+                if queue.waiting.popleft().give():
                     return
-            del self._waiting[key]
+            queue.held -= 1
+            if not queue.held:
+                del self._queues[key]
 
     def _forget(self, key: Hashable, grant: Grant) -> None:
         with self._guard:
-            queue = self._waiting.get(key)
-            if queue is not None and grant in queue:
-                queue.remove(grant)
+            queue = self._queues.get(key)
+            if queue is not None and grant in queue.waiting:
+                queue.waiting.remove(grant)

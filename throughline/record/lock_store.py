@@ -3,11 +3,11 @@
     lock_store:
       type: throughline.record.lock_store.RecordLockStore
 
-The locks stand beside the database, which ``throughline: database:`` names.
+The locks are in the database, or beside its file, which ``throughline: database:`` names (conversation_locks.py).
 
-Rasa's own lock polls once a second and lets a second holder in after a minute. What always holds here: waiters of this process are
-woken in the order they came; the lock ends only when its holder ends; every instance with the same URL shares the same locks. What
-a holder that was thought dead saves in the end, the tracker store's version check refuses.
+Rasa's own lock polls once a second and lets a second holder in after a minute. What always holds here: waiters are woken, in the order
+they came; every instance with the same URL shares the same locks; what a holder whose lock was taken away saves in the end, the tracker
+store refuses.
 """
 
 from __future__ import annotations
@@ -19,13 +19,9 @@ from typing import Any
 from rasa.core.lock_store import LockError, LockStore
 from rasa.utils.endpoints import EndpointConfig
 
-from throughline.errors import ConfigurationError, Problem
-from throughline.record.fair_locks import FairLocks
-from throughline.record.file_lock import FileLock
-from throughline.record.sqlite_ways import lock_directory, sqlite_file
+from throughline.errors import ConfigurationError, Problem, Unavailable
+from throughline.record.conversation_locks import ConversationLocks
 from throughline.settings.server import load_settings
-
-_locks = FairLocks()
 
 
 class RecordLockStore(LockStore):
@@ -43,28 +39,21 @@ class RecordLockStore(LockStore):
             problems.append(Problem(f"{where}.wait_s", "it is not a number of seconds.", "Write 30, or remove it."))
         if problems:
             raise ConfigurationError(problems)
-        self._directory = lock_directory(sqlite_file(endpoint_config.url or settings.database_url()))
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._wait_s = float(wait_s)
+        self._locks = ConversationLocks(
+            endpoint_config.url or settings.database_url(),
+            wait_s=float(wait_s),
+            lifetime_s=float(settings.database.lock_lifetime_s),
+        )
 
     @asynccontextmanager
     async def lock(self, conversation_id: str, *_args: Any, **_kwargs: Any) -> AsyncIterator[None]:
         """Hold the conversation. Rasa's further arguments (lifetime, polling interval) mean nothing here.
-        Raises LockError when others hold it longer than ``wait_s``."""
-        key = (self._directory, conversation_id)
+        Raises LockError when it can't be had within ``wait_s``."""
         try:
-            await _locks.acquire(key, self._wait_s)
-        except TimeoutError as error:
+            held = await self._locks.acquire(conversation_id)
+        except Unavailable as error:
             raise LockError(f"Could not acquire lock for conversation_id '{conversation_id}': {error}") from error
         try:
-            file = FileLock(self._directory, conversation_id)
-            try:
-                await file.acquire(self._wait_s)
-            except (TimeoutError, OSError) as error:
-                raise LockError(f"Could not acquire lock for conversation_id '{conversation_id}': {error}") from error
-            try:
-                yield
-            finally:
-                file.release()
+            yield
         finally:
-            _locks.release(key)
+            held.release()

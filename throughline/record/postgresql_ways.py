@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from throughline.record.postgresql_listener import PostgresqlListener
+from throughline.record.schema import metadata
 from throughline.record.watching import CommitCallback, Watcher
 
 POOL_SIZE = 8
@@ -39,7 +40,8 @@ _SETTINGS = {
     "synchronous_commit": "on",
     "statement_timeout": STATEMENT_TIMEOUT_MS,
     "lock_timeout": STATEMENT_TIMEOUT_MS,
-    "idle_in_transaction_session_timeout": 3 * STATEMENT_TIMEOUT_MS,
+    # Less than a lock's lifetime: what a stopped server has begun is over when its conversations go to others.
+    "idle_in_transaction_session_timeout": STATEMENT_TIMEOUT_MS,
     "timezone": "UTC",
 }
 
@@ -55,9 +57,10 @@ class PostgresqlWays:
             pool_size=POOL_SIZE,
             max_overflow=POOL_SIZE,
             pool_timeout=STATEMENT_TIMEOUT_MS / 1000,
+            hide_parameters=True,  # what customers said stays out of error messages
             connect_args={**CONNECTION, "options": options},
         )
-        sa.event.listen(self.engine, "checkout", _on_checkout)
+        sa.event.listen(self.engine, "checkout", notice_closed)
         self._reads = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @contextlib.contextmanager
@@ -97,8 +100,20 @@ class PostgresqlWays:
         arguments, options = self.engine.dialect.create_connect_args(self.engine.url)
         return self.engine.dialect.connect(*arguments, **{**options, **CONNECTION})
 
+    def scrub(self) -> bool:
+        """Give the space of deleted rows back for use (PostgreSQL's manual, "Routine Vacuuming"): it is overwritten as new rows come. A table
+        that is another role's is passed over with a warning, and left to autovacuum."""
+        with self.engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.exec_driver_sql("SET statement_timeout = 0")
+            try:
+                connection.exec_driver_sql("VACUUM " + ", ".join(table.name for table in metadata.sorted_tables))
+            finally:
+                connection.exec_driver_sql(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
+        return True
 
-def _on_checkout(connection: Any, _record: Any, _proxy: Any) -> None:
+
+def notice_closed(connection: Any, _record: Any, _proxy: Any) -> None:
     """After a restart of the server every connection in the pool is dead. A server says nothing to an idle connection of ours but
     goodbye, so there is something to read only where it is over: no round trip is needed to know."""
     ready = select.poll()  # not select.select, which takes no descriptor above 1,023: every open chat page has one

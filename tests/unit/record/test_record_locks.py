@@ -1,40 +1,17 @@
-"""Locks that are fair, wake, pass on, and hold between loops, threads and processes."""
+"""Locks within a process: they are fair, wake, pass on, and hold between loops and threads."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from throughline.record.fair_locks import MAX_WAITERS, FairLocks
-from throughline.record.file_lock import FileLock
 
 pytestmark = pytest.mark.unit
 
 PATIENT_S = 30.0
-
-HOLDS_THE_FILE_LOCK = """
-import asyncio, pathlib, sys
-from throughline.record.file_lock import FileLock
-
-async def hold():
-    lock = FileLock(pathlib.Path(sys.argv[1]), "c_1")
-    await lock.acquire(30)
-    print("held", flush=True)
-    sys.stdin.readline()
-    lock.release()
-
-asyncio.run(hold())
-"""
-
 
 async def settle() -> None:
     for _ in range(5):
@@ -155,49 +132,14 @@ async def test_a_waiter_whose_loop_is_gone_is_passed_over() -> None:
     await patient
 
 
-@contextlib.contextmanager
-def another_process_holds(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDS_THE_FILE_LOCK, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "held\n"
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-async def test_a_file_lock_waits_for_the_other_process_and_leaves_no_file(tmp_path: Path) -> None:
-    with another_process_holds(tmp_path) as process:
-        lock = FileLock(tmp_path, "c_1")
-        waiting = asyncio.ensure_future(lock.acquire(PATIENT_S))
-        await settle()
-        assert not waiting.done()
-        process.stdin.write("\n")
-        process.stdin.flush()
-        await waiting
-    lock.release()
-    assert next(os.scandir(tmp_path), None) is None
-
-
-async def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
-    with another_process_holds(tmp_path) as process:
-        lock = FileLock(tmp_path, "c_1")
-        waiting = asyncio.ensure_future(lock.acquire(PATIENT_S))
-        await settle()
-        os.kill(process.pid, signal.SIGKILL)
-        await waiting
-        lock.release()
-
-
-async def test_who_gives_up_on_another_process_lets_the_lock_go_when_it_comes(tmp_path: Path) -> None:
-    with another_process_holds(tmp_path):
-        with pytest.raises(TimeoutError):
-            await FileLock(tmp_path, "c_1").acquire(0.05)
-        other = FileLock(tmp_path, "c_2")
-        await other.acquire(0.05)
-        other.release()
-    late = FileLock(tmp_path, "c_1")
-    await late.acquire(PATIENT_S)
-    late.release()
+async def test_as_many_hold_a_lock_as_it_has_places() -> None:
+    locks = FairLocks(places=2)
+    await locks.acquire("c_1", PATIENT_S)
+    await locks.acquire("c_1", PATIENT_S)
+    third = asyncio.ensure_future(locks.acquire("c_1", PATIENT_S))
+    await settle()
+    assert not third.done()
+    locks.release("c_1")
+    await third
+    with pytest.raises(TimeoutError):
+        await locks.acquire("c_1", 0.01)
