@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import shutil
 import sqlite3
 import subprocess
@@ -13,17 +12,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 import throughline.record as record_room
 from tests.postgres import Postgres
 from throughline.errors import ConfigurationError, Unavailable
-from throughline.record import Record, migrations
-from throughline.record.schema import SCHEMA_VERSION, metadata
+from throughline.record import Record
 
 pytestmark = pytest.mark.unit
 
@@ -69,41 +62,6 @@ def test_a_second_secret_is_refused(record: Record, url: str) -> None:
 def test_what_is_no_database_of_ours_is_refused_with_its_mend(url: str) -> None:
     with pytest.raises(ConfigurationError, match="Mend: Write it as sqlite:"):
         record_room.open(url)
-
-
-def test_migrations_lead_to_the_schema(record: Record) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA_VERSION
-    engine = sa.create_engine(record.url)
-    with engine.connect() as connection:
-        options = {"compare_type": True, "include_object": lambda _object, name, *_: name != "sqlite_sequence"}  # SQLite's own
-        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
-    engine.dispose()
-
-
-def test_a_record_of_the_first_release_is_brought_up_with_what_is_in_it(tmp_path: Path) -> None:
-    url, file = f"sqlite:///{tmp_path}/throughline.db", tmp_path / "throughline.db"
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-    engine.dispose()
-    moment = "2026-11-01 12:00:00.000000"
-    digest = hashlib.sha256(b"a page's token").hexdigest()
-    with sqlite3.connect(file) as old:
-        old.execute("INSERT INTO contacts (contact_id, created_at) VALUES ('c_1', ?)", (moment,))
-        old.execute(
-            "INSERT INTO call_tokens (token_sha256, contact_id, origin, created_at, expires_at) VALUES (?, 'c_1', 'page', ?, ?)",
-            (digest, moment, "2126-11-01 12:00:00.000000"),
-        )
-    record = record_room.open(url)
-    record.migrate()
-    assert record.redeem_call_token("a page's token").contact_id == "c_1"
-    assert record.announce_call("CA1", caller="", attestation="", ttl_s=60)
-    record.close()
 
 
 def test_processes_may_migrate_at_the_same_time(tmp_path: Path) -> None:
