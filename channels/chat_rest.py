@@ -106,7 +106,7 @@ class ChatRest:
             events = await self._since(visit.session, after)
         else:
             events = [] if message_id is None else await self._record.call(self._record.reply_to, message_id)
-        return {"session_id": visit.session_id, **self._shown(events, visit.session, after or 0, replayed=False)}
+        return {"session_id": visit.session_id, **await self._shown(events, visit.session, after or 0, replayed=False)}
 
     async def look_back(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
         """What was said: since ``after``, or the latest messages."""
@@ -116,7 +116,7 @@ class ChatRest:
             raise Rejected("too_fast")
         start = await self._door.start_of(session) if after is None else after
         events = await self._since(session, start)
-        return self._shown(events, session, start, replayed=after is None)
+        return await self._shown(events, session, start, replayed=after is None)
 
     async def _taken(self, visit: Visit, body: Mapping[str, Any]) -> str | None:
         """The message's id in the record, once its turn is over. The turn is taken to its end whatever becomes of the request."""
@@ -134,11 +134,12 @@ class ChatRest:
             _log.info("chat.turn_not_taken", error=str(turn.exception()))
 
     async def _since(self, session: Session, after: int) -> Sequence[StoredEvent]:
-        conversation = self._record.conversation
-        return await self._record.call(conversation, session.contact_id, after_seq=after, limit=_HISTORY_EVENTS)
+        unseen = self._record.unseen
+        _, events = await self._record.call(unseen, session.session_id, after_seq=after, limit=_HISTORY_EVENTS)
+        return events
 
-    def _shown(self, events: Sequence[StoredEvent], session: Session, after: int, *, replayed: bool) -> dict[str, Any]:
-        messages = [message for event in events for message in self._door.shown(event, session, replayed=replayed)]
+    async def _shown(self, events: Sequence[StoredEvent], session: Session, after: int, *, replayed: bool) -> dict[str, Any]:
+        messages = [message for event in events for message in await self._door.shown(event, session, replayed=replayed)]
         return {"messages": messages, "last": events[-1].seq if events else after}
 
     async def _answered(self, request: Request, answer: Answer) -> HTTPResponse:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -33,7 +33,7 @@ from channels.site_pages import mount_site
 from throughline import log
 from throughline.domain.turns import WEB_CHAT
 from throughline.errors import Rejected, ThroughlineError
-from throughline.record import StoredEvent
+from throughline.record import Session, StoredEvent
 from throughline.website_login import Login
 
 _log = log.get_logger("channels")
@@ -192,15 +192,11 @@ class WebChat(InputChannel):
         if not socket.keeps_history or visit.is_new:  # a new visit of a known customer begins with their latest messages
             after = await self._door.start_of(session)
 
-        async def show(events: Sequence[StoredEvent]) -> None:
-            await self._login_is_good(socket)
-            for event in events:
-                for message in self._door.shown(event, session, replayed=event.seq <= shown):
-                    await self._sio.emit("bot_uttered", message, to=sid)
-            if events[-1].seq > shown:
-                await self._record.call(self._record.note_shown, session.session_id, events[-1].seq)
+        async def show(event: StoredEvent, now: Session) -> None:
+            for message in await self._door.shown(event, now, replayed=event.seq <= shown):
+                await self._sio.emit("bot_uttered", message, to=sid)
 
-        socket.view = self._feed.watch(session.contact_id, after, show)
+        socket.view = self._feed.watch(session, after, show, ready=lambda: self._login_is_good(socket))
 
     async def _login_is_good(self, socket: ChatSocket) -> None:
         """Returns once the socket's login, if it has one, is not over: until it is renewed nothing is shown, and nothing of it lost."""
