@@ -58,10 +58,9 @@ PROVEN_NUMBER = (ATTESTED, CODE, FACT)
 """Proofs by which a telephone number may claim to be a contact's. A claim opens nothing: it only lets us ask."""
 
 
-def is_stronger(proof: str, than: str) -> bool:
-    """Whether ``proof`` says more of whose address it is than the proof ``than``. One we don't know says least."""
-    order = list(LEVELS)
-    return (order.index(proof) if proof in order else -1) > (order.index(than) if than in order else -1)
+def strength(proof: str) -> int:
+    """How much ``proof`` says of whose an address is, to compare two by. One we don't know says least."""
+    return list(LEVELS).index(proof) if proof in LEVELS else -1
 
 
 @dataclass(frozen=True)

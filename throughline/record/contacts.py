@@ -1,22 +1,23 @@
-"""Who the record knows: contacts, their addresses, and what happens when two of them turn out to be one person.
+"""Who the record knows: contacts, and the addresses they are reached at.
 
-Contacts form trees through ``merged_into``; the root of a tree is the *living* contact. What always holds: every id ever given
-out keeps leading to a living contact; a merge has no cycles; events stay under the id they were said under.
+What always holds: every id ever given out keeps leading to a living contact (merging.py); an address says by which proof it is
+somebody's, and since when; one address may be several people's.
 """
 
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from throughline.errors import Rejected
+from throughline.domain.assurance import strength
 from throughline.record.database import OnDatabase
-from throughline.record.events import carry_facts, hold
+from throughline.record.entries import Address
 from throughline.record.identity import ACCOUNT, aliases_of, has_account, living, utc_now
 from throughline.record.limits import check_ids, check_words
-from throughline.record.schema import addresses, audit_log, contacts, merges, sessions
+from throughline.record.schema import addresses, contacts
 
 
 def new_contact_id() -> str:
@@ -25,7 +26,7 @@ def new_contact_id() -> str:
 
 
 class Contacts(OnDatabase):
-    """Contacts, addresses, merges."""
+    """Contacts and addresses."""
 
     def create_contact(self) -> str:
         """A new contact; its opaque id."""
@@ -44,17 +45,33 @@ class Contacts(OnDatabase):
         with self._database.reading() as connection:
             return aliases_of(connection, contact_id)
 
-    def add_address(self, contact_id: str, kind: str, value: str, *, proof: str) -> None:
+    def add_address(self, contact_id: str, kind: str, value: str, *, proof: str, now: datetime | None = None) -> None:
         """Note that the contact is reached at ``value``. ``kind`` is phone (E.164), email, account or browser; ``proof`` says how we
-        know. Adding it again renews the proof. Raises Rejected("unknown_contact")."""
+        know. Adding it again renews the proof; a weaker one leaves a stronger as it is. Raises Rejected("unknown_contact")."""
         check_words(kind=kind, proof=proof)
         check_ids(value=value)
         with self._database.writing() as connection:
-            owner, at = living(connection, contact_id), utc_now()
+            owner, at = living(connection, contact_id), now or utc_now()
             row = {"contact_id": owner, "kind": kind, "value": value, "proof": proof, "created_at": at, "proved_at": at}
-            if not self._database.insert_unless_there(connection, addresses, row):
-                where = (addresses.c.contact_id == owner) & (addresses.c.kind == kind) & (addresses.c.value == value)
-                connection.execute(addresses.update().where(where).values(proof=proof, proved_at=at))
+            if self._database.insert_unless_there(connection, addresses, row):
+                return
+            this = (addresses.c.contact_id == owner) & (addresses.c.kind == kind) & (addresses.c.value == value)
+            known = sa.select(addresses.c.proof).where(this).with_for_update(key_share=True)
+            if strength(proof) >= strength(connection.execute(known).scalar_one()):
+                connection.execute(addresses.update().where(this).values(proof=proof, proved_at=at))
+
+    def addresses_of(self, contact_id: str) -> list[Address]:
+        """Where this person is reached, under every alias, each address once with its strongest proof, and of equal ones the latest; in the
+        order in which we learned of them. Raises Rejected("unknown_contact")."""
+        with self._database.reading() as connection:
+            mine = addresses.c.contact_id.in_(aliases_of(connection, contact_id))
+            rows = connection.execute(sa.select(addresses).where(mine).order_by(addresses.c.id)).all()
+        found: dict[tuple[str, str], Address] = {}
+        for row in rows:
+            here = Address(row.kind, row.value, row.proof, row.created_at, row.proved_at)
+            known = found.setdefault((row.kind, row.value), here)
+            found[(row.kind, row.value)] = max(known, here, key=lambda one: (strength(one.proof), one.proved_at))
+        return list(found.values())
 
     def find_by_address(self, kind: str, value: str) -> list[str]:
         """The living contacts reached at ``value``, each once. A shared telephone has several."""
@@ -67,19 +84,19 @@ class Contacts(OnDatabase):
             return list(dict.fromkeys(living(connection, found) for found in connection.execute(query).scalars()))
 
     def contact_of_account(self, account: str, *, proof: str) -> str:
-        """The living contact of an account (an address of kind ``account``); a new one where nobody has it yet. However many ask at the
-        same moment, they get the same one."""
+        """The living contact of an account (an address of kind ``account``), which is proved again by this; a new one where nobody has it
+        yet. However many ask at the same moment, they get the same one."""
         check_words(proof=proof)
         check_ids(account=account)
-        with self._database.reading() as connection:
-            owner = _owner_of_account(connection, account)
-        if owner is not None:
-            return owner
+        at = utc_now()
         with self._database.writing() as connection:
             self._database.take_turns(connection, f"{ACCOUNT}:{account}")
             owner = _owner_of_account(connection, account)
-            if owner is None:
-                owner, at = new_contact_id(), utc_now()
+            if owner is not None:
+                this = (addresses.c.kind == ACCOUNT) & (addresses.c.value == account)
+                connection.execute(addresses.update().where(this).values(proof=proof, proved_at=at))
+            else:
+                owner = new_contact_id()
                 connection.execute(contacts.insert().values(contact_id=owner, created_at=at))
                 address = {
                     "contact_id": owner,
@@ -96,58 +113,6 @@ class Contacts(OnDatabase):
         """Whether this person has an account, under whichever alias. Raises Rejected("unknown_contact")."""
         with self._database.reading() as connection:
             return has_account(connection, contact_id)
-
-    def merge(self, contact_id: str, into: str, *, reason: str, session_id: str | None) -> None:
-        """Make ``contact_id`` an alias of ``into``: they are one person. Both are resolved first.
-
-        Open sessions move along. Facts that ``into`` has no value for are carried over, as SlotSet events in its tracker, so that
-        nothing known is asked again; where both know something, ``into`` is right. What was changed is kept in ``merges``.
-        Raises Rejected("unknown_contact"), or Rejected("same_contact") when they already are one.
-        """
-        check_ids(reason=reason)
-        with self._database.writing() as connection:
-            source, target = self._hold_both(connection, contact_id, into)
-            open_sessions = (sessions.c.contact_id == source) & sessions.c.ended_at.is_(None)
-            moved = list(connection.execute(sa.select(sessions.c.session_id).where(open_sessions)).scalars())
-            connection.execute(sessions.update().where(open_sessions).values(contact_id=target))
-            connection.execute(contacts.update().where(contacts.c.contact_id == source).values(merged_into=target))
-            carried, last_seq = carry_facts(connection, source, target)
-            detail = {"sessions": moved, "events": carried}
-            connection.execute(
-                merges.insert().values(
-                    contact_id=source,
-                    into_contact_id=target,
-                    reason=reason,
-                    session_id=session_id,
-                    moved=detail,
-                    merged_at=utc_now(),
-                )
-            )
-            for contact in (source, target):
-                self._database.tell(connection, contact, last_seq)
-            connection.execute(
-                audit_log.insert().values(
-                    action="merge",
-                    contact_id=target,
-                    session_id=session_id,
-                    detail={"contact_id": source, "reason": reason, **detail},
-                    at=utc_now(),
-                )
-            )
-        for contact in (source, target):  # whoever watches the old contact learns here what it has become
-            self._committed(contact, last_seq)
-
-    def _hold_both(self, connection: Any, one: str, other: str) -> tuple[str, str]:
-        """The living contacts of both, which no other merge and no other writer touches until this transaction ends: in the order of
-        their ids, so that two merges can't wait for each other. Raises Rejected."""
-        while True:
-            pair = living(connection, one), living(connection, other)
-            if pair[0] == pair[1]:
-                raise Rejected("same_contact")
-            for contact_id in sorted(pair):
-                hold(self._database, connection, contact_id)
-            if (living(connection, one), living(connection, other)) == pair:
-                return pair
 
 
 def _owner_of_account(connection: Any, account: str) -> str | None:

@@ -28,6 +28,29 @@ class Session:
 
 
 @dataclass(frozen=True)
+class Address:
+    """Where somebody is reached. ``kind`` is phone (E.164), email, account or browser; ``proof`` the strongest there is of whose it is, and
+    ``proved_at`` when that was given last."""
+
+    kind: str
+    value: str
+    proof: str
+    created_at: datetime
+    proved_at: datetime
+
+
+@dataclass(frozen=True)
+class Merge:
+    """``contact_id`` became a part of ``into``, because of the proof ``reason``; no longer since ``undone_at``."""
+
+    contact_id: str
+    into: str
+    reason: str
+    merged_at: datetime
+    undone_at: datetime | None
+
+
+@dataclass(frozen=True)
 class CallToken:
     """What a call token let in: whose call it is (living contact; None: nobody known), the chat it came from, and how."""
 
@@ -120,6 +143,15 @@ class LeftOver:
 
 
 @dataclass(frozen=True)
+class Owed:
+    """Something that another company still keeps of somebody who was erased: its ``kind`` and that company's id of it."""
+
+    kind: str
+    reference: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class NewEvent:
     """An event to append: Rasa's event dict with ``metadata.event_id``, and where it came from."""
 
@@ -150,10 +182,11 @@ class Head:
 
 @dataclass(frozen=True)
 class Held:
-    """What a reader of the record has kept: a window as of ``head``, which began with event ``first_seq``."""
+    """What a reader of the record has kept: a window as of ``head``, which began with event ``first_seq`` and had so many ``events``."""
 
     head: Head
     first_seq: int
+    events: int
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -19,9 +19,11 @@ from throughline.errors import Overtaken, Rejected
 from throughline.record.database import Database, OnDatabase
 from throughline.record.entries import Checkpoint, Head, Held, NewEvent, StoredEvent, Window
 from throughline.record.event_reads import appended_since, events_from, newest_facts, rows_of_people, stored
+from throughline.record.fence import raise_fence, turn_of
 from throughline.record.identity import aliases_of, living, utc_now
 from throughline.record.limits import check_ids, check_json
 from throughline.record.schema import contacts, events, facts, messages, tracker_heads
+from throughline.record.tombstones import refuse_erased
 
 _SLOT_EVENT = "slot"
 _INTERNAL_SLOTS = frozenset({"session_started_metadata", "requested_slot"})
@@ -99,18 +101,18 @@ class Events(OnDatabase):
                 return Window(_head(found, contact_id), None, ())
             head = _head(found, contact_id)
             if held is not None and held.first_seq == found.window_seq:
-                appended = appended_since(connection, held.head, head)
+                appended = appended_since(connection, held, head)
                 if appended is not None:
                     return Window(head, found.window_header, appended, found.window_seq, held.head)
             rows = events_from(connection, head.contact_id, found.window_seq)
-            return Window(head, found.window_header, tuple(data for _, data in rows), found.window_seq)
+            return Window(head, found.window_header, tuple(rows), found.window_seq)
 
     def whole_tracker(self, contact_id: str) -> Window:
         """As ``window``, from the first event on."""
         with self._database.reading() as connection:
             found = _owner_and_head(connection, contact_id)
             rows = [] if found is None else events_from(connection, found.contact_id, 0)
-            return Window(_head(found, contact_id), None, tuple(data for _, data in rows))
+            return Window(_head(found, contact_id), None, tuple(rows))
 
     def known_event_ids(self, contact_id: str, event_ids: Iterable[str]) -> set[str]:
         """Which of these ids are events of the contact."""
@@ -149,7 +151,8 @@ class Events(OnDatabase):
             check_json(event=event.data)
         with self._database.writing() as connection:
             found = hold(self._database, connection, contact_id)
-            if found is None:  # an id that Rasa's own tools have made up
+            if found is None:  # an id that Rasa's own tools have made up, or of somebody erased while this turn was under way
+                refuse_erased(connection, contact_id)
                 connection.execute(contacts.insert().values(contact_id=contact_id, created_at=utc_now()))
             head = _head(found, contact_id)
             if expected is not None and expected != head:
@@ -171,26 +174,44 @@ class Events(OnDatabase):
     def take_away(self, contact_id: str) -> None:
         """The conversation's lock was taken from a holder that did not let go in time: what it saves from now on is refused."""
         with self._database.writing() as connection:
-            this = contacts.c.contact_id == contact_id
-            connection.execute(contacts.update().where(this).values(fence=contacts.c.fence + 1))
+            raise_fence(self._database, connection, contact_id)
 
 
 def hold(database: Database, connection: Any, contact_id: str) -> Any:
     """Have other writers of this conversation wait until this transaction ends; its living contact's row as ``_owner_and_head``
     gives it, None for an id nobody has seen."""
     while True:
-        database.take_turns(connection, f"contact:{contact_id}")
+        database.take_turns(connection, turn_of(contact_id))
         found = _owner_and_head(connection, contact_id)
         if found is None or found.contact_id == contact_id:
             return found
         contact_id = found.contact_id  # it is an alias: its living contact has to be held, and may have become one meanwhile
 
 
-def carry_facts(connection: Any, source: str, target: str) -> tuple[list[str], int]:
-    """For a merge, which holds both: give ``target`` every fact of ``source`` that it has no value for, as SlotSet events in its tracker.
-    The facts keep their source. The event ids, and the tracker's last ``seq``."""
+def append_held(connection: Any, owner: str, new: Sequence[NewEvent]) -> int:
+    """For whoever holds the living contact ``owner``: append events to its tracker, if it has one, and move its head, also without any.
+    The tracker's last ``seq``."""
+    found = _owner_and_head(connection, owner)
+    head, last_seq = _head(found, owner), found.last_seq or 0
+    if new:
+        last_seq = _insert_events(connection, owner, new)
+        _insert_facts(connection, owner, new, None)
+    if head.version or new:
+        _write_head(connection, head, last_seq)
+    return last_seq
+
+
+def carry_facts(
+    connection: Any, source: str, target: str, *, among: Collection[str] | None = None
+) -> tuple[list[str], int]:
+    """For a merge, which holds both: give ``target`` every fact of ``source`` (of the slots ``among``) that it has no value for, as SlotSet
+    events in its tracker. The facts keep their source. The event ids, and the tracker's last ``seq``."""
     known = {row.slot for row in newest_facts(connection, target) if row.value is not None}
-    missing = [row for row in newest_facts(connection, source) if row.value is not None and row.slot not in known]
+    missing = [
+        row
+        for row in newest_facts(connection, source)
+        if row.value is not None and row.slot not in known and (among is None or row.slot in among)
+    ]
     found = _owner_and_head(connection, target)
     if not missing:
         return [], found.last_seq or 0
@@ -249,7 +270,9 @@ def _owner_and_head(connection: Any, contact_id: str) -> Any:
 
 def _head(found: Any, contact_id: str) -> Head:
     """The head in what ``_owner_and_head`` found for ``contact_id``."""
-    return Head(contact_id, 0) if found is None else Head(found.contact_id, found.version or 0, found.fence, found.last_seq or 0)
+    return (
+        Head(contact_id, 0) if found is None else Head(found.contact_id, found.version or 0, found.fence, found.last_seq or 0)
+    )
 
 
 def _insert_events(connection: Any, owner: str, new: Sequence[NewEvent]) -> int:
@@ -289,7 +312,8 @@ def _insert_facts(connection: Any, owner: str, new: Sequence[NewEvent], message_
                 "slot": event.data["name"],
                 "value": event.data.get("value"),
                 "event_id": event.event_id,
-                "session_id": event.session_id,
+                # One that was put back stays told where it was told.
+                "session_id": (event.data.get("metadata") or {}).get("told_in", event.session_id) or None,
                 "channel": event.channel,
                 "said_at": datetime.fromtimestamp(event.data["timestamp"], timezone.utc),
                 "confidence": confidence,

@@ -28,6 +28,7 @@ from throughline.record.crm_tables import CrmTables
 from throughline.record.database import Database, key_of
 from throughline.record.erasing import Erasing
 from throughline.record.events import Events
+from throughline.record.merging import Merges
 from throughline.record.messages import Messages
 from throughline.record.migrations import upgrade
 from throughline.record.outcomes import Outcomes
@@ -46,7 +47,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Record(Contacts, Sessions, Passes, PhoneCalls, Messages, Events, Outcomes, Views, Standings, People, Erasing):
+class Record(Contacts, Merges, Sessions, Passes, PhoneCalls, Messages, Events, Outcomes, Views, Standings, People, Erasing):
     """The record of one database. Each parent class is one topic of it."""
 
     def __init__(self, url: str) -> None:
