@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from throughline.record.entries import Head, StoredEvent
+from throughline.record.entries import Head, Held, StoredEvent
 from throughline.record.schema import events, facts, tracker_heads
 
 _LAST = 2**31 - 1  # no event has a higher number
@@ -33,11 +33,10 @@ _BETWEEN = {
 PostgreSQL may go through everybody's events in their order; with what stands for PostgreSQL, SQLite goes through all of the sender's."""
 
 _DATA = {  # as text: one json.loads over all rows is faster than one for each
-    engine: sa.select(events.c.id, sa.type_coerce(events.c.data, sa.Text).label("data"))
-    .where(between)
-    .order_by(events.c.sender_id, events.c.id)
+    engine: sa.select(sa.type_coerce(events.c.data, sa.Text)).where(between).order_by(events.c.sender_id, events.c.id)
     for engine, between in _BETWEEN.items()
 }
+_COUNT = {engine: sa.select(sa.func.count(events.c.id)).where(between) for engine, between in _BETWEEN.items()}
 _OLDEST_FIRST = {
     engine: sa.select(events).where(between).order_by(events.c.sender_id, events.c.id) for engine, between in _BETWEEN.items()
 }
@@ -68,24 +67,25 @@ def newest_facts(connection: Any, owner: str) -> list[Any]:
     return list(connection.execute(_NEWEST_FACTS, {"owner": owner}).all())
 
 
-def events_from(connection: Any, owner: str, seq: int) -> list[tuple[int, Mapping[str, Any]]]:
-    """The events under this id from ``seq`` on: their ``seq`` and Rasa's event dict, in order."""
-    rows = connection.execute(_DATA[connection.dialect.name], {"owner": owner, "first": seq, "last": _LAST}).all()
-    return list(zip([row.id for row in rows], json.loads("[" + ",".join(row.data for row in rows) + "]"), strict=True))
+def events_from(connection: Any, owner: str, seq: int) -> list[Mapping[str, Any]]:
+    """Rasa's dicts of the events under this id from ``seq`` on, in order."""
+    rows = connection.execute(_DATA[connection.dialect.name], {"owner": owner, "first": seq, "last": _LAST})
+    return list(json.loads("[" + ",".join(rows.scalars()) + "]"))
 
 
-def appended_since(connection: Any, then: Head, now: Head) -> tuple[Mapping[str, Any], ...] | None:
-    """What was appended to a tracker between two heads of it. None where ``now`` doesn't go on from ``then``: another contact, a lock
-    taken away, or a conversation that was erased and begun anew."""
+def appended_since(connection: Any, held: Held, now: Head) -> tuple[Mapping[str, Any], ...] | None:
+    """What was appended to a tracker since somebody has kept it, now that ``now`` is its head. None where what they kept is not part of
+    it any more: another contact's, a lock taken away, or events erased."""
+    then = held.head
     if then == now and then.last_seq == now.last_seq:
         return ()
     if (then.contact_id, then.fence) != (now.contact_id, now.fence) or then.version >= now.version:
         return None
-    rows = events_from(connection, now.contact_id, then.last_seq)
-    # Numbers are never given twice: the event that was the last then is still there, or was erased.
-    if not rows or rows[0][0] != then.last_seq:
+    # Numbers are never given twice: where as many are left as there were, they are the same ones.
+    before = {"owner": then.contact_id, "first": held.first_seq, "last": then.last_seq}
+    if connection.execute(_COUNT[connection.dialect.name], before).scalar_one() != held.events:
         return None
-    return tuple(data for _, data in rows[1:])
+    return tuple(events_from(connection, now.contact_id, then.last_seq + 1))
 
 
 def rows_of_people(

@@ -156,15 +156,15 @@ class RecordTrackerStore(TrackerStore):
         """The contact's stored tracker as of this window, which is kept from now on. None where the window goes on from a head that is
         not kept any more."""
         if window.beyond is None:
-            tracker = self._tracker(window.head.contact_id, window.header, _events(window.events))
+            tracker, count = self._tracker(window.head.contact_id, window.header, _events(window.events)), 0
         else:
             before = self._cache.at(window.beyond, self.domain)
             if before is None:
                 return None
             if not window.events and before.held.head == window.head:
                 return before
-            tracker = _grown(before.tracker, window.events)
-        return self._keep(tracker, Held(window.head, window.first_seq))
+            tracker, count = _grown(before.tracker, window.events), before.held.events
+        return self._keep(tracker, Held(window.head, window.first_seq, count + len(window.events)))
 
     def _keep_saved(self, loaded: _Loaded | None, entries: Sequence[NewEvent], head: Head, *, moved: bool) -> None:
         """Have what was saved in memory too, made of the stored events as a rebuilt tracker would be: whatever else a turn did to its own
@@ -174,7 +174,7 @@ class RecordTrackerStore(TrackerStore):
             self._cache.forget(head.contact_id)
             return
         as_read = json.loads(json.dumps([entry.data for entry in entries]))
-        self._keep(_grown(before.tracker, as_read), Held(head, before.held.first_seq))
+        self._keep(_grown(before.tracker, as_read), Held(head, before.held.first_seq, before.held.events + len(entries)))
 
     def _keep(self, tracker: LiveTracker, held: Held) -> Kept:
         tracker.applied_events()  # worked out here once, and not in each copy
