@@ -14,7 +14,7 @@ export TF_CPP_MIN_LOG_LEVEL := 2
 export RASA_TELEMETRY_ENABLED := false
 export OMP_NUM_THREADS := 1
 
-.PHONY: help run test train check install browser lint types imports tests tests-of-parts tests-of-the-whole benchmark lock clean
+.PHONY: help run test train check install browser lint types imports tests tests-of-parts tests-of-the-whole scale-test benchmark lock clean
 
 help: ## show what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ tests-of-parts: install
 
 tests-of-the-whole: install browser train
 	@$(BIN)/python -m pytest tests/e2e
+
+scale-test: install browser train ## two servers and two action servers on one PostgreSQL: chats, calls, and either of them killed
+	@$(BIN)/python -m pytest tests/scale
 
 benchmark: install train ## turn latency and audio stalls beside stock Rasa, as a table
 	@$(BIN)/python -m benchmarks.turns

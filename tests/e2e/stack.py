@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import requests
 from ruamel.yaml import YAML
 
@@ -152,6 +153,20 @@ class Stack:
     def page_caller(self, token: str, audio: AudioFormat = WIDEBAND) -> Caller:
         """The page's own phone, which has got ``token``."""
         return Caller(self.media_url, token, audio=audio, origin=self.address)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and neither stopped nor died."""
+        return self._process.poll() is None
+
+    def kill(self, part: str = "") -> None:
+        """End its processes as a crash would, or those of one ``part`` of it: ``actions``."""
+        family = psutil.Process(self._process.pid).children(recursive=True)
+        for process in [one for one in family if part in " ".join(one.cmdline())]:
+            process.kill()
+        if not part:
+            self._process.kill()
+            self.stop()
 
     def stop(self) -> None:
         """Stop everything that ``start`` has started."""
