@@ -3,7 +3,7 @@
 Importing Rasa and loading a model takes half a minute; so one process does it once, and forks a server whenever it is told to. A server
 has all that stands behind a channel and, in a channel's place, a Unix socket on which turns come as lines of JSON. It is killed as any
 process is. Run by benchmarks.crashes: ``python -m benchmarks.crash_servers FOLDER ACTIONS_URL``, then a number on a line of standard
-input for each server to start.
+input for each server to start, and how many seconds its clock is off.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import json
 import os
 import signal
 import sys
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,14 @@ from rasa.core.agent import Agent, load_agent
 from rasa.core.utils import AvailableEndpoints
 from rasa.utils.endpoints import EndpointConfig
 
+from channels import left_over, turns
 from channels.left_over import LeftOvers
 from channels.turns import TurnRunner
 from throughline import bootstrap
 from throughline.cli.model import model_path
 from throughline.domain.turns import Turn
 from throughline.errors import ThroughlineError
+from throughline.record import identity
 from throughline.record.lock_store import RecordLockStore
 from throughline.record.tracker_store import RecordTrackerStore
 
@@ -47,12 +51,27 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             sys.stdin.close()
-            socket = folder / f"{line.strip()}.sock"
+            number, off_s = line.split()
+            socket = folder / f"{number}.sock"
             socket.unlink(missing_ok=True)
+            _set_clock(float(off_s))
             asyncio.run(_serve(agent, socket))
             os._exit(0)
         sys.stdout.write(f"{child}\n")
         sys.stdout.flush()
+
+
+def _set_clock(off_s: float) -> None:
+    """Have this process, Rasa's events and the record's times, live ``off_s`` seconds ahead."""
+    true_time = time.time
+    time.time = lambda: true_time() + off_s
+
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(seconds=off_s)
+
+    identity.datetime = left_over.datetime = turns.datetime = Shifted  # type: ignore[attr-defined,misc]
 
 
 async def _serve(agent: Agent, socket: Path) -> None:
@@ -63,26 +82,33 @@ async def _serve(agent: Agent, socket: Path) -> None:
     runner = TurnRunner(app, lambda: agent)
     await runner.start()
     left_overs = LeftOvers(runner.finish_left_over)
-    server = await asyncio.start_unix_server(lambda reader, writer: _converse(runner, app.record, reader, writer), socket)
+    server = await asyncio.start_unix_server(
+        lambda reader, writer: _converse(runner, agent.tracker_store, reader, writer), socket
+    )
     async with server:
         await server.serve_forever()
     await left_overs.close()
 
 
-async def _converse(runner: TurnRunner, record: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _converse(
+    runner: TurnRunner, store: RecordTrackerStore, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     tasks = set()
     while line := await reader.readline():
-        task = asyncio.create_task(_answer(runner, record, json.loads(line), writer))
+        task = asyncio.create_task(_answer(runner, store, json.loads(line), writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
 
-async def _answer(runner: TurnRunner, record: Any, asked: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+async def _answer(runner: TurnRunner, store: RecordTrackerStore, asked: dict[str, Any], writer: asyncio.StreamWriter) -> None:
     answer: dict[str, Any] = {"id": asked["id"]}
     try:
         if "turn" in asked:
             result = await runner.take(Turn(**asked["turn"]))
             answer["said"] = [[utterance.event_id, utterance.text] for utterance in result.utterances]
+        elif "sees" in asked:
+            tracker = await store.retrieve(asked["sees"])
+            answer["seen"] = [event.message_id for event in tracker.events if event.type_name == "user"]
         else:
             await record.call(
                 record.record_heard, asked["heard"], session_id=asked["session_id"], text_heard="", complete=False

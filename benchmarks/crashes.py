@@ -2,11 +2,15 @@
 
     python -m benchmarks.crashes                     8 servers on PostgreSQL, 50 conversations, 20,000 turns, 50 kills, 10 restarts
     python -m benchmarks.crashes --engine sqlite     one server on SQLite, the same without restarts
-    python -m benchmarks.crashes --turns 500 --kills 5 --restarts 2
+    python -m benchmarks.crashes --engine sqlite --turns 3000 --kills 0 --locks 10 --full-disks 10
+                                                     locked by another program, and a disk that is full, again and again
+    python -m benchmarks.crashes --turns 3000 --kills 0 --restarts 0 --clocks 5
+                                                     servers whose clocks are up to 5 s apart
 
 Every customer chats and calls by turns, sometimes both at once; each message goes to any server. On the way servers are killed with
 SIGKILL in the middle of whatever they do, and PostgreSQL is stopped as a crash would and started again. A customer who gets no answer sends
-the message again, with the same id, to any server, or goes on without it. At the end the record is compared with what customers were told.
+the message again, with the same id, to any server, or goes on without it. Now and then another server is asked whether it sees what was just
+answered. At the end the record is compared with what customers were told.
 """
 
 from __future__ import annotations
@@ -19,7 +23,9 @@ import itertools
 import json
 import os
 import random
+import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -50,6 +56,10 @@ SENTENCES = (
 )  # fmt: skip
 BOTH_AT_ONCE = 0.15
 GIVES_UP = 0.15  # of messages that got no answer
+LOOKED_FOR = 0.2  # of messages that were answered, by another server
+LOCKED_S = (0.5, 12.0)  # longer than a writer waits
+FULL_S = (0.5, 3.0)
+MUST_BE_NONE = 8
 SECRET = "a key for trials only"  # noqa: S105 - and for nothing else
 
 
@@ -67,8 +77,9 @@ class Message:
 class Server:
     """One server process and the connection to it, which is opened again after a kill."""
 
-    def __init__(self, number: int, folder: Path) -> None:
+    def __init__(self, number: int, folder: Path, clock_off_s: float = 0.0) -> None:
         self.number = number
+        self.clock_off_s = clock_off_s
         self.process_id = 0
         self._socket = folder / f"{number}.sock"
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -120,8 +131,12 @@ class Trial:
     servers: list[Server] = field(default_factory=list)
     sent: list[Message] = field(default_factory=list)
     heard: list[tuple[str, str]] = field(default_factory=list)
+    looked_for: int = 0
+    invisible: int = 0
     kills: int = 0
     restarts: int = 0
+    locks: int = 0
+    full_disks: int = 0
     errors: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -149,10 +164,10 @@ class Nursery:
             if not line:
                 raise RuntimeError((folder / "servers.log").read_text(errors="replace")[-3000:])
 
-    def start(self, number: int) -> int:
+    def start(self, number: int, clock_off_s: float) -> int:
         """Fork a server; its process id."""
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{number}\n")
+        self._process.stdin.write(f"{number} {clock_off_s}\n")
         while not (line := self._line()).isdigit():
             pass
         return int(line)
@@ -199,6 +214,8 @@ async def send(trial: Trial, message: Message) -> None:
                 message.said = tuple(event_id for event_id, _ in answer["said"])
                 if message.turn.channel == PHONE and message.said:
                     await report_heard(trial, server, message)
+                if random.random() < LOOKED_FOR:  # noqa: S311
+                    await look_for(trial, message)
                 return
             trial.errors[answer["error"].split(":")[0]] += 1
         except (OSError, asyncio.TimeoutError) as error:
@@ -216,26 +233,63 @@ async def report_heard(trial: Trial, server: Server, message: Message) -> None:
             trial.heard.append((message.said[0], message.turn.session_id))
 
 
+async def look_for(trial: Trial, message: Message) -> None:
+    """Ask any server whether it sees the message that was just answered."""
+    with contextlib.suppress(OSError, asyncio.TimeoutError):
+        answer = await random.choice(trial.servers).ask(sees=message.turn.contact_id)  # noqa: S311
+        if "error" not in answer:
+            trial.looked_for += 1
+            trial.invisible += message.turn.message_id not in answer["seen"]
+
+
 async def trouble(trial: Trial, nursery: Nursery, postgres: Postgres | None, done: Any) -> None:
     """Kill and restart as the turns go on, evenly spread."""
-    options = trial.options
-    total, loop = options.turns, asyncio.get_running_loop()
-    while done() < total:
+    options, loop = trial.options, asyncio.get_running_loop()
+
+    def due(planned: int, had: int) -> bool:
+        return had < planned and done() * (planned + 1) >= options.turns * (had + 1)
+
+    while done() < options.turns:
         await asyncio.sleep(0.02)
-        if trial.kills < options.kills and done() * (options.kills + 1) >= total * (trial.kills + 1):
+        if due(options.kills, trial.kills):
             server = random.choice(trial.servers)  # noqa: S311
             os.kill(server.process_id, signal.SIGKILL)
             trial.kills += 1
             await asyncio.sleep(random.uniform(0, 0.3))  # noqa: S311
-            server.process_id = await loop.run_in_executor(None, nursery.start, server.number)
+            server.process_id = await loop.run_in_executor(None, nursery.start, server.number, server.clock_off_s)
             await server.connect()
-        if postgres and trial.restarts < options.restarts and done() * (options.restarts + 1) >= total * (trial.restarts + 1):
+        if postgres and due(options.restarts, trial.restarts):
             await loop.run_in_executor(None, postgres.restart)
             trial.restarts += 1
+        if not postgres and due(options.locks, trial.locks):
+            await locked(trial.folder / "record.db")
+            trial.locks += 1
+        if not postgres and due(options.full_disks, trial.full_disks):
+            await full(trial.servers)
+            trial.full_disks += 1
+
+
+async def locked(file: Path) -> None:
+    """Another program writes, and does not come to an end."""
+    other = sqlite3.connect(file, isolation_level=None, timeout=60, check_same_thread=False)
+    await asyncio.get_running_loop().run_in_executor(None, other.execute, "BEGIN IMMEDIATE")
+    await asyncio.sleep(random.uniform(*LOCKED_S))  # noqa: S311
+    other.execute("ROLLBACK")
+    other.close()
+
+
+async def full(servers: list[Server]) -> None:
+    """The servers can't make any file longer, as on a full disk: every write beyond is refused by the system."""
+    limits = [resource.prlimit(server.process_id, resource.RLIMIT_FSIZE) for server in servers]
+    for server, (_, hard) in zip(servers, limits, strict=True):
+        resource.prlimit(server.process_id, resource.RLIMIT_FSIZE, (1, hard))
+    await asyncio.sleep(random.uniform(*FULL_S))  # noqa: S311
+    for server, limit in zip(servers, limits, strict=True):
+        resource.prlimit(server.process_id, resource.RLIMIT_FSIZE, limit)
 
 
 def verdict(trial: Trial) -> dict[str, int]:
-    """What the record holds against what customers were told. All but the last three must be 0."""
+    """What the record holds against what customers were told. The first MUST_BE_NONE must be 0."""
     engine = sa.create_engine(trial.url, future=True)
     with engine.connect() as connection:
         said = connection.execute(
@@ -265,9 +319,11 @@ def verdict(trial: Trial) -> dict[str, int]:
             for message in kept
             for row in places[message.turn.message_id]
         ),
+        "acknowledged turns another server did not see": trial.invisible,
         "messages stored and never finished": unfinished,
         "turns acknowledged": len(answered),
         "messages that were given up, and finished all the same": len(places) - len(kept),
+        "turns looked for on another server": trial.looked_for,
         "messages sent again": sum(message.tries > 1 for message in trial.sent),
     }
 
@@ -294,7 +350,7 @@ async def hold(trial: Trial, nursery: Nursery, postgres: Postgres | None) -> Non
     options = trial.options
     record = record_room.open(trial.url, secret=SECRET)
     for server in trial.servers:
-        server.process_id = nursery.start(server.number)
+        server.process_id = nursery.start(server.number, server.clock_off_s)
         await server.connect()
     share, more = divmod(options.turns, options.conversations)
     with Progress(console=Console(stderr=True)) as progress:
@@ -322,6 +378,11 @@ def main() -> int:
     parser.add_argument("--turns", type=int, default=20_000, help="turns of them all (default: %(default)s)")
     parser.add_argument("--kills", type=int, default=50, help="servers killed on the way (default: %(default)s)")
     parser.add_argument("--restarts", type=int, default=10, help="crashes of PostgreSQL on the way (default: %(default)s)")
+    parser.add_argument("--locks", type=int, default=0, help="times another program locks SQLite (default: %(default)s)")
+    parser.add_argument("--full-disks", type=int, default=0, help="times the disk is full, on SQLite (default: %(default)s)")
+    parser.add_argument(
+        "--clocks", type=float, default=0.0, help="seconds the servers' clocks are apart (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of everything random (default: %(default)s)")
     options = parser.parse_args()
     random.seed(options.seed)
@@ -342,7 +403,9 @@ def main() -> int:
         nursery = Nursery(folder, actions.address, environment)
         stack.callback(nursery.stop)
         trial = Trial(options, folder, url)
-        trial.servers += [Server(number, folder) for number in range(options.processes or (8 if postgres else 1))]
+        count = options.processes or (8 if postgres else 1)
+        apart_s = options.clocks / max(1, count - 1)
+        trial.servers += [Server(number, folder, number * apart_s) for number in range(count)]
         stack.callback(_end_servers, trial)
         began = time.monotonic()
         asyncio.run(hold(trial, nursery, postgres))
@@ -361,7 +424,8 @@ def _report(trial: Trial, found: dict[str, int], took_s: float) -> int:
     options = trial.options
     title = (
         f"{options.engine}: {len(trial.servers)} servers, {options.conversations} conversations, {len(trial.sent)} messages, "
-        f"{trial.kills} servers killed, {trial.restarts} restarts of the database, {took_s:.0f} s"
+        f"{trial.kills} servers killed, {trial.restarts} restarts of the database, {trial.locks} locks, {trial.full_disks} full disks, "
+        f"clocks {options.clocks:g} s apart, {took_s:.0f} s"
     )
     table = Table(title=title)
     table.add_column("of it")
@@ -371,7 +435,7 @@ def _report(trial: Trial, found: dict[str, int], took_s: float) -> int:
     for error, count in trial.errors.most_common():
         table.add_row(f"no answer: {error}", f"{count:,}")
     Console().print(table)
-    must_be_none = list(found.items())[:7]
+    must_be_none = list(found.items())[:MUST_BE_NONE]
     return 1 if any(count for _, count in must_be_none) else 0
 
 
