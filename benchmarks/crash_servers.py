@@ -110,9 +110,8 @@ async def _answer(runner: TurnRunner, store: RecordTrackerStore, asked: dict[str
             tracker = await store.retrieve(asked["sees"])
             answer["seen"] = [event.message_id for event in tracker.events if event.type_name == "user"]
         else:
-            await record.call(
-                record.record_heard, asked["heard"], session_id=asked["session_id"], text_heard="", complete=False
-            )
+            heard = store.record.record_heard
+            await store.record.call(heard, asked["heard"], session_id=asked["session_id"], text_heard="", complete=False)
     except ThroughlineError as error:
         answer["error"] = f"{type(error).__name__}: {error}"
     writer.write(json.dumps(answer).encode() + b"\n")

@@ -8,9 +8,9 @@
                                                      servers whose clocks are up to 5 s apart
 
 Every customer chats and calls by turns, sometimes both at once; each message goes to any server. On the way servers are killed with
-SIGKILL in the middle of whatever they do, and PostgreSQL is stopped as a crash would and started again. A customer who gets no answer sends
-the message again, with the same id, to any server, or goes on without it. Now and then another server is asked whether it sees what was just
-answered. At the end the record is compared with what customers were told.
+SIGKILL in the middle of whatever they do, and PostgreSQL is stopped as a crash would and started again. A customer who gets no answer
+sends the message again, with the same id, to any server, or goes on without it. Now and then another server is asked whether it sees
+what was just answered. At the end the record is compared with what customers were told.
 """
 
 from __future__ import annotations
