@@ -18,8 +18,9 @@ from throughline.errors import Rejected
 from throughline.record.database import Database
 from throughline.record.identity import aliases_or_self, utc_now
 from throughline.record.limits import check_ids, check_json
-from throughline.record.references import free_reference
+from throughline.record.references import insert_with_reference
 from throughline.record.schema import calendar_technicians, calendar_visits
+from throughline.record.tombstones import refuse_erased
 
 
 class CalendarTables:
@@ -37,10 +38,13 @@ class CalendarTables:
         return [_slot(row) for row in rows]
 
     def book(self, slot: VisitSlot, contact_id: str, details: Mapping[str, Any], *, idempotency_key: str) -> Visit:
-        """Book the slot if it is free; the same key gives the same visit. Raises Rejected("slot_taken"|"too_long")."""
+        """Book the slot if it is free; the same key gives the same visit.
+        Raises Rejected("slot_taken"|"too_long"), or Rejected("unknown_contact") for somebody who was erased."""
         check_ids(technician=slot.technician, contact_id=contact_id, idempotency_key=idempotency_key)
         check_json(details=dict(details))
         with self._database.writing() as connection:
+            self._database.take_turns(connection, f"contact:{contact_id}")  # nobody is erased while a visit is booked for them
+            refuse_erased(connection, contact_id)
             self._lock_technician(connection, slot.technician)
             mine = calendar_visits.c.idempotency_key == idempotency_key
             booked = connection.execute(sa.select(calendar_visits).where(mine)).first()
@@ -50,19 +54,18 @@ class CalendarTables:
             taken = sa.select(calendar_visits.c.id).where(theirs, _overlaps(slot.start, slot.end))
             if connection.execute(taken).first() is not None:
                 raise Rejected("slot_taken")
-            connection.execute(
-                calendar_visits.insert().values(
-                    visit_id="v_" + secrets.token_urlsafe(16),
-                    reference=free_reference(connection, calendar_visits.c.reference),
-                    technician=slot.technician,
-                    starts_at=slot.start,
-                    ends_at=slot.end,
-                    contact_id=contact_id,
-                    details=dict(details),
-                    idempotency_key=idempotency_key,
-                    booked_at=utc_now(),
-                )
-            )
+            row = {
+                "visit_id": "v_" + secrets.token_urlsafe(16),
+                "technician": slot.technician,
+                "starts_at": slot.start,
+                "ends_at": slot.end,
+                "contact_id": contact_id,
+                "details": dict(details),
+                "idempotency_key": idempotency_key,
+                "booked_at": utc_now(),
+            }
+            # Where the same key books another technician's time at this moment, that visit is the one.
+            insert_with_reference(self._database, connection, calendar_visits, row)
             return _visit(connection.execute(sa.select(calendar_visits).where(mine)).one())
 
     def visits_of(self, contact_id: str) -> list[Visit]:
@@ -77,7 +80,7 @@ class CalendarTables:
         """Where writers run side by side (not on SQLite), two bookings of one technician must come one after the other."""
         self._database.insert_unless_there(connection, calendar_technicians, {"technician": technician})
         this = calendar_technicians.c.technician == technician
-        connection.execute(sa.select(calendar_technicians).where(this).with_for_update()).one()
+        connection.execute(sa.select(calendar_technicians).where(this).with_for_update(key_share=True)).one()
 
 
 def _overlaps(start: datetime, end: datetime) -> Any:

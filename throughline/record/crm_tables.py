@@ -17,8 +17,9 @@ from throughline.errors import Rejected
 from throughline.record.database import Database
 from throughline.record.identity import aliases_or_self, utc_now
 from throughline.record.limits import check_ids, check_json, check_texts
-from throughline.record.references import free_reference
+from throughline.record.references import insert_with_reference
 from throughline.record.schema import crm_cases, crm_customers, crm_notes
+from throughline.record.tombstones import refuse_erased
 
 
 class CrmTables:
@@ -28,9 +29,11 @@ class CrmTables:
         self._database = database
 
     def upsert_customer(self, contact_id: str, fields: Mapping[str, Any]) -> None:
-        """Create the customer, or change the named fields and keep the others. Raises Rejected("too_long")."""
+        """Create the customer, or change the named fields and keep the others.
+        Raises Rejected("too_long"), or Rejected("unknown_contact") for somebody who was erased."""
         check_ids(contact_id=contact_id)
         with self._database.writing() as connection:
+            self._admit(connection, contact_id)
             query = sa.select(crm_customers.c.fields).where(crm_customers.c.contact_id == contact_id)
             known = connection.execute(query.with_for_update()).scalar() or {}
             merged = {**known, **fields}
@@ -46,24 +49,22 @@ class CrmTables:
         return None if found is None else dict(found)
 
     def open_case(self, contact_id: str, subject: str, details: Mapping[str, Any], *, idempotency_key: str) -> Case:
-        """Open a case, or give the one this key has already opened. Raises Rejected("too_long")."""
+        """Open a case, or give the one this key has already opened.
+        Raises Rejected("too_long"), or Rejected("unknown_contact") for somebody who was erased."""
         check_ids(contact_id=contact_id, idempotency_key=idempotency_key)
         check_texts(subject=subject)
         check_json(details=dict(details))
         with self._database.writing() as connection:
-            self._database.insert_unless_there(
-                connection,
-                crm_cases,
-                {
-                    "case_id": "case_" + secrets.token_urlsafe(16),
-                    "reference": free_reference(connection, crm_cases.c.reference),
-                    "contact_id": contact_id,
-                    "subject": subject,
-                    "details": dict(details),
-                    "idempotency_key": idempotency_key,
-                    "opened_at": utc_now(),
-                },
-            )
+            self._admit(connection, contact_id)
+            row = {
+                "case_id": "case_" + secrets.token_urlsafe(16),
+                "contact_id": contact_id,
+                "subject": subject,
+                "details": dict(details),
+                "idempotency_key": idempotency_key,
+                "opened_at": utc_now(),
+            }
+            insert_with_reference(self._database, connection, crm_cases, row)
             query = sa.select(crm_cases).where(crm_cases.c.idempotency_key == idempotency_key)
             return _case(connection.execute(query).one())
 
@@ -89,6 +90,11 @@ class CrmTables:
             mine = crm_cases.c.contact_id.in_(aliases_or_self(connection, contact_id))
             rows = connection.execute(sa.select(crm_cases).where(mine).order_by(crm_cases.c.id.desc())).all()
         return [_case(row) for row in rows]
+
+    def _admit(self, connection: Any, contact_id: str) -> None:
+        """Until this transaction ends nobody erases this contact; whoever was is written for no more."""
+        self._database.take_turns(connection, f"contact:{contact_id}")
+        refuse_erased(connection, contact_id)
 
 
 def _case(row: Any) -> Case:

@@ -23,6 +23,8 @@ from throughline.record.watching import CommitCallback, Watcher
 Ways = SqliteWays | PostgresqlWays
 
 _MEND = "Write it as sqlite:///var/throughline.db, or as postgresql://user@host/database."
+_QUOTING = frozenset({"22", "23", "42"})
+"""PostgreSQL's classes of errors whose messages may quote values: data, integrity, and statements it cannot read."""
 _INSERT_OF = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -78,6 +80,11 @@ class Database:
         """Have ``told`` called, in a thread of its own, for commits of other processes until what is returned is closed."""
         return self.ways.watch(told)
 
+    def scrub(self) -> bool:
+        """Let go of the bytes of what was deleted; False where others' work kept it from that."""
+        with _translated():
+            return self.ways.scrub()
+
     def close(self) -> None:
         """Close every connection."""
         self.ways.engine.dispose()
@@ -107,15 +114,26 @@ def _insert_or_nothing(dialect: str, table: Any) -> Any:
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
-    """IntegrityErrors pass (they are answers), everything else the database says is ``Unavailable``."""
+    """IntegrityErrors pass (they are answers), everything else the database says is ``Unavailable``; neither quotes anybody's data, nor
+    carries the error that does."""
     try:
         yield
-    except sa.exc.IntegrityError:
-        raise
+    except sa.exc.IntegrityError as error:
+        raise sa.exc.IntegrityError(None, None, type(error.orig)(_said_by(error))) from None
     except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
-        raise Unavailable(
-            f"the database did not do its work: {type(error).__name__}: {getattr(error, 'orig', error)}"
-        ) from error
+        raise Unavailable(f"the database did not do its work: {type(error).__name__}: {_said_by(error)}") from None
+
+
+def _said_by(error: Any) -> str:
+    """What the database says of an error, without what was written or looked for. PostgreSQL quotes values (a key that is there already, a
+    text it cannot read) and the statement with them: of a fault that has a code we name the code and where it was."""
+    code = getattr(error.orig, "pgcode", None) if isinstance(error, sa.exc.DBAPIError) else None
+    if code is None:  # SQLite, which never quotes a value; PostgreSQL where it is about the connection
+        return str(getattr(error, "orig", error)).partition("\n")[0]
+    told = error.orig.diag
+    where = told.constraint_name or told.column_name or told.table_name
+    shown = type(error.orig).__name__ if code[:2] in _QUOTING else str(told.message_primary)
+    return f"{shown} ({code}{', ' + where if where else ''})"
 
 
 class OnDatabase:

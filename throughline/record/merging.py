@@ -23,7 +23,7 @@ from throughline.record.identity import aliases_of, has_account, living, utc_now
 from throughline.record.limits import check_ids
 from throughline.record.schema import addresses, audit_log, call_tokens, codes, contacts, merges, sessions
 
-_TREE = "merges"
+TREE = "merges"
 """Merges take turns over all servers: while one looks at who is who, the trees don't change. They are as rare as calls."""
 
 
@@ -43,7 +43,7 @@ class Merges(OnDatabase):
         if reason not in MERGING:
             raise Rejected("no_proof", reason)
         with self._database.writing() as connection:
-            self._database.take_turns(connection, _TREE)
+            self._database.take_turns(connection, TREE)
             source, target = living(connection, contact_id), living(connection, into)
             if source == target:
                 raise Rejected("same_contact")
@@ -79,7 +79,7 @@ class Merges(OnDatabase):
         """
         check_ids(reason=reason)
         with self._database.writing() as connection:
-            self._database.take_turns(connection, _TREE)
+            self._database.take_turns(connection, TREE)
             target = _direct_target(connection, contact_id)
             hold(self._database, connection, contact_id)
             mine = (merges.c.contact_id == contact_id) & merges.c.undone_at.is_(None)

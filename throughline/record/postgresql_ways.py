@@ -101,8 +101,8 @@ class PostgresqlWays:
         return self.engine.dialect.connect(*arguments, **{**options, **CONNECTION})
 
     def scrub(self) -> bool:
-        """Give the space of deleted rows back for use (PostgreSQL's manual, "Routine Vacuuming"): it is overwritten as new rows come. A table
-        that is another role's is passed over with a warning, and left to autovacuum."""
+        """Give the space of deleted rows back for use: it is overwritten as new rows come (PostgreSQL's manual, "Routine Vacuuming"). A
+        table that is another role's is passed over with a warning, and left to autovacuum."""
         with self.engine.connect() as connection:
             connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.exec_driver_sql("SET statement_timeout = 0")

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from throughline.errors import Unavailable
+from throughline.record.database import Database
 
 _DRAWS = 50
 
 
-def free_reference(connection: Any, column: Any) -> str:
-    """A number that ``column`` does not hold yet; not in sequence, so that nobody can count a company's cases by it.
-    Raises Unavailable when the numbers run out."""
+def insert_with_reference(database: Database, connection: Any, table: Any, row: Mapping[str, Any]) -> None:
+    """Insert ``row`` with a ``reference`` that no other row of ``table`` has; nothing where its ``idempotency_key`` is there already.
+    Drawn, not counted, so that nobody can count a company's cases by it; the database's own unique key says whether it is free, so that
+    two servers never give the same. Raises Unavailable when the numbers run out."""
+    same = sa.select(table.c.id).where(table.c.idempotency_key == row["idempotency_key"])
     for _ in range(_DRAWS):
-        reference = str(100_000 + secrets.randbelow(900_000))
+        if database.insert_unless_there(connection, table, {**row, "reference": _drawn()}):
+            return
+        if connection.execute(same).first() is not None:
+            return
+    raise Unavailable("no free reference number was found")
+
+
+def free_reference(connection: Any, column: Any) -> str:
+    """A number that ``column`` does not hold yet, for a row that is there already. Where another server takes the same at this moment, the
+    database's unique key refuses one of the two. Raises Unavailable when the numbers run out."""
+    for _ in range(_DRAWS):
+        reference = _drawn()
         if connection.execute(sa.select(column).where(column == reference)).first() is None:
             return reference
     raise Unavailable("no free reference number was found")
+
+
+def _drawn() -> str:
+    return str(100_000 + secrets.randbelow(900_000))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,7 @@ class SqliteWays:
             pool_size=POOL_SIZE,
             max_overflow=POOL_SIZE,
             pool_timeout=BUSY_TIMEOUT_MS / 1000,
+            hide_parameters=True,  # what customers said stays out of error messages
             connect_args={"check_same_thread": False},  # the pool hands a connection to one thread at a time
         )
         sa.event.listen(self.engine, "connect", _on_connect)
@@ -91,6 +93,24 @@ class SqliteWays:
         """Have ``told`` called for every commit of other processes. It is to be closed."""
         return SqliteWatcher(self.file, told)
 
+    def scrub(self) -> bool:
+        """Write the file anew, without what deleted rows may have left between others, and empty the write-ahead log. False, and
+        nothing is lost, where a reader of an older state or another writer is in the way."""
+        if not self._write_turn.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            return False
+        try:
+            with self.engine.connect() as pooled:
+                connection = pooled.connection.dbapi_connection  # neither statement works inside a transaction
+                connection.execute("VACUUM")
+                busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) and "busy" not in str(error):
+                raise
+            return False
+        finally:
+            self._write_turn.release()
+        return not busy
+
 
 def sqlite_file(url: str) -> Path:
     """The absolute path of a SQLite URL's file. Raises ConfigurationError for one that has none."""
@@ -112,6 +132,7 @@ def _on_connect(connection: Any, _record: Any) -> None:
         "journal_mode = WAL",
         "synchronous = FULL",  # in WAL mode NORMAL may lose the last commits at a power cut; an acknowledged turn is never lost
         "foreign_keys = ON",
+        "secure_delete = ON",  # what is deleted is overwritten
     ):
         connection.execute(f"PRAGMA {pragma}")
 
