@@ -27,7 +27,7 @@ class AnswerArea(Action):
         postcode = both(postcode=speakable.digits(str(named)))
         territory = where.business.territory_of(str(named))
         if territory:
-            dispatcher.utter_message(response="utter_area_yes", territory=territory.name, **postcode)
+            dispatcher.utter_message(response="utter_area_yes", territory=territory.name, told_in=where.session_id, **postcode)
         else:
-            dispatcher.utter_message(response="utter_area_no", territories=names, **postcode)
+            dispatcher.utter_message(response="utter_area_no", territories=names, told_in=where.session_id, **postcode)
         return answered(where)

@@ -31,7 +31,8 @@ class AnswerPrices(Action):
         if appliance:
             usual = prices.usual[appliance]
             ends = both(low=_money(where, usual.low), high=_money(where, usual.high))
-            dispatcher.utter_message(response="utter_prices_appliance", appliance=appliance, **values, **ends)
+            told_in = where.session_id if asked else None
+            dispatcher.utter_message(response="utter_prices_appliance", appliance=appliance, told_in=told_in, **values, **ends)
         else:
             dispatcher.utter_message(response="utter_prices", **values)
         learned = [SlotSet("appliance", asked)] if asked and known is None else []

@@ -16,7 +16,7 @@ from rasa_sdk.executor import CollectingDispatcher
 
 from actions.agenda import agenda
 from actions.handing_over import hand_over
-from actions.situation import FORM, Event, Situation, situation
+from actions.situation import FORM, Event, Situation, comma_name, situation
 from actions.visits import visit_values
 from throughline import log
 from throughline.domain import recap
@@ -55,8 +55,9 @@ class BookVisit(Action):
             return [SlotSet("visit_time", None), FollowupAction(FORM)]
         await _tell_the_company(where, visit, key)
         values = visit_values(where, visit)
-        name, appliance = where.facts["customer_name"], where.facts["appliance"]
-        dispatcher.utter_message(response="utter_visit_booked", name=str(name).split()[0], appliance=appliance, **values)
+        dispatcher.utter_message(
+            response="utter_visit_booked", comma_name=comma_name(where), appliance=where.facts["appliance"], **values
+        )
         return [SlotSet("ui_visit", visit.reference), FollowupAction("action_listen")]
 
 
@@ -72,7 +73,7 @@ async def _book(where: Situation, key: str) -> Visit | None:
     slot = free.find(date.fromisoformat(facts["visit_day"]), facts["visit_time"], where.words)
     if slot is None:
         return None
-    details = {**facts, "booking": key}
+    details = {**facts, "booking": key, "session": where.session_id}
     return await where.bounded(calendar.book(slot, where.contact_id, details, idempotency_key=f"visit:{key}"))
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from rasa_sdk import Action, Tracker
-from rasa_sdk.events import FollowupAction, SlotSet
+from rasa_sdk.events import FollowupAction
 from rasa_sdk.executor import CollectingDispatcher
 
 from actions.handing_over import hand_over, latest_message_name
-from actions.situation import Event, Situation, both, situation, slots_before_message
+from actions.situation import Event, Situation, both, put_back, situation, slots_before_message
 from throughline import log
 from throughline.domain import answers, recap
 from throughline.domain.answers import Said
@@ -41,7 +41,9 @@ class ChangeVisit(Action):
             for slot, value in answers.volunteered(said, before, where.business).items()
             if value != before.get(slot)
         }
-        restored = [SlotSet(slot, before.get(slot)) for slot in _OF_THE_VISIT if tracker.get_slot(slot) != before.get(slot)]
+        restored = [
+            put_back(tracker, slot, before.get(slot)) for slot in _OF_THE_VISIT if tracker.get_slot(slot) != before.get(slot)
+        ]
         unread = where.intent == "correct" and not changes and len(said.text.split()) > _WORDS_OF_NOTHING
         if unread or where.intent in ("stop", "urgent") or any(slot in _OF_THE_VISIT for slot in changes):
             await _pass_on(where, dispatcher)
@@ -79,4 +81,4 @@ async def _note(where: Situation, dispatcher: CollectingDispatcher, changes: dic
         _log.error("note.failed", error=str(error))
         await _pass_on(where, dispatcher)
         return
-    dispatcher.utter_message(response="utter_visit_note", **both(fact=said))
+    dispatcher.utter_message(response="utter_visit_note", told_in=where.session_id, **both(fact=said))

@@ -80,7 +80,8 @@ class FactChecks:
             facts["postcode"] = None
         elif business.territory_of(postcode) is None:
             names = speakable.named([one.name for one in business.territories], self._where.words.conjunction)
-            self._say(response="utter_outside_area", territories=names, **both(postcode=speakable.digits(postcode)))
+            said = both(postcode=speakable.digits(postcode))
+            self._say(response="utter_outside_area", territories=names, **said)
             facts["postcode"] = None
 
     async def _visit(self, facts: dict[str, Any]) -> None:
@@ -119,7 +120,9 @@ class FactChecks:
         day = date.fromisoformat(str(wanted))
         if free.slots(day):
             return
-        self._say(response="utter_day_past" if day < self._where.today else "utter_day_full", **both(day=self._where.day(day)))
+        self._say(
+            response="utter_day_past" if day < self._where.today else "utter_day_full", **both(wanted_day=self._where.day(day))
+        )
         facts["visit_day"] = None
         if facts.get("visit_time") == self._known.get("visit_time"):
             facts["visit_time"] = None
@@ -135,7 +138,7 @@ class FactChecks:
         else:
             slot = free.find(day, wanted, self._where.words)
         if slot is None:
-            self._say(response="utter_time_full", **both(day=self._where.day(day)))
+            self._say(response="utter_time_full", **both(wanted_day=self._where.day(day)))
         facts["visit_time"] = None if slot is None else free.clock_of(slot)
 
     def _acknowledge(self, facts: Mapping[str, Any]) -> None:
@@ -145,7 +148,7 @@ class FactChecks:
         noted = {slot: value for slot, value in facts.items() if value != self._known.get(slot) and self._worth_saying(slot)}
         said = recap.in_one_breath(recap.told(noted), self._where.words, self._where.today)
         if said is not None:
-            self._say(response="utter_noted", **both(fact=said))
+            self._say(response="utter_noted", told_in=self._where.session_id, **both(fact=said))
 
     def _worth_saying(self, slot: str) -> bool:
         earlier = self._known.get(slot)

@@ -60,4 +60,4 @@ async def put_visit_time(where: Situation, dispatcher: CollectingDispatcher) -> 
     day = date.fromisoformat(chosen)
     windows = [window_of(where, slot) for slot in offered_slots(where, free, day)]
     said = speakable.joined(windows, where.words.alternative)
-    dispatcher.utter_message(response="utter_ask_visit_time", **both(day=where.day(day), windows=said))
+    dispatcher.utter_message(response="utter_ask_visit_time", **both(wanted_day=where.day(day), windows=said))

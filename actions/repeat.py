@@ -25,7 +25,8 @@ class Repeat(Action):
             return stays_open(where)
         last = [event for event in events_before_message(tracker) if event.get("event") == "bot" and event.get("text")]
         if last:
-            dispatcher.utter_message(text=last[-1]["text"])
+            visit = (last[-1].get("metadata") or {}).get("session_id")
+            dispatcher.utter_message(response="utter_said_again", said=last[-1]["text"], told_in=visit)
         else:
             dispatcher.utter_message(response="utter_what_next")
         return stays_open(where)

@@ -20,6 +20,7 @@ from throughline import bootstrap
 from throughline.bootstrap import Application
 from throughline.domain import recap, speakable
 from throughline.domain.company import Business
+from throughline.domain.privacy import told_in
 from throughline.domain.turns import PHONE
 from throughline.domain.words import Said, Words
 from throughline.errors import Unavailable
@@ -156,6 +157,17 @@ def request(kind: str, **details: Any) -> Event:
     event: Event = SlotSet("request", None)
     event["metadata"] = {"request": {"kind": kind, **details}}
     return event
+
+
+def put_back(tracker: Tracker, slot: str, value: Any) -> Event:
+    """A slot set to what was known before the latest message, or is made of that: it stays told where it was told. As told in this visit it
+    could be said to whoever is here (data/business/privacy.yml)."""
+    for event in reversed(events_before_message(tracker)):
+        if event.get("event") == "slot" and event.get("name") == slot and event.get("value") is not None:
+            restored: Event = SlotSet(slot, value)
+            return {**restored, "metadata": {"told_in": told_in(event.get("metadata"))}}
+    unchanged: Event = SlotSet(slot, value)
+    return unchanged
 
 
 def events_before_message(tracker: Tracker) -> Sequence[Event]:

@@ -16,7 +16,7 @@ from rasa_sdk.executor import CollectingDispatcher
 
 from actions.fact_checks import FactChecks
 from actions.handing_over import latest_message_name
-from actions.situation import FORM, Event, Situation, situation, slots_before_message
+from actions.situation import FORM, Event, Situation, put_back, situation, slots_before_message
 from throughline.domain import answers, recap
 from throughline.domain.answers import Said
 
@@ -51,7 +51,11 @@ class ValidateFaultForm(Action):
             return _instead("action_clarify")
         checks = FactChecks(where, dispatcher, known=known, asked=asked, begins=begins)
         final = await checks.run({**known, **told})
-        events = [SlotSet(slot, final.get(slot)) for slot in recap.FACTS if final.get(slot) != tracker.get_slot(slot)]
+        events = [
+            SlotSet(slot, final.get(slot)) if slot in told or final.get(slot) is None else put_back(tracker, slot, final[slot])
+            for slot in recap.FACTS
+            if final.get(slot) != tracker.get_slot(slot)
+        ]
         if not events and told:
             # Nothing changed, but the question was answered: without an event Rasa would take it for a digression.
             events = [SlotSet(slot, final.get(slot)) for slot in told]
@@ -108,7 +112,7 @@ def _put_back(where: Situation, before: dict[str, Any]) -> list[Event]:
             slot == "appliance" and value not in where.business.services
         )
         if value != earlier and (earlier is not None or useless):
-            events.append(SlotSet(slot, earlier))
+            events.append(put_back(where.tracker, slot, earlier))
     return events
 
 

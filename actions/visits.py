@@ -13,12 +13,13 @@ async def booked_visit(where: Situation) -> Visit | None:
     return next((visit for visit in visits if visit.slot.end > where.now), None)
 
 
-def visit_values(where: Situation, visit: Visit) -> dict[str, str]:
-    """``day``, ``start``, ``end`` and ``reference``, each for eye and ear."""
+def visit_values(where: Situation, visit: Visit) -> dict[str, str | None]:
+    """``day``, ``start``, ``end`` and ``reference``, each for eye and ear; ``told_in`` is the visit or call in which it was booked."""
     start, end = (moment.astimezone(where.zone) for moment in (visit.slot.start, visit.slot.end))
-    return both(
+    said = both(
         day=where.day(start.date()),
         start=speakable.clock(start.time(), where.words, half_of_day=False),
         end=speakable.clock(end.time(), where.words, half_of_day=False),
         reference=speakable.digits(visit.reference),
     )
+    return {**said, "told_in": visit.details.get("session")}

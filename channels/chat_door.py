@@ -188,7 +188,7 @@ class ChatDoor:
             shown = web_messages.literal(text)
         else:
             return []
-        return [{"text": sentence(self._server.domain, label, WEB_CHAT, text=shown)}] if shown else []
+        return [{"text": sentence(self._server.domain, label, WEB_CHAT, words=shown)}] if shown else []
 
     async def _may_see(self, event: StoredEvent, session: Session) -> bool:
         """Whether what was said there may be shown in the chat of ``session``."""

@@ -23,6 +23,7 @@ from sanic.response import HTTPResponse, json
 from channels.chat_door import ChatDoor
 from channels.left_over import LeftOvers
 from channels.line_answers import WEBHOOKS
+from channels.said import check_said
 from channels.turns import TurnRunner
 from channels.wording import check_wording
 from throughline import bootstrap, log
@@ -108,7 +109,7 @@ class Server:
             mend = "Set `type: throughline.record.tracker_store.RecordTrackerStore`; what went wrong is in the log above."
             problems.append(Problem("endpoints.yml tracker_store", f"Rasa runs on {found}, which loses turns.", mend))
         else:
-            problems += check_wording(self.domain)
+            problems += check_wording(self.domain) + check_said(agent, self.app)
         if problems:
             raise ConfigurationError(problems)
         # How long a thread that computes may keep the others from running: the turn thread must not hold up a caller's audio.

@@ -1,9 +1,14 @@
-"""Sentences of the domain that a channel says by itself, outside any turn (a notice, an apology, the label of a live line)."""
+"""Sentences of the domain that a channel says by itself, outside any turn (a notice, an apology, the label of a live line).
+
+They go past the gate of said.py, and so they tell nothing: what always holds is that no place in them is filled but ``{words}`` in a label,
+with what the chat's door has found may be shown (chat_door.py).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from throughline.domain.privacy import filled, placeholders
 from throughline.domain.turns import PHONE, WEB_CHAT
 from throughline.errors import ConfigurationError, Problem
 
@@ -35,16 +40,24 @@ NEEDED = {
     ),
 }
 
+# The labels of what was said elsewhere: the only ones with a place, for the words.
+_LABELS = frozenset({"utter_history_customer", "utter_live_assistant", "utter_live_customer"})
+_WORDS = "words"
+
 
 def check_wording(domain: Any) -> list[Problem]:
-    """A problem for each sentence the channels need and the domain lacks."""
+    """A problem for each sentence the channels need and the domain lacks, and for each with a place that a channel has nothing for."""
     problems: dict[str, Problem] = {}
     for channel, names in NEEDED.items():
         for name in names:
             try:
-                sentence(domain, name, channel)
+                text = sentence(domain, name, channel)
             except ConfigurationError as error:
                 problems.setdefault(name, error.problems[0])
+                continue
+            for place in sorted(placeholders(text) - ({_WORDS} if name in _LABELS else set())):
+                what = f"has {{{place}}} in it, for which a channel has no value."
+                problems.setdefault(name, Problem(f"domain.yml responses.{name}", what, "Write the sentence without it."))
     return list(problems.values())
 
 
@@ -61,14 +74,4 @@ def sentence(domain: Any, name: str, channel: str, **values: str) -> str:
     if not chosen:
         mend = f"Add `{name}` with a text under `responses:`."
         raise ConfigurationError([Problem(f"domain.yml responses.{name}", "is missing or has no text.", mend)])
-    text = str(chosen[0]["text"])
-    parts = []
-    while text:
-        before, brace, rest = text.partition("{")
-        key, closing, after = rest.partition("}")
-        parts.append(before)
-        if not brace:
-            break
-        parts.append(values[key] if closing and key in values else "{" + (key + "}" if closing else rest))
-        text = after if closing else ""
-    return "".join(parts)
+    return str(filled(chosen[0]["text"], values))

@@ -197,9 +197,10 @@ async def test_a_bearer_without_a_token_is_refused_and_other_authorizations_are_
 
 
 def by_phone(client: Client, contact_id: str) -> None:
-    """A call of the same person."""
+    """A call from the chat's page."""
     record, runner = client.server.record, client.server.runner
-    call = record.open_session(contact_id, PHONE).session_id
+    chat = client.server.runner.taken[0].session_id
+    call = record.open_session(contact_id, PHONE, detail={"chat_session_id": chat}).session_id
     runner.say(contact_id, call, {"event": "user", "text": "*it* is a Miele"}, PHONE)
     runner.say(contact_id, call, {"event": "bot", "text": "Since when?"}, PHONE)
 

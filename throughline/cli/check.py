@@ -22,6 +22,7 @@ from throughline.cli.model import model_path
 from throughline.errors import ConfigurationError, Problem, ThroughlineError
 from throughline.settings.business import load_business
 from throughline.settings.checked_yaml import load_mapping
+from throughline.settings.privacy import DOMAIN_FILE, check_privacy
 from throughline.settings.server import FILE, Settings, load_settings
 from throughline.website_login import website_login
 
@@ -61,7 +62,13 @@ def _print_problems(console: Console, name: str, problems: list[Problem]) -> Non
 
 
 def _business(settings: Settings) -> str:
-    business = load_business(Path(settings.business_dir))
+    folder = Path(settings.business_dir)
+    business = load_business(folder)
+    problems: list[Problem] = []
+    domain = load_mapping(DOMAIN_FILE, problems)
+    problems += check_privacy(folder, domain.get("responses") or {}, domain.get("slots") or {})
+    if problems:
+        raise ConfigurationError(problems)
     return f"{settings.business_dir}: {business.company.name}"
 
 

@@ -12,19 +12,21 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from throughline.domain.privacy import Standing
 from throughline.record.entries import Window
 
 
 @dataclass
 class TurnContext:
     """The turn at hand. ``saved`` collects every event dict the tracker store has committed in this turn, in order, each with
-    ``metadata.event_id``."""
+    ``metadata.event_id``. ``standing`` is what its visit may be told, once somebody had to know (channels/said.py)."""
 
     session_id: str
     channel: str
     message_id: str | None = None
     saved: list[dict[str, Any]] = field(default_factory=list)
     window: Window | None = None
+    standing: Standing | None = None
 
     def take_window(self, contact_id: str) -> Window | None:
         """The window read under this turn's lock, once: whoever reads again wants to know what has become of it."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from throughline.domain.privacy import UNKNOWN, told_in
 from throughline.record.entries import Checkpoint
 
 HEADER_ID = "window:"  # what the event ids of a header begin with: such events are never saved
@@ -32,14 +33,15 @@ Rebuild = Callable[[Mapping[str, Any] | None, Sequence[Any]], Any]
 
 
 def header_events(header: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """A header as Rasa's event dicts: a SlotSet for every set slot, then the active form. Slots alone made forms complete falsely."""
+    """A header as Rasa's event dicts: a SlotSet for every set slot, with the visit in which it was told where that is known (headers of
+    older releases don't tell), then the active form. Slots alone made forms complete falsely."""
     if header is None:
         return []
-    at = header["at"]
-    dicts: list[dict[str, Any]] = [
-        {"event": "slot", "timestamp": at, "name": name, "value": value, "metadata": {"event_id": f"{HEADER_ID}slot:{name}"}}
-        for name, value in header["slots"].items()
-    ]
+    at, sources = header["at"], header.get("told_in") or {}
+    dicts: list[dict[str, Any]] = []
+    for name, value in header["slots"].items():
+        metadata = {"event_id": f"{HEADER_ID}slot:{name}"} | ({"told_in": sources[name]} if name in sources else {})
+        dicts.append({"event": "slot", "timestamp": at, "name": name, "value": value, "metadata": metadata})
     if header["loop"] is not None:
         metadata = {"event_id": f"{HEADER_ID}loop"}
         dicts.append({"event": "active_loop", "timestamp": at, "name": header["loop"], "metadata": metadata})
@@ -94,16 +96,22 @@ def _begins_window(cut: int, events: Sequence[Any], event_id_of: Callable[[Any],
 def _headers_at(cuts: Sequence[int], events: Sequence[Any], rebuild: Rebuild) -> dict[int, dict[str, Any]]:
     """The header of each cut at which the state can be told by one; one replay for all of them."""
     headers: dict[int, dict[str, Any]] = {}
-    replayed = rebuild(None, [])
+    replayed, told = rebuild(None, []), dict[str, tuple[Any, str | None]]()
     wanted = set(cuts)
     for index, event in enumerate(events[: max(cuts, default=0) + 1]):
         if index in wanted and _can_cut(replayed):
+            slots = {name: slot.value for name, slot in replayed.slots.items() if slot.has_been_set}
             headers[index] = {
                 "at": event.timestamp,
-                "slots": {name: slot.value for name, slot in replayed.slots.items() if slot.has_been_set},
+                "slots": slots,
+                "told_in": {
+                    name: visit for name, (value, visit) in told.items() if slots.get(name) == value and visit != UNKNOWN
+                },
                 "loop": None if replayed.active_loop is None else replayed.active_loop.name,
             }
         replayed.update(event)
+        if event.type_name == "slot":
+            told[event.key] = event.value, told_in(event.metadata)
     return headers
 
 

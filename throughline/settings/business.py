@@ -27,6 +27,7 @@ from throughline.domain.company import (
     Thresholds,
     local_time,
 )
+from throughline.domain.privacy import Privacy
 from throughline.domain.tel_link import is_e164
 from throughline.domain.turns import EXPECTATIONS
 from throughline.domain.words import Words
@@ -88,6 +89,7 @@ def load_business(folder: Path) -> Business:
     territories, services = files.read("territories", _Territories), files.read("services", _Services)
     technicians, thresholds = files.read("technicians", _Technicians), files.read("thresholds", Thresholds)
     phone, dialogue, words = files.read("phone", Phone), files.read("dialogue", Dialogue), files.read("words", Words)
+    privacy = files.read("privacy", Privacy)
     if company:
         _check_company(company, files)
     if hours:
@@ -102,6 +104,8 @@ def load_business(folder: Path) -> Business:
         _check_expectations(phone, files)
     if words:
         _check_words(words, files)
+    if privacy:
+        _check_privacy(privacy, files)
     if files.problems or not (
         company
         and hours
@@ -113,6 +117,7 @@ def load_business(folder: Path) -> Business:
         and phone
         and dialogue
         and words
+        and privacy
     ):
         raise ConfigurationError(files.problems)
     return Business(
@@ -126,6 +131,7 @@ def load_business(folder: Path) -> Business:
         phone=phone,
         dialogue=dialogue,
         words=words,
+        privacy=privacy,
     )
 
 
@@ -214,6 +220,15 @@ def _check_words(words: Words, files: _Folder) -> None:
     for part, span in words.parts_of_day.items():
         if len(span) != 2 or any(_parsed(local_time, text) is None for text in span):
             files.wrong("words", "parts_of_day", f"{part} can't be read.", 'Write begin and end: ["12:00", "17:00"].')
+
+
+def _check_privacy(privacy: Privacy, files: _Folder) -> None:
+    for name in sorted(set(privacy.slots) & set(privacy.values)):
+        files.wrong("privacy", "values", f"{name} stands under `slots` too.", "Leave it in one of the two.")
+    for name, kept in {**privacy.slots, **privacy.values}.items():
+        for slot in sorted(set(kept.of) - set(privacy.slots)):
+            mend = f"Name slots of this file: {', '.join(privacy.slots)}."
+            files.wrong("privacy", "values", f"{name} is made of {slot!r}, which does not stand under `slots`.", mend)
 
 
 def _parsed(read: Callable[[str], T], text: str) -> T | None:

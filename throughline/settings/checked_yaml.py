@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -121,6 +122,8 @@ def _value(
     wanted: Any, raw: Any, metadata: Mapping[str, Any], file: Path, key: str, where: str, problems: list[Problem]
 ) -> Any:
     """``raw`` as type ``wanted``; a problem is added where it does not fit."""
+    if isinstance(wanted, types.UnionType):  # something, or None where the key is missing
+        wanted = next(one for one in typing.get_args(wanted) if one is not type(None))
     if dataclasses.is_dataclass(wanted):
         if isinstance(raw, Mapping):
             return pour(typing.cast(type, wanted), raw, file=file, path=key, problems=problems)

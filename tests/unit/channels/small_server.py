@@ -17,6 +17,7 @@ from throughline.domain.turns import WEB_CHAT, Turn, TurnResult
 from throughline.record import Record
 from throughline.record.entries import NewEvent
 from throughline.record.events import new_event_id
+from throughline.settings.business import load_business
 from throughline.settings.server import ChatSettings, LoginSettings, Settings, SiteSettings
 from throughline.website_login import WebsiteLogin, website_login
 
@@ -63,7 +64,8 @@ class SmallServer:
         settings = Settings(login=login, chat=ChatSettings(**chat), site=site)
         self.record = record_room.open(f"sqlite:///{folder}/record.db", secret=b"for tests")
         self.record.migrate()
-        self.app = SimpleNamespace(settings=settings, record=self.record)
+        business = load_business(ROOT / "data/business")
+        self.app = SimpleNamespace(settings=settings, record=self.record, business=business)
         self.login: WebsiteLogin | None = website_login(login, {login.secret_env: SECRET})
         self.domain = SimpleNamespace(responses=YAML(typ="safe").load(ROOT / "domain.yml")["responses"])
         self.runner = EchoRunner(self.record)

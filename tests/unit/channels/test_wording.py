@@ -29,6 +29,20 @@ def test_a_value_is_never_read_as_a_template() -> None:
     assert sentence(DOMAIN, "utter_live", "web_chat", text="{other} }{", other="b") == "On the phone: {other} }{ b"
 
 
+def test_a_place_that_no_channel_fills_is_told_at_start() -> None:
+    needed = {name: [{"text": "x"}] for names in NEEDED.values() for name in names}
+    label = {"utter_live_customer": [{"text": "By phone: {words}"}]}
+    assert check_wording(SimpleNamespace(responses=needed | label)) == []
+    for name, text in (
+        ("utter_apology", "Sorry {name}"),
+        ("utter_busy", "{words}"),
+        ("utter_live_customer", "{words}, {name}"),
+    ):
+        (problem,) = check_wording(SimpleNamespace(responses=needed | {name: [{"text": text}]}))
+        assert problem.where == f"domain.yml responses.{name}"
+        assert "{" in problem.what
+
+
 def test_an_unknown_placeholder_stays() -> None:
     assert sentence(DOMAIN, "utter_live", "web_chat", text="a") == "On the phone: a {other}"
 

@@ -1,0 +1,89 @@
+"""What a visit may be told: how sure we are of who is there, and which other visits are in the same hands."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from tests.unit.record.conftest import LIMITS
+from throughline.domain.assurance import Assurance
+from throughline.errors import Rejected
+from throughline.record import Record, Session
+
+pytestmark = pytest.mark.unit
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def chat(record: Record) -> Session:
+    return record.open_session(record.create_contact(), "web_chat")
+
+
+@pytest.fixture
+def call(record: Record) -> Session:
+    return record.open_session(record.create_contact(), "phone")
+
+
+def together(record: Record, session: Session, later: timedelta = timedelta()) -> frozenset[str | None]:
+    now = datetime.now(timezone.utc) + later
+    return record.standing(session.session_id, together=HOUR, now=now).together
+
+
+def give_code(record: Record, issued_in: Session, given_in: Session) -> None:
+    code = record.issue_code(issued_in.contact_id, issued_in.session_id, ttl_s=300)
+    record.redeem_code(code, session_id=given_in.session_id, limits=LIMITS)
+    record.merge(given_in.contact_id, issued_in.contact_id, reason="code", session_id=given_in.session_id)
+
+
+def test_a_visit_alone_is_in_its_own_hands(record: Record, chat: Session) -> None:
+    record.open_session(chat.contact_id, "web_chat")
+    record.open_session(chat.contact_id, "phone", detail={"call_sid": "CA1"})
+    assert together(record, chat) == {chat.session_id}, "the same person's other visits are not"
+    with pytest.raises(Rejected, match="unknown_session"):
+        record.standing("s_nowhere", together=HOUR)
+
+
+def test_who_gave_a_code_is_together_with_whom_it_was_given_for_a_while(record: Record, chat: Session, call: Session) -> None:
+    give_code(record, chat, call)
+    both = {chat.session_id, call.session_id}
+    assert together(record, chat) == together(record, call) == both
+    assert together(record, chat, HOUR + timedelta(minutes=1)) == {chat.session_id}, "somebody else may sit there by now"
+
+
+def test_a_code_that_was_not_given_ties_nothing(record: Record, chat: Session, call: Session) -> None:
+    record.issue_code(chat.contact_id, chat.session_id, ttl_s=300)
+    with pytest.raises(Rejected):
+        record.redeem_code("00000000", session_id=call.session_id, limits=LIMITS)
+    assert together(record, chat) == {chat.session_id}
+
+
+def test_a_later_call_of_the_same_person_is_not_together_with_their_chat(record: Record, chat: Session, call: Session) -> None:
+    give_code(record, chat, call)
+    later = record.open_session(chat.contact_id, "phone", assurance=Assurance.POSSESSED)
+    assert later.session_id not in together(record, chat)
+
+
+def test_a_call_from_the_chats_page_is_together_with_it(record: Record, chat: Session) -> None:
+    detail = {"chat_session_id": chat.session_id, "call_sid": "page"}
+    from_page = record.open_session(chat.contact_id, "phone", detail=detail)
+    assert together(record, chat) == together(record, from_page) == {chat.session_id, from_page.session_id}
+    assert together(record, chat, HOUR + timedelta(minutes=1)) == {chat.session_id}
+
+
+def test_a_call_that_went_on_after_its_line_broke_is_one_call(record: Record, call: Session) -> None:
+    first = record.open_session(call.contact_id, "phone", detail={"call_sid": "CA1"})
+    record.end_session(first.session_id, "cancelled")
+    goes_on = record.open_session(call.contact_id, "phone", detail={"call_sid": "CA1"})
+    another = record.open_session(call.contact_id, "phone", detail={"call_sid": "CA2"})
+    assert together(record, goes_on, 2 * HOUR) == {first.session_id, goes_on.session_id}
+    assert together(record, another) == {another.session_id}
+
+
+def test_how_sure_we_are_is_how_sure_we_are_now(record: Record, chat: Session) -> None:
+    assert record.standing(chat.session_id, together=HOUR).assurance is Assurance.ANONYMOUS
+    record.raise_assurance(chat.session_id, Assurance.POSSESSED, lasts=HOUR)
+    assert record.standing(chat.session_id, together=HOUR).assurance is Assurance.POSSESSED
+    later = datetime.now(timezone.utc) + 2 * HOUR
+    assert record.standing(chat.session_id, together=HOUR, now=later).assurance is Assurance.CLAIMED

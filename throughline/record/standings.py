@@ -1,0 +1,58 @@
+"""What a visit may be told: how sure we are of who is there, and which other visits are in the same hands.
+
+Visits are in the same hands for a while when one gave the other's one-time code, when a page's call belongs to its chat, and when a
+telephone call went on after its line broke. What always holds: these only read; a visit is always in its own hands.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from throughline.domain.privacy import Standing
+from throughline.record.database import OnDatabase
+from throughline.record.entries import Session
+from throughline.record.identity import aliases_of, utc_now
+from throughline.record.schema import codes, sessions
+from throughline.record.sessions import read_session
+
+_LONGEST_CALL = timedelta(days=1)  # parts of one call lie no further apart
+
+
+class Standings(OnDatabase):
+    """How far visits may be trusted."""
+
+    def standing(self, session_id: str, *, together: timedelta, now: datetime | None = None) -> Standing:
+        """What this visit may be told. ``together``: how long a chat and the call that it led to stay in the same hands.
+        Raises Rejected("unknown_session")."""
+        at = now or utc_now()
+        with self._database.reading() as connection:
+            session = read_session(connection, session_id, at)
+            others = _by_code(connection, session_id, at - together) | _by_call(connection, session, at - together)
+        return Standing(session.assurance, frozenset({session_id, *others}))
+
+
+def _by_code(connection: Any, session_id: str, since: datetime) -> set[str]:
+    ours = (codes.c.session_id == session_id) | (codes.c.used_by_session == session_id)
+    rows = connection.execute(sa.select(codes.c.session_id, codes.c.used_by_session).where(ours, codes.c.used_at > since))
+    return {str(other) for row in rows for other in (row.session_id, row.used_by_session)}
+
+
+def _by_call(connection: Any, session: Session, since: datetime) -> set[str]:
+    people = aliases_of(connection, session.contact_id)
+    lately = sessions.c.started_at > min(since, session.started_at - _LONGEST_CALL)
+    rows = connection.execute(
+        sa.select(sessions.c.session_id, sessions.c.started_at, sessions.c.detail).where(
+            sessions.c.contact_id.in_(people), lately
+        )
+    )
+    call_sid, found = session.detail.get("call_sid"), set()
+    chat = session.detail.get("chat_session_id")
+    for row in rows:
+        is_its_call = row.detail.get("chat_session_id") == session.session_id and row.started_at > since
+        is_same_call = call_sid is not None and row.detail.get("call_sid") == call_sid
+        if is_its_call or is_same_call or row.session_id == chat:
+            found.add(str(row.session_id))
+    return found
