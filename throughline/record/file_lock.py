@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import math
 import os
 import threading
 import time
@@ -57,7 +58,7 @@ class FileLock:
 
     async def acquire(self, wait_s: float) -> None:
         """Hold the lock from now on. Raises TimeoutError after ``wait_s`` seconds, OSError when the directory cannot be used."""
-        self._held = _LockedFile.locked(self._path, wait=False)  # nearly always: no other process has this conversation
+        self._held = _LockedFile.locked(self._path, None)  # nearly always: no other process has this conversation
         ends = time.monotonic() + wait_s
         while self._held is None:
             waiting = _Waiting(self._path)
@@ -152,14 +153,14 @@ class _LockedFile:
         self._since = since
 
     @classmethod
-    def locked(cls, path: Path, *, wait: bool, opened: Callable[[int], None] = lambda fd: None) -> _LockedFile | None:
-        """Lock the file at ``path``. None: another process holds it (only where not to ``wait``). ``opened`` is told of each file that
-        is tried."""
-        how = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
-        while True:
+    def locked(cls, path: Path, waiting: _Waiting | None) -> _LockedFile | None:
+        """Lock the file at ``path``. None: another process holds it, where nobody is ``waiting``; or who was waiting is not any more."""
+        how = fcntl.LOCK_EX if waiting else fcntl.LOCK_EX | fcntl.LOCK_NB
+        while waiting is None or not waiting.grant.left:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                opened(fd)
+                if waiting is not None:
+                    waiting.waits_for = os.fstat(fd)
                 fcntl.flock(fd, how)
                 if _is_at(path, fd):
                     if not os.fstat(fd).st_size:
@@ -174,8 +175,9 @@ class _LockedFile:
                 os.close(fd)
                 raise
             os.close(fd)  # it was removed since it was opened: the name stands for another file now
+        return None
 
-    def unlock(self, lifetime_s: float) -> None:
+    def unlock(self, lifetime_s: float = math.inf) -> None:
         """Let go. The file goes first, while nobody else can hold it; one that may have been taken away is no longer ours to remove."""
         if time.monotonic() < self._since + lifetime_s:
             self._path.unlink(missing_ok=True)
@@ -191,35 +193,30 @@ class _Waiting:
             raise TimeoutError("too many threads wait for other processes")
         self.grant = Grant()
         self.file: _LockedFile | None = None
-        self._waits_for: os.stat_result | None = None
+        self.waits_for: os.stat_result | None = None
         self._path = path
         threading.Thread(target=self._run, name="file-lock", daemon=True).start()
 
     def is_for_a_lost_file(self) -> bool:
         """Whether the file it waits for was taken away. (Or has just been let go, and it is about to wait for the next one.)"""
-        now, mine = _stat(self._path), self._waits_for
+        now, mine = _stat(self._path), self.waits_for
         return mine is not None and (now is None or not os.path.samestat(mine, now))
 
     def leave_unless(self, held: _LockedFile | None) -> None:
         """Stop waiting; what was locked in the same moment is unlocked."""
         if held is None and not self.grant.leave() and self.file is not None:
-            self.file.unlock(float("inf"))
+            self.file.unlock()
 
     def _run(self) -> None:
         try:
-            self.file = _LockedFile.locked(self._path, wait=True, opened=self._opened)
+            self.file = _LockedFile.locked(self._path, self)
         except OSError as error:
             self.grant.give(error)
         else:
             if not self.grant.give() and self.file is not None:
-                self.file.unlock(float("inf"))
+                self.file.unlock()
         finally:
             _waiting_threads.release()
-
-    def _opened(self, fd: int) -> None:
-        if self.grant.left:
-            raise TimeoutError("nobody waits for this any more")
-        self._waits_for = os.fstat(fd)
 
 
 def _stat(path: Path) -> os.stat_result | None:
