@@ -172,6 +172,23 @@ async def test_a_view_follows_its_session_into_a_merge(feed: LiveFeed, record: R
     await until(lambda: page.texts == ["said to both"])
 
 
+async def test_a_merge_that_is_taken_back_takes_the_page_back(
+    feed: LiveFeed, record: Record, server: Callable[[], Record]
+) -> None:
+    """Also for a page that came while the two were one, and was told of nobody else; and wherever it is taken back."""
+    before, known = visit(record), record.create_contact()
+    visitor = before.contact_id
+    record.merge(visitor, known, reason="code", session_id=None)
+    pages = [Page(feed, before), Page(feed, record.session(before.session_id))]
+    say(record, known, "said to both")
+    await until(lambda: all(page.texts == ["said to both"] for page in pages))
+    server().unmerge(visitor, reason="not the same person")
+    await until(lambda: all(page.view.contact_id == visitor for page in pages))
+    say(record, known, "not theirs")
+    say(record, visitor, "theirs")
+    await until(lambda: all(page.texts == ["said to both", "theirs"] for page in pages))
+
+
 async def test_what_is_committed_while_a_view_learns_of_a_merge_is_shown(
     feed: LiveFeed, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:

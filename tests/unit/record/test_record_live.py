@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import subprocess
 import sys
 import threading
@@ -258,6 +260,22 @@ def test_a_notification_that_cannot_be_read_means_look_again(
             connection.execute(sa.text("SELECT pg_notify(:channel, :payload)"), {"channel": TOLD, "payload": payload})
         assert subscriber.next() == LOOK_AGAIN
     engine.dispose()
+
+
+def test_it_works_with_thousands_of_open_pages(postgresql_url: str, open_record: Callable[[str], Record]) -> None:
+    """Descriptors above 1,023, which not every way of waiting takes: for the listener, and for every connection of the pool."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    pages = [os.open(os.devnull, os.O_RDONLY) for _ in range(1_100)]
+    try:
+        record = open_record(postgresql_url)
+        contact = record.create_contact()
+        with subscribed(record) as subscriber:
+            assert subscriber.until((contact, say(record, contact)))
+    finally:
+        for page in pages:
+            os.close(page)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_the_longest_id_is_told(postgresql_url: str, open_record: Callable[[str], Record]) -> None:
