@@ -23,6 +23,7 @@ from rasa.utils.endpoints import EndpointConfig
 from channels.turns import TurnRunner
 from tests.e2e.stack import free_port
 from throughline import bootstrap
+from throughline.domain.assurance import Assurance
 from throughline.domain.turns import PHONE, WEB_CHAT, Turn, TurnResult
 from throughline.record.lock_store import RecordLockStore
 from throughline.record.tracker_store import RecordTrackerStore
@@ -45,7 +46,8 @@ class Assistant:
         self.app = bootstrap.application()
         self._server = self._start_actions()
         endpoints = AvailableEndpoints(
-            action=EndpointConfig(f"http://localhost:{self._port}/webhook", enable_selective_domain=True)
+            action=EndpointConfig(f"http://localhost:{self._port}/webhook", enable_selective_domain=True),
+            nlg=EndpointConfig(type="channels.said.Said"),
         )
         agent = await load_agent("models", endpoints=endpoints)
         if agent.processor is None:
@@ -102,17 +104,19 @@ class Customer:
         return self._heard(await self._assistant.runner.take(turn))
 
     async def calls(self, *, known: bool = True) -> str:
-        """A call begins: from the page (``known``), or by somebody we don't know yet."""
+        """A call begins: from the page (``known``), which is as good as a code, or by somebody we don't know yet."""
         if not known:
             self.contact_id = self._record.create_contact()
         self.channel = PHONE
-        self.session_id = self._record.open_session(self.contact_id, PHONE).session_id
+        level = Assurance.POSSESSED if known else Assurance.ANONYMOUS
+        self.session_id = self._record.open_session(self.contact_id, PHONE, assurance=level).session_id
         return self._heard(await self._assistant.runner.resume(self.contact_id, self.session_id, PHONE))
 
     def returns_to_chat(self) -> None:
-        """Another visit of the chat."""
+        """Another visit of the chat, of somebody who gave a code there."""
         self.channel = WEB_CHAT
-        self.session_id = self._record.open_session(self.contact_id, WEB_CHAT).session_id
+        level = Assurance.POSSESSED
+        self.session_id = self._record.open_session(self.contact_id, WEB_CHAT, assurance=level).session_id
 
     @property
     def asked(self) -> str | None:
