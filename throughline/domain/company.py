@@ -13,6 +13,7 @@ from typing import Any
 
 from throughline.domain.documented import doc
 from throughline.domain.privacy import Privacy
+from throughline.domain.retention import Retention
 from throughline.domain.words import Words
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -204,10 +205,16 @@ class Business:
     dialogue: Dialogue
     words: Words
     privacy: Privacy
+    retention: Retention
 
     def territory_of(self, postcode: str) -> Territory | None:
         """The territory of a five-digit ZIP code; None outside all of them."""
         return next((territory for territory in self.territories if territory.covers(postcode)), None)
+
+    @property
+    def own_words(self) -> Mapping[str, frozenset[str]]:
+        """For each detail that may be kept of people who are erased, the values that are the company's own words and nobody's data."""
+        return {"appliance": frozenset(self.services)}
 
     def service_named(self, appliance: Any) -> str | None:
         """The name, among the services, of an appliance in whatever case; None for one that isn't repaired."""

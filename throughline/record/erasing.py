@@ -36,7 +36,7 @@ from throughline.record.tombstones import erased_at, mark_erased
 RECORDING, CALL = "recording", "call"
 """What another company keeps: a recording, by its own id; whatever was recorded of a call, by the call's."""
 
-_RECORDING_ID = re.compile(r"RE[0-9a-f]{32}")
+RECORDING_ID = re.compile(r"RE[0-9a-f]{32}")
 _CALL_ID = re.compile(r"CA[0-9a-f]{32}")
 _WORD = re.compile(r"[a-z][a-z_]{0,63}")
 
@@ -81,22 +81,36 @@ class Erasing(OnDatabase):
                 recordings=len(_owed_for(connection, person)),
             )
 
+    def last_seen(self, contact_id: str) -> datetime:
+        """When this person was last in touch: visited us, said something, was visited. Raises Rejected("unknown_contact")."""
+        with self._database.reading() as connection:
+            return _last_seen(connection, find_person(connection, contact_id))
+
     def erased_at(self, contact_id: str) -> datetime | None:
         """When this contact was erased; None for one that was not."""
         with self._database.reading() as connection:
             return erased_at(connection, contact_id)
 
     def erase(
-        self, contact_id: str, *, own_words: OwnWords, cancel_visits: bool = False, now: datetime | None = None
+        self,
+        contact_id: str,
+        *,
+        own_words: OwnWords,
+        cancel_visits: bool = False,
+        unless_seen_since: datetime | None = None,
+        now: datetime | None = None,
     ) -> dict[str, int]:
         """Erase the person behind any of its ids; how many rows of each table were theirs. A visit still ahead is in the way, because
         nobody could go there and nobody would know: with ``cancel_visits`` it is taken out of the calendar, and its time is free.
 
-        Raises Rejected("unknown_contact"), also for somebody who was erased; Rejected("visit_ahead"); Unavailable: nothing was done.
+        Raises Rejected("unknown_contact"), also for somebody who was erased; Rejected("visit_ahead"); Rejected("seen_since") for
+        somebody who was in touch after ``unless_seen_since``; Unavailable: nothing was done.
         """
         at = now or utc_now()
         with self._database.writing() as connection:
             person = self._hold_person(connection, contact_id)
+            if unless_seen_since is not None and _last_seen(connection, person) >= unless_seen_since:
+                raise Rejected("seen_since")
             if not cancel_visits and _visits_ahead(connection, person, at):
                 raise Rejected("visit_ahead")
             rows = _counts(connection, person)
@@ -167,11 +181,11 @@ class Erasing(OnDatabase):
             kept = _nobodys(row, "outcome_id") | {"session_id": new_sessions.get(row.session_id), "data": {}}
             connection.execute(schema.outcomes.insert().values(**kept))
         for row in _rows(connection, schema.crm_cases, person):
-            kept = _nobodys(row, "case_id") | {"subject": "", "details": _own(row.details, own_words)}
+            kept = without_person(row, "case_id", own_words) | {"subject": ""}
             insert_with_reference(database, connection, schema.crm_cases, kept)
         for row in _rows(connection, schema.calendar_visits, person):
             if row.ends_at <= at:  # else it is cancelled, and its time free
-                kept = _nobodys(row, "visit_id") | {"details": _own(row.details, own_words)}
+                kept = without_person(row, "visit_id", own_words)
                 insert_with_reference(database, connection, schema.calendar_visits, kept)
 
 
@@ -192,6 +206,21 @@ def _rows(connection: Any, table: Any, person: Person) -> Sequence[Any]:
     return found
 
 
+def _last_seen(connection: Any, person: Person) -> datetime:
+    c, s, e, v = schema.contacts.c, schema.sessions.c, schema.events.c, schema.calendar_visits.c
+    heads = schema.tracker_heads.c
+    latest = sa.select(heads.last_seq).where(heads.contact_id.in_(person.ids))
+    asked = (
+        sa.select(sa.func.max(c.created_at)).where(c.contact_id.in_(person.ids)),
+        sa.select(sa.func.max(s.started_at)).where(s.contact_id.in_(person.ids)),
+        sa.select(sa.func.max(s.ended_at)).where(s.contact_id.in_(person.ids)),
+        sa.select(sa.func.max(e.created_at)).where(e.id.in_(latest)),
+        sa.select(sa.func.max(v.ends_at)).where(v.contact_id.in_(person.ids)),
+    )
+    moments: list[datetime | None] = [connection.execute(query).scalar() for query in asked]
+    return max(moment for moment in moments if moment is not None)
+
+
 def _visits_ahead(connection: Any, person: Person, now: datetime) -> tuple[Ahead, ...]:
     v = schema.calendar_visits.c
     query = sa.select(v.reference, v.starts_at).where(v.contact_id.in_(person.ids), v.ends_at > now).order_by(v.starts_at)
@@ -202,7 +231,7 @@ def _owed_for(connection: Any, person: Person) -> list[tuple[str, str]]:
     """What the telephone company may have recorded of them: the messages they left, and anything else of their calls."""
     found: dict[tuple[str, str], None] = {}
     for row in _rows(connection, schema.handoffs, person):
-        found |= dict.fromkeys((RECORDING, sid) for sid in _RECORDING_ID.findall(str(row.packet.get("recording") or "")))
+        found |= dict.fromkeys((RECORDING, sid) for sid in RECORDING_ID.findall(str(row.packet.get("recording") or "")))
     for row in _rows(connection, schema.phone_calls, person):
         if _CALL_ID.fullmatch(row.call_sid):
             found[CALL, row.call_sid] = None
@@ -271,6 +300,11 @@ def _nobodys(row: Any, key: str) -> dict[str, Any]:
     """A row's columns for a new row of nobody's: nothing in it leads back to the old one."""
     kept = {name: value for name, value in row._mapping.items() if name not in ("id", "reference")}
     return kept | {key: _new_id(kept[key]), "contact_id": NOBODY, "idempotency_key": _new_id("k_")}
+
+
+def without_person(row: Any, key: str, own_words: OwnWords) -> dict[str, Any]:
+    """As ``_nobodys``, with what is the company's own word in the row's details."""
+    return _nobodys(row, key) | {"details": _own(row.details, own_words)}
 
 
 def _new_id(old: str) -> str:

@@ -26,7 +26,6 @@ from throughline.record.calendar_tables import CalendarTables
 from throughline.record.contacts import Contacts
 from throughline.record.crm_tables import CrmTables
 from throughline.record.database import Database, key_of
-from throughline.record.erasing import Erasing
 from throughline.record.events import Events
 from throughline.record.merging import Merges
 from throughline.record.messages import Messages
@@ -35,6 +34,7 @@ from throughline.record.outcomes import Outcomes
 from throughline.record.passes import Passes
 from throughline.record.person import People
 from throughline.record.phone_calls import PhoneCalls
+from throughline.record.retention import Retaining
 from throughline.record.sessions import Sessions
 from throughline.record.standings import Standings
 from throughline.record.views import Views
@@ -47,7 +47,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Record(Contacts, Merges, Sessions, Passes, PhoneCalls, Messages, Events, Outcomes, Views, Standings, People, Erasing):
+class Record(Contacts, Merges, Sessions, Passes, PhoneCalls, Messages, Events, Outcomes, Views, Standings, People, Retaining):
     """The record of one database. Each parent class is one topic of it."""
 
     def __init__(self, url: str) -> None:

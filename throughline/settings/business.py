@@ -28,6 +28,7 @@ from throughline.domain.company import (
     local_time,
 )
 from throughline.domain.privacy import Privacy
+from throughline.domain.retention import Retention
 from throughline.domain.tel_link import is_e164
 from throughline.domain.turns import EXPECTATIONS
 from throughline.domain.words import Words
@@ -89,7 +90,7 @@ def load_business(folder: Path) -> Business:
     territories, services = files.read("territories", _Territories), files.read("services", _Services)
     technicians, thresholds = files.read("technicians", _Technicians), files.read("thresholds", Thresholds)
     phone, dialogue, words = files.read("phone", Phone), files.read("dialogue", Dialogue), files.read("words", Words)
-    privacy = files.read("privacy", Privacy)
+    privacy, retention = files.read("privacy", Privacy), files.read("retention", Retention)
     if company:
         _check_company(company, files)
     if hours:
@@ -118,6 +119,7 @@ def load_business(folder: Path) -> Business:
         and dialogue
         and words
         and privacy
+        and retention
     ):
         raise ConfigurationError(files.problems)
     return Business(
@@ -132,6 +134,7 @@ def load_business(folder: Path) -> Business:
         dialogue=dialogue,
         words=words,
         privacy=privacy,
+        retention=retention,
     )
 
 
