@@ -88,10 +88,13 @@ class Server:
         self._reading: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
-        """Wait until it is there."""
-        while self._writer is None:
+        """Wait until it is there. After a kill, once the end of the old connection has been seen."""
+        if self._reading is not None:
+            await self._reading
+        while True:
             try:
                 reader, self._writer = await asyncio.open_unix_connection(self._socket)
+                break
             except OSError:
                 await asyncio.sleep(0.05)
         self._reading = asyncio.create_task(self._read(reader))
