@@ -29,7 +29,7 @@ from throughline.settings.business import Business, load_business
 from throughline.settings.server import Settings, load_settings
 from throughline.speech.stt.protocol import SpeechToText
 from throughline.speech.tts.protocol import TextToSpeech
-from throughline.telephony.protocol import CallControl
+from throughline.telephony.protocol import CallControl, Recordings
 
 if TYPE_CHECKING:
     from throughline.telephony.twilio_signature import TwilioSignature
@@ -95,10 +95,11 @@ def code_secret(settings: Settings) -> bytes:
 
 @dataclass(frozen=True)
 class Telephone:
-    """The telephone line: whose requests are let in, and how calls are acted on from outside."""
+    """The telephone line: whose requests are let in, how calls are acted on from outside, and what is recorded of them."""
 
     signature: TwilioSignature
     control: CallControl
+    recordings: Recordings
 
 
 def telephone(settings: Settings, environ: Mapping[str, str] = os.environ) -> Telephone | None:
@@ -114,10 +115,8 @@ def telephone(settings: Settings, environ: Mapping[str, str] = os.environ) -> Te
     from throughline.telephony.twilio_signature import TwilioSignature
 
     api_url = environ.get(twilio.api_url_env) or twilio.api_url
-    return Telephone(
-        signature=TwilioSignature(account, token),
-        control=TwilioControl(account, token, api_url=api_url, timeout_ms=twilio.api_timeout_ms),
-    )
+    control = TwilioControl(account, token, api_url=api_url, timeout_ms=twilio.api_timeout_ms)
+    return Telephone(signature=TwilioSignature(account, token), control=control, recordings=control)
 
 
 def listening(settings: Settings, environ: Mapping[str, str] = os.environ) -> SpeechToText:

@@ -95,6 +95,32 @@ async def test_a_company_that_does_not_do_it(api: TwilioApi, fault: str) -> None
     assert call_of(api).status == "in-progress"
 
 
+RECORDINGS = {"RE" + "1" * 32: CALL, "RE" + "2" * 32: CALL, "RE" + "3" * 32: "CA" + "9" * 32}
+
+
+async def test_a_recording_is_deleted_and_is_gone_when_asked_again(api: TwilioApi) -> None:
+    api.recordings = dict(RECORDINGS)
+    for _ in range(2):
+        await control_of(api).delete_recording("RE" + "1" * 32)
+        assert list(api.recordings) == ["RE" + "2" * 32, "RE" + "3" * 32]
+
+
+async def test_everything_recorded_of_a_call_is_deleted_and_nothing_of_others(api: TwilioApi) -> None:
+    api.recordings = dict(RECORDINGS)
+    for _ in range(2):
+        await control_of(api).delete_recordings_of(CALL)
+        assert list(api.recordings) == ["RE" + "3" * 32]
+
+
+@pytest.mark.parametrize("fault", ["refuse_key", "stall", "error", "limit"])
+async def test_a_recording_that_is_not_deleted_is_told(api: TwilioApi, fault: str) -> None:
+    api.recordings, api.fault = dict(RECORDINGS), fault
+    for deleting in (control_of(api).delete_recording("RE" + "1" * 32), control_of(api).delete_recordings_of(CALL)):
+        with pytest.raises(Unavailable):
+            await deleting
+    assert api.recordings == RECORDINGS
+
+
 async def test_a_company_that_is_not_there() -> None:
     control = TwilioControl(ACCOUNT, TOKEN, api_url="http://127.0.0.1:9", timeout_ms=500)
     with pytest.raises(Unavailable, match="can't be reached"):

@@ -1,7 +1,8 @@
-"""Twilio's REST API, as far as a phone line of ours uses it: the account, its numbers, and changing a call that is on.
+"""Twilio's REST API, as far as a phone line of ours uses it: the account, its numbers, changing a call that is on, and recordings.
 
 Listens on 127.0.0.1 with basic auth, notes what it was sent, and can be told to misbehave. Sources: twilio.com
-/docs/voice/api/call-resource, /docs/phone-numbers/api/incomingphonenumber-resource, /docs/iam/api/account, /docs/usage/twilios-response.
+/docs/voice/api/call-resource, /docs/phone-numbers/api/incomingphonenumber-resource, /docs/iam/api/account, /docs/voice/api/recording,
+/docs/usage/twilios-response.
 """
 
 from __future__ import annotations
@@ -66,12 +67,14 @@ class TwilioApi:
     """``async with TwilioApi(line) as api``; then ``api.url`` stands for ``https://api.twilio.com``.
 
     ``numbers`` are the account's telephone numbers with what is configured for each (``voice_url``, ``voice_method``,
-    ``voice_fallback_url``, ``status_callback`` ...). ``fault`` is one of FAULTS and may be changed at any time. ``refused`` counts
+    ``voice_fallback_url``, ``status_callback`` ...). ``recordings`` are those it keeps, each with the call it is of. ``fault`` is one of
+    FAULTS and may be changed at any time. ``refused`` counts
     requests with a wrong key.
     """
 
     line: Line
     numbers: dict[str, dict[str, str]] = field(default_factory=dict)
+    recordings: dict[str, str] = field(default_factory=dict)
     fault: str = ""
     requests: list[ApiRequest] = field(default_factory=list)
     refused: int = 0
@@ -84,6 +87,8 @@ class TwilioApi:
         application.router.add_get(f"{account}/IncomingPhoneNumbers.json", self._numbers)
         application.router.add_get(f"{account}/Calls/{{sid}}.json", self._call)
         application.router.add_post(f"{account}/Calls/{{sid}}.json", self._change_call)
+        application.router.add_get(f"{account}/Recordings.json", self._recordings)
+        application.router.add_delete(f"{account}/Recordings/{{sid}}.json", self._delete_recording)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -129,6 +134,22 @@ class TwilioApi:
             if wanted in number
         ]
         return web.json_response({"incoming_phone_numbers": found, "page": 0, "page_size": 50, "next_page_uri": None})
+
+    async def _recordings(self, request: web.Request) -> web.Response:
+        call_sid = request.query.get("CallSid")
+        found = [
+            {"sid": sid, "account_sid": self.line.account_sid, "call_sid": call, "status": "completed"}
+            for sid, call in self.recordings.items()
+            if call_sid in (None, call)
+        ]
+        return web.json_response({"recordings": found, "page": 0, "page_size": 50, "next_page_uri": None})
+
+    async def _delete_recording(self, request: web.Request) -> web.Response:
+        sid = request.match_info["sid"]
+        if sid not in self.recordings:
+            return _missing(request)
+        del self.recordings[sid]
+        return web.Response(status=204)
 
     async def _call(self, request: web.Request) -> web.Response:
         call = self.line.calls.get(request.match_info["sid"])

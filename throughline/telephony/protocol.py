@@ -1,4 +1,4 @@
-"""What a telephone company's call control must do. Contract tests in tests/contract/test_telephony.py hold every adapter to it."""
+"""What a telephone company must do for us. Contract tests in tests/contract/test_telephony.py hold every adapter to it."""
 
 from __future__ import annotations
 
@@ -14,3 +14,13 @@ class CallControl(Protocol):
 
     async def hang_up(self, call_sid: str) -> None:
         """End the call. Raises as ``follow``."""
+
+
+class Recordings(Protocol):
+    """What the company has recorded and keeps, by its own ids."""
+
+    async def delete_recording(self, recording: str) -> None:
+        """Have the company keep it no longer; nothing where it does not (any more). Raises Unavailable."""
+
+    async def delete_recordings_of(self, call_sid: str) -> None:
+        """The same for everything recorded of a call. Raises Unavailable: some may be left."""

@@ -1,14 +1,15 @@
-"""Call control by Twilio's REST API, through its SDK.
+"""Call control, and doing away with recordings, by Twilio's REST API, through its SDK.
 
 The SDK waits while Twilio answers, so it runs in a thread of its own; each request has a timeout. Twilio's addresses stand in the SDK;
 ours is put in their place where the settings name another one.
 
-Source: twilio.com/docs/voice/api/call-resource (update a call).
+Sources: twilio.com/docs/voice/api/call-resource (update a call), /docs/voice/api/recording (list, delete).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -42,9 +43,20 @@ class TwilioControl:
         """See the protocol."""
         await self._ask(lambda: self._client.calls(call_sid).update(status="completed"))
 
-    async def _ask(self, request: Callable[[], object]) -> None:
+    async def delete_recording(self, recording: str) -> None:
+        """See the protocol."""
+        with contextlib.suppress(Rejected):  # Twilio has none of this id
+            await self._ask(lambda: self._client.recordings(recording).delete())
+
+    async def delete_recordings_of(self, call_sid: str) -> None:
+        """See the protocol."""
+        with contextlib.suppress(Rejected):
+            for found in await self._ask(lambda: self._client.recordings.list(call_sid=call_sid)):
+                await self.delete_recording(found.sid)
+
+    async def _ask(self, request: Callable[[], Any]) -> Any:
         try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, request)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, request)
         except TwilioRestException as error:
             if error.status == _NOT_FOUND or error.code == _NOT_IN_PROGRESS:
                 raise Rejected("unknown_call") from None
