@@ -67,8 +67,7 @@ class Passes(Keyed):
         with self._database.reading() as connection:  # whoever guesses on is refused without a write
             tries.refuse_if_too_many(connection, tries.trier(connection, session_id, tries.CODE), limits, at)
         with self._database.writing() as connection:
-            who = tries.trier(connection, session_id, tries.CODE)
-            tries.take_turns(self._database, connection, who)
+            who = tries.take_turns(self._database, connection, session_id, tries.CODE)
             tries.refuse_if_too_many(connection, who, limits, at)
             row = self._find_code(connection, code)
             refusal = _refusal(row, at)

@@ -164,8 +164,7 @@ class PhoneCalls(OnDatabase):
         """
         at = now or utc_now()
         with self._database.writing() as connection:
-            who = tries.trier(connection, session_id, tries.FACT)
-            tries.take_turns(self._database, connection, who)
+            who = tries.take_turns(self._database, connection, session_id, tries.FACT)
             tries.refuse_if_too_many(connection, who, limits, at)
             people = dict.fromkeys(living(connection, contact) for contact in among)
             matching = [contact for contact in people if _fact(connection, contact, slot) == value]

@@ -11,7 +11,6 @@ caller over all sessions, and an alarm over all callers together, after which th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,10 +28,18 @@ _log = log.get_logger("record")
 CODE, FACT = "code", "fact"
 _HOUR = timedelta(hours=1)
 
-_WHO = sa.select(sessions.c.contact_id, sessions.c.caller_digest, sessions.c.caller_vouched).where(
-    sessions.c.session_id == sa.bindparam("session_id")
-)
+_VOUCHED = "_vouched"  # what the kind of a caller's tries ends with whose number is vouched for
 _MARK = sa.select(marks.c.value).where(marks.c.name == sa.bindparam("name"))
+# One statement, because it is all that a guess costs us while that way is closed.
+_WHO = (
+    sa.select(sessions.c.contact_id, sessions.c.caller_digest, sessions.c.caller_vouched, marks.c.value.label("closing"))
+    .outerjoin_from(
+        sessions,
+        marks,
+        marks.c.name == sa.case((sessions.c.caller_vouched, sa.bindparam("of_vouched")), else_=sa.bindparam("of_others")),
+    )
+    .where(sessions.c.session_id == sa.bindparam("session_id"))
+)
 _COUNT = sa.select(sa.func.count()).select_from(failed_tries)
 _IN_SESSION = _COUNT.where(failed_tries.c.session_id == sa.bindparam("session_id"))
 _BY_CALLER = _COUNT.where(failed_tries.c.caller_digest == sa.bindparam("caller"), failed_tries.c.at > sa.bindparam("since"))
@@ -40,28 +47,48 @@ _BY_ALL = _COUNT.where(failed_tries.c.kind == sa.bindparam("kind"), failed_tries
 
 
 @dataclass(frozen=True)
+class Closing:
+    """When a way was closed and when it opens again, in seconds since 1970."""
+
+    begins: float
+    ends: float
+
+    @classmethod
+    def of(cls, marked: str | None) -> Closing | None:
+        """As a mark holds it; None where the way never was closed."""
+        return None if marked is None else cls(*map(float, marked.split()))
+
+    @property
+    def marked(self) -> str:
+        """As a mark holds it."""
+        return f"{self.begins} {self.ends}"
+
+
+@dataclass(frozen=True)
 class Trier:
-    """Who tries: a session, the caller behind it as far as known, and ``kind``, the way that is tried. ``contact_id`` is the session's,
-    perhaps an alias."""
+    """Who tries: a session, the caller behind it as far as known, and ``kind``, the way that is tried, with when that was closed last.
+    ``contact_id`` is the session's, perhaps an alias."""
 
     session_id: str
     contact_id: str
     caller: str | None
     kind: str
+    closing: Closing | None
 
 
 def trier(connection: Any, session_id: str, way: str) -> Trier:
     """Who tries ``way`` (CODE or FACT) in this session. Raises Rejected("unknown_session")."""
-    row = connection.execute(_WHO, {"session_id": session_id}).first()
+    names = {"of_others": _mark(way), "of_vouched": _mark(way + _VOUCHED)}
+    row = connection.execute(_WHO, {"session_id": session_id, **names}).first()
     if row is None:
         raise Rejected("unknown_session")
-    return Trier(session_id, row.contact_id, row.caller_digest, f"{way}_vouched" if row.caller_vouched else way)
+    kind = way + _VOUCHED if row.caller_vouched else way
+    return Trier(session_id, row.contact_id, row.caller_digest, kind, Closing.of(row.closing))
 
 
 def refuse_if_too_many(connection: Any, who: Trier, limits: TryLimits, at: datetime) -> None:
     """Raises Rejected("closed") while that way is closed, Rejected("too_many_tries") for a session or a caller that was wrong too often."""
-    closing = _closing(connection, who.kind)
-    if closing is not None and at.timestamp() < closing["until"]:
+    if who.closing is not None and at.timestamp() < who.closing.ends:
         raise Rejected("closed")
     if connection.execute(_IN_SESSION, {"session_id": who.session_id}).scalar_one() >= limits.per_session:
         raise Rejected("too_many_tries")
@@ -71,11 +98,14 @@ def refuse_if_too_many(connection: Any, who: Trier, limits: TryLimits, at: datet
             raise Rejected("too_many_tries")
 
 
-def take_turns(database: Database, connection: Any, who: Trier) -> None:
-    """Until this transaction ends, nobody else tries in this session or as this caller. Always in this order: nobody waits in a circle."""
-    database.take_turns(connection, f"tries:{who.session_id}")
+def take_turns(database: Database, connection: Any, session_id: str, way: str) -> Trier:
+    """Until this transaction ends, nobody else tries in this session or as its caller; who tries, as it is then. Everybody waits for the
+    session first, so that nobody waits in a circle. Raises Rejected("unknown_session")."""
+    who = trier(connection, session_id, way)
+    database.take_turns(connection, f"tries:{session_id}")
     if who.caller is not None:
         database.take_turns(connection, f"tries of:{who.caller}")
+    return trier(connection, session_id, way)
 
 
 def count(database: Database, connection: Any, who: Trier, limits: TryLimits, at: datetime) -> bool:
@@ -84,16 +114,17 @@ def count(database: Database, connection: Any, who: Trier, limits: TryLimits, at
     database.take_turns(connection, f"failed:{who.kind}")
     row = {"session_id": who.session_id, "caller_digest": who.caller, "kind": who.kind, "at": at}
     connection.execute(failed_tries.insert().values(row))
-    closing, since = _closing(connection, who.kind), at - limits.alarm_within
-    if closing is not None:
-        if at.timestamp() < closing["until"]:
+    latest = Closing.of(connection.execute(_MARK, {"name": _mark(who.kind)}).scalar())
+    since = at - limits.alarm_within
+    if latest is not None:
+        if at.timestamp() < latest.ends:
             return False  # another try at the same moment has closed it
-        since = max(since, datetime.fromtimestamp(closing["from"], at.tzinfo))
+        since = max(since, datetime.fromtimestamp(latest.begins, at.tzinfo))
     failed = connection.execute(_BY_ALL, {"kind": who.kind, "since": since}).scalar_one()
     if failed < limits.alarm_tries:
         return False
-    closed = {"from": at.timestamp(), "until": (at + limits.closed_for).timestamp()}
-    database.insert_or_update(connection, marks, {"name": _mark(who.kind), "value": _MARKED.format(**closed)}, key="name")
+    closed = Closing(at.timestamp(), (at + limits.closed_for).timestamp())
+    database.insert_or_update(connection, marks, {"name": _mark(who.kind), "value": closed.marked}, key="name")
     detail = {"kind": who.kind, "failed": failed, "closed_for_s": limits.closed_for.total_seconds()}
     entry = {"action": "tries_closed", "contact_id": None, "session_id": who.session_id, "detail": detail, "at": at}
     connection.execute(audit_log.insert().values(entry))
@@ -112,14 +143,5 @@ def alarm(who: Trier, limits: TryLimits) -> None:
     )
 
 
-_MARKED = "{from} {until}"
-
-
 def _mark(kind: str) -> str:
     return f"closed:{kind}"
-
-
-def _closing(connection: Any, kind: str) -> Mapping[str, float] | None:
-    """When that way was closed last, from and until; None where it never was."""
-    value = connection.execute(_MARK, {"name": _mark(kind)}).scalar()
-    return None if value is None else dict(zip(("from", "until"), map(float, value.split()), strict=True))
