@@ -53,6 +53,8 @@ class Messages(OnDatabase):
         }
         try:
             with self._database.writing() as connection:
+                # Or a message could get the lower number and be seen only after the next one has looked for earlier ones.
+                self._database.take_turns(connection, f"messages:{turn.contact_id}")
                 is_new = self._database.insert_unless_there(connection, messages, row)
                 behind = connection.execute(_BEHIND, {"given": turn.contact_id, "this": turn.message_id}).first()
                 return Stored(is_new, behind is not None)
