@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 import throughline.record as record_room
+from throughline import log
 from throughline.errors import Unavailable
 from throughline.record import Record
 from throughline.record.conversation_locks import ConversationLocks, HeldConversation
@@ -137,7 +138,8 @@ def append(record: Record, contact_id: str, head: Head) -> bool:
 
 async def _main(url: str, wait_s: float, lifetime_s: float) -> None:
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what is logged is no answer
+    os.dup2(2, 1)  # what is printed is no answer
+    log.configure(level="ERROR")
     doing = _Doing(url, wait_s, lifetime_s)
     while line := await asyncio.to_thread(sys.stdin.readline):
         told = json.loads(line)
