@@ -57,6 +57,16 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("contact", nargs="?", help="contact id; without one, the latest conversations are listed")
     show.set_defaults(run=_show)
 
+    merge = commands.add_parser("merge", help="make two contacts one person", description=_MERGE)
+    merge.add_argument("contact", help="contact id: the one that becomes a part of the other")
+    merge.add_argument("into", help="contact id: the one that is right where both know something")
+    merge.set_defaults(run=_merge)
+
+    unmerge = commands.add_parser("unmerge", help="take back that two contacts are one person", description=_UNMERGE)
+    unmerge.add_argument("contact", help="contact id: the one that became a part of another")
+    unmerge.add_argument("--because", default="unmerged by an operator", help="the reason, for the audit log")
+    unmerge.set_defaults(run=_unmerge)
+
     train = commands.add_parser("train", help="train the model if its inputs changed", description=_TRAIN)
     train.set_defaults(run=_train)
 
@@ -64,7 +74,30 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("name", nargs="?", default="base.en", help="tiny.en, base.en, small.en, ... (default base.en)")
     fetch.add_argument("directory", nargs="?", type=Path, help="where to (default: the setting speech.whisper_dir)")
     fetch.set_defaults(run=_fetch_whisper)
+    _add_personal_data(commands)
     return parser
+
+
+def _add_personal_data(commands: Any) -> None:
+    from throughline.cli.whose import add_whose
+
+    export = commands.add_parser("export", help="write down everything that is kept of one person", description=_EXPORT)
+    add_whose(export)
+    export.add_argument("--to", type=Path, metavar="FILE.zip", help="the archive (default CONTACT.zip in this folder)")
+    export.set_defaults(run=_export)
+
+    erase = commands.add_parser("erase", help="erase one person", description=_ERASE)
+    add_whose(erase)
+    erase.add_argument("--yes", action="store_true", help="do not ask")
+    erase.add_argument("--cancel-visits", action="store_true", help="cancel visits that are still ahead")
+    words = erase.add_mutually_exclusive_group()
+    words.add_argument("--training-data", action="store_true", help="take their sentences out of data/nlu")
+    words.add_argument("--leave-training-data", action="store_true", help="leave them: anybody might have said them")
+    erase.set_defaults(run=_erase)
+
+    retain = commands.add_parser("retain", help="remove what is older than data/business/retention.yml says", description=_RETAIN)
+    retain.add_argument("--dry-run", action="store_true", help="only say how much that is")
+    retain.set_defaults(run=_retain)
 
 
 def _add_call(commands: Any) -> None:
@@ -120,6 +153,21 @@ A WAV file may have any rate, 8 to 32 bits, one channel or more. Short sentences
 To make one:  espeak-ng -w leak.wav "my washing machine is leaking"   or:  arecord -f S16_LE -r 16000 -d 4 leak.wav"""
 _FROM_HELP = "the caller's number (default +15035550100)"
 _SHOW = "Print everything that was said with one contact, over all channels and sessions, with facts, outcomes and hand-offs."
+_MERGE = "Make one person of two contacts. Their conversations become one; what the other does not know is carried over to it."
+_UNMERGE = (
+    "Take the latest merge of a contact back. Its sessions and what the merge carried over go back to it; what was said since stays where "
+    "it was said. Whoever is in one of these sessions has to prove again who they are."
+)
+_EXPORT = (
+    "Write everything that is kept of one person, over all their ids, channels and visits, into an archive that they can be given: a "
+    "page to read, and the same as JSON. Nothing of anybody else is in it. Exit status: 0 when it is written, 1 if not."
+)
+_ERASE = (
+    "Erase one person: everything said, known and recorded of them under all their ids; here, in the training data and at the telephone "
+    "company. What the books need (that there was a visit, and when) stays without them. It says beforehand what goes and what stays, "
+    "and asks. Safe to run again. Exit status: 0 once nothing is left, 1 while something is (it says what), 2 for wrong usage."
+)
+_RETAIN = "Remove what is older than data/business/retention.yml says, as the servers do once a day. Safe to run at any time."
 _TRAIN = "Train models/ from domain.yml, config.yml and data/, unless the model there is of exactly these inputs."
 _FETCH = "Download a faster-whisper model, so that the phone line understands free speech. The line uses it at its next start."
 
@@ -158,6 +206,36 @@ def _show(options: argparse.Namespace) -> int:
     from throughline.cli.show import show
 
     return show(options.contact)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from throughline.cli.merging import merge
+
+    return merge(options.contact, options.into)
+
+
+def _unmerge(options: argparse.Namespace) -> int:
+    from throughline.cli.merging import unmerge
+
+    return unmerge(options.contact, options.because)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from throughline.cli.export import export
+
+    return export(options)
+
+
+def _erase(options: argparse.Namespace) -> int:
+    from throughline.cli.erase import erase
+
+    return erase(options)
+
+
+def _retain(options: argparse.Namespace) -> int:
+    from throughline.cli.retain import retain
+
+    return retain(dry_run=options.dry_run)
 
 
 def _train(_options: argparse.Namespace) -> int:

@@ -27,6 +27,7 @@ def show(contact: str | None) -> int:
         return 1
     _conversation(console, record, living)
     _facts(console, record, living)
+    _identity(console, record, living)
     _ends(console, record, living)
     return 0
 
@@ -67,6 +68,18 @@ def _facts(console: Console, record: Record, contact: str) -> None:
         table.add_row(fact.slot, escape(str(fact.value)), fact.channel or "", f"{fact.said_at:%Y-%m-%d %H:%M:%S}Z")
     console.print()
     console.print(table)
+
+
+def _identity(console: Console, record: Record, contact: str) -> None:
+    """Where they are reached and by which proof, and which other contacts became a part of them."""
+    table = Table("who", "how we know", "when", title="Who it is", title_justify="left")
+    for address in record.addresses_of(contact):
+        table.add_row(escape(f"{address.kind} {address.value}"), address.proof, f"{address.proved_at:%Y-%m-%d %H:%M:%S}Z")
+    for merge in record.merges_of(contact):
+        undone = f", undone {merge.undone_at:%Y-%m-%d %H:%M:%S}Z" if merge.undone_at else ""
+        table.add_row(f"{merge.contact_id} is {merge.into}", merge.reason, f"{merge.merged_at:%Y-%m-%d %H:%M:%S}Z{undone}")
+    if table.row_count:
+        console.print(table)
 
 
 def _ends(console: Console, record: Record, contact: str) -> None:
