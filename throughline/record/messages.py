@@ -112,11 +112,12 @@ class Messages(OnDatabase):
 
     def record_heard(self, event_id: str, *, session_id: str, text_heard: str, complete: bool) -> None:
         """Note how much of an utterance the customer heard; saying it again replaces it.
-        Raises Rejected("unknown_event"|"unknown_session"|"too_long")."""
+        Raises Rejected("unknown_event"|"unknown_session"|"too_long"): what was said to somebody else is unknown."""
         check_texts(text_heard=text_heard)
         with self._database.writing() as connection:
-            read_session(connection, session_id)
-            if connection.execute(sa.select(events.c.id).where(events.c.event_id == event_id)).first() is None:
+            hearer = read_session(connection, session_id).contact_id
+            said_to = connection.execute(sa.select(events.c.sender_id).where(events.c.event_id == event_id)).scalar()
+            if said_to is None or living(connection, said_to) != hearer:
                 raise Rejected("unknown_event")
             self._database.insert_or_update(
                 connection,
