@@ -79,15 +79,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_personal_data(commands: Any) -> None:
-    from throughline.cli.whose import add_whose
-
     export = commands.add_parser("export", help="write down everything that is kept of one person", description=_EXPORT)
-    add_whose(export)
+    _add_whose(export)
     export.add_argument("--to", type=Path, metavar="FILE.zip", help="the archive (default CONTACT.zip in this folder)")
     export.set_defaults(run=_export)
 
     erase = commands.add_parser("erase", help="erase one person", description=_ERASE)
-    add_whose(erase)
+    _add_whose(erase)
     erase.add_argument("--yes", action="store_true", help="do not ask")
     erase.add_argument("--cancel-visits", action="store_true", help="cancel visits that are still ahead")
     words = erase.add_mutually_exclusive_group()
@@ -116,6 +114,14 @@ def _add_call(commands: Any) -> None:
     call.add_argument("--page", action="store_true", help="call as the page's own phone, even where Twilio's keys are set")
     call.add_argument("--save", type=Path, metavar="FILE.wav", help="keep what was heard")
     call.set_defaults(run=_call)
+
+
+def _add_whose(command: Any) -> None:
+    """The ways of naming somebody."""
+    command.add_argument("contact", nargs="?", help="contact id (`throughline show` lists the latest)")
+    command.add_argument("--phone", type=_number, metavar="NUMBER", help="instead: their telephone number, as +15035550100")
+    command.add_argument("--email", metavar="ADDRESS", help="instead: their e-mail address")
+    command.add_argument("--account", metavar="ID", help="instead: their account of the website, as `throughline show` names it")
 
 
 def _number(text: str) -> str:
