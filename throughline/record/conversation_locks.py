@@ -14,7 +14,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -33,8 +33,9 @@ class LockBetweenProcesses(Protocol):
     async def acquire(self, wait_s: float) -> None:
         """Hold the lock from now on. Raises TimeoutError after ``wait_s`` seconds, Unavailable, OSError; then nothing is held."""
 
-    def release(self, then: Callable[[], None]) -> None:
-        """Let the next process have it, and have ``then`` called once that is done. Raises nothing."""
+    def release(self, then: Callable[[], object], *, wanted: bool) -> None:
+        """Let the next process have it, and have ``then`` called once that is done. Where it is ``wanted`` here again and no other process
+        waits, it may be kept for whoever acquires it here next. Raises nothing."""
 
 
 _in_process = FairLocks()
@@ -49,20 +50,23 @@ class ConversationLocks:
 
     def __init__(self, url: str, *, wait_s: float, lifetime_s: float) -> None:
         self._wait_s = wait_s
-        self._database = key_of(url)
-        key = (os.getpid(), self._database, lifetime_s)
+        self._key = (os.getpid(), key_of(url), lifetime_s)
         with _between_guard:
-            locks = _between.get(key)
+            locks = _between.get(self._key)
             if locks is None:
                 locks = FileLocks(url, lifetime_s) if kind_of(url) == "sqlite" else PostgresqlLocks(url, lifetime_s)
-                _between[key] = locks
+                _between[self._key] = locks
         self._locks = locks
 
     async def acquire(self, contact_id: str) -> HeldConversation:
         """Hold this conversation from now on, until its ``release``. Raises Unavailable where it can't be had in time."""
-        key, ends = (self._database, contact_id), time.monotonic() + self._wait_s
+        key, ends = (self._key, contact_id), time.monotonic() + self._wait_s
         try:
-            await _in_process.acquire(key, self._wait_s)
+            try:
+                await _in_process.acquire(key, self._wait_s)
+            except BaseException:
+                self._locks.forget(contact_id)  # it may have been kept for us
+                raise
             try:
                 lock: LockBetweenProcesses = self._locks.lock(contact_id)
                 await lock.acquire(ends - time.monotonic())
@@ -71,7 +75,7 @@ class ConversationLocks:
                 raise
         except (OSError, sa.exc.SQLAlchemyError) as error:  # a TimeoutError is an OSError
             raise Unavailable(f"conversation {contact_id} cannot be held: {error}") from error
-        return HeldConversation(lock, lambda: _in_process.release(key))
+        return HeldConversation(lock, key)
 
     @asynccontextmanager
     async def hold(self, contact_id: str) -> AsyncIterator[None]:
@@ -86,10 +90,10 @@ class ConversationLocks:
 class HeldConversation:
     """A conversation that is held."""
 
-    def __init__(self, lock: LockBetweenProcesses, let_next: Callable[[], None]) -> None:
+    def __init__(self, lock: LockBetweenProcesses, key: Hashable) -> None:
         self._lock = lock
-        self._let_next = let_next
+        self._key = key
 
     def release(self) -> None:
         """Let others have it: other processes first, then this one's next, which asks as they do."""
-        self._lock.release(self._let_next)
+        self._lock.release(lambda: _in_process.release(self._key), wanted=_in_process.is_wanted(self._key))

@@ -100,16 +100,23 @@ class FairLocks:
                 self.release(key)
             raise
 
-    def release(self, key: Hashable) -> None:
-        """Let the next one have it. May be called from any thread."""
+    def release(self, key: Hashable) -> bool:
+        """Let the next one have it; whether there is one. May be called from any thread."""
         with self._guard:
             queue = self._queues[key]
             while queue.waiting:
                 if queue.waiting.popleft().give():
-                    return
+                    return True
             queue.held -= 1
             if not queue.held:
                 del self._queues[key]
+            return False
+
+    def is_wanted(self, key: Hashable) -> bool:
+        """Whether somebody waits for it."""
+        with self._guard:
+            queue = self._queues.get(key)
+            return queue is not None and bool(queue.waiting)
 
     def _forget(self, key: Hashable, grant: Grant) -> None:
         with self._guard:

@@ -46,6 +46,9 @@ class FileLocks:
         """One acquisition of the lock of this name, which is a contact's id."""
         return FileLock(self, name)
 
+    def forget(self, name: str) -> None:
+        """Nothing: what is let go is never kept for the next one."""
+
 
 class FileLock:
     """One acquisition. Its owner is a process, not a thread: within one process only one may try at a time (fair_locks.py)."""
@@ -70,8 +73,8 @@ class FileLock:
                 waiting.leave_unless(None)
                 raise
 
-    def release(self, then: Callable[[], None] = lambda: None) -> None:
-        """Let the next process have it, and then call ``then``."""
+    def release(self, then: Callable[[], object] = lambda: None, *, wanted: bool = False) -> None:
+        """Let the next process have it, and then call ``then``. Whether it is ``wanted`` here again makes no difference."""
         if self._held is not None:
             self._held.unlock(self._locks.lifetime_s)
             self._held = None

@@ -49,6 +49,7 @@ _has_place: contextvars.ContextVar[bool] = contextvars.ContextVar("has_place", d
 _KEY = "hashtextextended('lock:' || %(name)s, 0)"
 _TRY = f"SELECT pg_try_advisory_lock({_KEY})"
 _UNLOCK = f"SELECT pg_advisory_unlock({_KEY})"
+_LET_IN_BETWEEN = f"{_UNLOCK}; {_TRY}"  # one round trip; another server that waits gets it
 # One round trip. The second wait is for a transaction that is taking the lock away: its fence is to be seen by what is read from now on.
 _WAIT = f"""SET lock_timeout = %(patience_ms)s; SELECT pg_advisory_lock({_KEY});
 SELECT pg_advisory_xact_lock_shared(hashtextextended('take-away:' || %(name)s, 0))"""
@@ -91,11 +92,26 @@ class PostgresqlLocks:
         self.looking = ThreadPoolExecutor(
             1, thread_name_prefix="lock-look"
         )  # looking takes one connection of a server's at most
+        self._kept: dict[str, _Session] = {}  # handed to this server's next one, who has not come for it yet
         weakref.finalize(self, _close, self.engine, self.database)
 
     def lock(self, name: str) -> PostgresqlLock:
         """One acquisition of the lock of this name, which is a contact's id."""
         return PostgresqlLock(self, name)
+
+    def keep(self, name: str, session: _Session) -> None:
+        """A lock that is held for whoever of this server asks next."""
+        self._kept[name] = session
+
+    def take_kept(self, name: str) -> _Session | None:
+        """What was kept, which is the caller's now."""
+        return self._kept.pop(name, None)
+
+    def forget(self, name: str) -> None:
+        """Let go what was kept: whoever it was for has left."""
+        session = self.take_kept(name)
+        if session is not None:
+            session.let_go(_nothing, wanted=False)
 
     def look(self, name: str) -> float:
         """Take the lock away from a holder whose time is over. Returns after how many seconds to look again. Raises Unavailable."""
@@ -132,28 +148,33 @@ class PostgresqlLock:
 
     async def acquire(self, wait_s: float) -> None:
         """Hold the lock from now on. Raises TimeoutError after ``wait_s`` seconds, Unavailable."""
-        ends = time.monotonic() + wait_s
-        # Whoever holds a lock already, to merge two contacts, does not queue for a place: all places could be held by such.
-        places = None if _has_place.get() else self._locks.holding
-        if not await self._ask(places, ends, wait=False):  # nearly always: no other server has this conversation
-            watching = asyncio.ensure_future(self._watch())
-            try:
-                await self._ask(None if places is None else self._locks.waiting, ends, wait=True)
-            finally:
-                watching.cancel()
-        if places is not None:
+        self._session = self._locks.take_kept(self._name)
+        if self._session is None:
+            await self._acquire_anew(time.monotonic() + wait_s)
+        if self._session is not None and self._session.takes_place:
             _has_place.set(True)
 
-    def release(self, then: Callable[[], None] = lambda: None) -> None:
-        """Let the next server have it, and then have ``then`` called, in another thread. Raises nothing, whatever became of the
-        connection."""
+    def release(self, then: Callable[[], object] = lambda: None, *, wanted: bool = False) -> None:
+        """Let the next server have it, and then have ``then`` called, in another thread. Where it is ``wanted`` by this server's next one
+        and by no other server, it is kept for the next one. Raises nothing, whatever became of the connection."""
         if self._session is None:
             then()
             return
         if self._session.takes_place:
             _has_place.set(False)
-        self._session.let_go(then)
+        self._session.let_go(then, wanted=wanted)
         self._session = None
+
+    async def _acquire_anew(self, ends: float) -> None:
+        # Whoever holds a lock already, to merge two contacts, does not queue for a place: all places could be held by such.
+        places = None if _has_place.get() else self._locks.holding
+        if await self._ask(places, ends, wait=False):  # nearly always: no other server has this conversation
+            return
+        watching = asyncio.ensure_future(self._watch())
+        try:
+            await self._ask(None if places is None else self._locks.waiting, ends, wait=True)
+        finally:
+            watching.cancel()
 
     async def _ask(self, places: FairLocks | None, ends: float, *, wait: bool) -> bool:
         """Whether the lock was got. Raises TimeoutError, Unavailable."""
@@ -200,16 +221,17 @@ class _Session:
         self._places = places
         self._patience_s = patience_s
         self._let_go = threading.Event()
-        self._then: Callable[[], None] = lambda: None
+        self._then: Callable[[], object] = _nothing
+        self._wanted = False
         self._guard = threading.Lock()
         self._asking: Any = None  # the driver's connection, while it waits for the lock
         self._interrupted = False
         # A daemon: a wait must not hold up the end of the process.
         threading.Thread(target=self._run, name="postgresql-lock", daemon=True).start()
 
-    def let_go(self, then: Callable[[], None]) -> None:
-        """Unlock, and have ``then`` called afterwards."""
-        self._then = then
+    def let_go(self, then: Callable[[], object], *, wanted: bool) -> None:
+        """Unlock, and have ``then`` called afterwards. Where the lock is ``wanted`` here and nowhere else, keep it for the next one."""
+        self._then, self._wanted = then, wanted
         self._let_go.set()
 
     def give_up(self) -> None:
@@ -235,10 +257,27 @@ class _Session:
         except BaseException:
             connection.invalidate()  # it may have got the lock before it failed
             raise
-        if self.grant.give() and self.has_lock:
-            self._let_go.wait()
-        if self.has_lock:
+        if not self.has_lock:
+            self.grant.give()
+        elif self.grant.give():
+            self._hold(connection)
+        else:
             self._unlock(connection)
+
+    def _hold(self, connection: Any) -> None:
+        """Until it is let go and kept for nobody."""
+        while True:
+            self._let_go.wait()
+            if not self._wanted:
+                self._unlock(connection)
+                return
+            if not self._let_in_between(connection):
+                return
+            then, self._then = self._then, _nothing
+            self._let_go.clear()
+            self._locks.keep(self._name, self)
+            if not then():
+                self._locks.forget(self._name)
 
     def _try(self, connection: Any) -> bool:
         return bool(connection.exec_driver_sql(_TRY, {"name": self._name}).scalar())
@@ -267,9 +306,24 @@ class _Session:
         try:
             connection.exec_driver_sql(_UNLOCK, {"name": self._name})
         except sa.exc.DBAPIError as error:
-            connection.invalidate()
-            # Taken away, or PostgreSQL was restarted. What was saved meanwhile was saved under a version check.
-            _logger.warning("lock.lost", contact=self._name, error=type(error.orig).__name__)
+            self._lost(connection, error)
+
+    def _let_in_between(self, connection: Any) -> bool:
+        """Unlock, and lock again where no other server waits. Whether it is locked again."""
+        try:
+            return bool(connection.exec_driver_sql(_LET_IN_BETWEEN, {"name": self._name}).scalar())
+        except sa.exc.DBAPIError as error:
+            self._lost(connection, error)
+            return False
+
+    def _lost(self, connection: Any, error: sa.exc.DBAPIError) -> None:
+        """It was taken away, or PostgreSQL was restarted. What was saved meanwhile was saved under a version check."""
+        connection.invalidate()
+        _logger.warning("lock.lost", contact=self._name, error=type(error.orig).__name__)
+
+
+def _nothing() -> None:
+    """Nothing more is to be done."""
 
 
 class _LetGoMeanwhile(Exception):

@@ -175,6 +175,22 @@ async def test_a_lock_given_in_the_moment_its_waiter_is_cancelled_is_free(
     await until(lambda: not left() and not threads())
 
 
+async def test_a_turn_cancelled_in_the_moment_its_process_hands_it_the_lock_leaves_nothing(
+    url: str, contact: str, left: Callable[[], set[str]]
+) -> None:
+    locks = ConversationLocks(url, wait_s=PATIENT_S, lifetime_s=PATIENT_S)
+    for number in range(20):
+        held = await locks.acquire(contact)
+        next_one = asyncio.ensure_future(locks.acquire(contact))
+        await asyncio.sleep(0)
+        held.release()
+        await asyncio.sleep(number / 5_000)
+        next_one.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            (await next_one).release()
+    await until(lambda: not left() and not threads())
+
+
 async def test_a_server_with_many_waiters_lets_another_one_in_between(
     url: str, server: StartServer, contact: str, left: Callable[[], set[str]]
 ) -> None:
