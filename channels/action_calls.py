@@ -2,19 +2,29 @@
 
 Stands between Rasa's processor and the action server. Stock Rasa 3.6 opens a new connection for every call, waits for up to five minutes,
 compiles the answer's JSON schema anew each time (20 ms of CPU), and swallows a failed action, so that the customer gets no answer at all.
+It also sends every event that the tracker has, with all that was worked out of each message. What always holds here: a call carries the
+events of the latest few turns, however long the conversation or a form in it goes on, behind the slots and the form as they were before;
+the latest message whole, and of earlier ones what they meant.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
+import itertools
 import json
+from collections import deque
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import aiohttp
 import jsonschema
 from rasa.core.actions.action import RemoteAction
+from rasa.shared.core.domain import Domain
+from rasa.shared.core.events import ActiveLoop, AllSlotsReset, Event, Restarted, SessionStarted, SlotSet, UserUttered
+from rasa.shared.core.trackers import DialogueStateTracker
 from rasa.utils.endpoints import ClientResponseError, EndpointConfig
 
 from throughline import log
@@ -28,6 +38,12 @@ failures: ContextVar[list[str]] = ContextVar("failed_action_calls")
 _IDLE_S = 2.0
 """A connection idle for longer is not used again. rasa-sdk's server closes it after 5 s, and where understanding has just kept the turn
 loop busy, the loop learns of that only once the next call has been lost on it."""
+
+_TURNS = 6
+"""The customer's turns whose events an action gets. Ours look back over two or three."""
+
+_MEANT = ("intent", "entities")
+"""What an action is told of the parsing of messages before the latest, whose own stands beside the events as ``latest_message``."""
 
 _REJECTED_BY_ACTION = 400  # rasa-sdk's answer for ActionExecutionRejection: a decision, not a failure
 
@@ -68,6 +84,8 @@ class ActionCalls(EndpointConfig):
         if failures.get([]):
             raise Unavailable("an earlier action of this turn has failed")
         kwargs["timeout"] = aiohttp.ClientTimeout(total=self._timeout_s)
+        if kwargs.get("json"):
+            kwargs["json"] = shortened(kwargs["json"])
         action = str((kwargs.get("json") or {}).get("next_action"))
         try:
             return await super().request(*args, **kwargs)
@@ -85,6 +103,41 @@ class ActionCalls(EndpointConfig):
         """Close the lasting session."""
         if self._lasting is not None:
             await self._lasting.close()
+
+
+def shortened(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A call's body as it is sent: with no more of its messages' parsing than what they meant."""
+    tracker = call.get("tracker") or {}
+    events = [_meaning(event) if "parse_data" in event else event for event in tracker.get("events") or ()]
+    return {**call, "tracker": {**tracker, "events": events}}
+
+
+def _recent(events: Sequence[Event]) -> list[Event]:
+    """The events of the latest turns, behind the SlotSet and ActiveLoop events that tell what was set before them."""
+    users = [index for index, event in enumerate(events) if isinstance(event, UserUttered)]
+    start = users[-_TURNS] if len(users) > _TURNS else 0
+    before: dict[Any, Event] = {}
+    for event in itertools.islice(events, start):
+        if isinstance(event, (AllSlotsReset, Restarted, SessionStarted)):
+            before.clear()
+        elif isinstance(event, (SlotSet, ActiveLoop)):
+            name = event.key if isinstance(event, SlotSet) else ActiveLoop
+            before.pop(name, None)
+            before[name] = event
+    return [*before.values(), *itertools.islice(events, start, None)]
+
+
+def _call_of_recent(action: RemoteAction, tracker: DialogueStateTracker, domain: Domain) -> dict[str, Any]:
+    """Stands in for RemoteAction._action_call_format: the same of a tracker with its latest turns alone."""
+    recent = copy.copy(tracker)
+    recent.events = deque(_recent(tracker.events))
+    call: dict[str, Any] = _call_of_all(action, recent, domain)
+    return call
+
+
+def _meaning(event: Mapping[str, Any]) -> dict[str, Any]:
+    parsed = event["parse_data"] or {}
+    return {**event, "parse_data": {key: parsed[key] for key in _MEANT if key in parsed}}
 
 
 def _failure(action: str, what: str) -> Unavailable:
@@ -148,6 +201,10 @@ def _validate_action_result(action: RemoteAction, result: Any) -> bool:
     return True
 
 
-def compile_answer_schema_once() -> None:
-    """Make Rasa check the action server's answers against a schema that is compiled once per process."""
+_call_of_all = RemoteAction._action_call_format
+
+
+def install() -> None:
+    """Have Rasa tell actions of the latest turns, and check their answers against a schema that is compiled once per process."""
+    RemoteAction._action_call_format = _call_of_recent
     RemoteAction._validate_action_result = _validate_action_result

@@ -32,8 +32,8 @@ from rasa.engine.runner.dask import DaskGraphRunner
 from rasa.shared.core.events import ActionExecuted, ActiveLoop, SlotSet
 from rasa.shared.core.trackers import DialogueStateTracker
 
-from channels import left_over, rasa_once
-from channels.action_calls import ActionCalls, compile_answer_schema_once, failures
+from channels import action_calls, left_over, rasa_once
+from channels.action_calls import ActionCalls, failures
 from channels.graph_order import InOrder
 from channels.turn_loop import TurnLoop
 from throughline import log
@@ -94,7 +94,7 @@ class TurnRunner:
 
     async def start(self) -> None:
         """Start the turn loop and warm the model up."""
-        compile_answer_schema_once()
+        action_calls.install()
         rasa_once.install()
         self._loop.start()
         agent = self._agent_of()

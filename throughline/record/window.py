@@ -54,7 +54,7 @@ def next_checkpoint(
     """Where the window of this tracker may begin from now on; None to leave it where it is.
 
     ``rebuild(header, events)`` makes a fresh tracker of a header and Rasa events; ``event_id_of(event)`` is the id an event has or is
-    about to get. Does nothing until the window has grown by half, so that its cost is spread over many turns.
+    about to get. Does nothing until the window can be shortened by half of ``window_user_turns``, so that its cost is spread over turns.
     """
     events = list(tracker.events)
     turns = sum(map(_is_user, events))
@@ -62,6 +62,8 @@ def next_checkpoint(
         return None
     folded = turns <= _LONGEST * window_user_turns
     newest = _start_of_recent(tracker.applied_events() if folded else events, events, window_user_turns)
+    if 2 * sum(map(_is_user, events[:newest])) < window_user_turns:
+        return None
     cuts = [
         index
         for index in range(newest)
