@@ -130,8 +130,8 @@ class ChatRest:
 
     def _turn_over(self, turn: asyncio.Task[Any]) -> None:
         self.under_way.discard(turn)
-        if not turn.cancelled() and turn.exception() is not None:
-            _log.info("chat.turn_not_taken", error=str(turn.exception()))
+        if not turn.cancelled() and (error := turn.exception()) is not None:
+            _log.info("chat.turn_not_taken", error=log.told(error))
 
     async def _since(self, session: Session, after: int) -> Sequence[StoredEvent]:
         unseen = self._record.unseen

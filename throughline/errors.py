@@ -19,7 +19,9 @@ from dataclasses import dataclass
 
 
 class ThroughlineError(Exception):
-    """Root of every error raised on purpose."""
+    """Root of every error raised on purpose. Its text never quotes what a person said or who they are: it may be logged."""
+
+    may_be_logged = True
 
 
 @dataclass(frozen=True)

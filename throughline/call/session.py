@@ -41,7 +41,7 @@ from throughline.call.port import Admission, CallPort, Clock, Socket, SocketClos
 from throughline.domain.transcripts import FRAME_MS
 from throughline.domain.turns import TurnResult
 from throughline.errors import ProtocolError, Rejected, ThroughlineError, Unavailable
-from throughline.log import get_logger
+from throughline.log import get_logger, told
 from throughline.speech.stt.protocol import SpeechToText, SttStream
 from throughline.speech.tts.protocol import TextToSpeech
 from throughline.speech.within import closed_after, next_within, within
@@ -377,7 +377,7 @@ class CallSession:
         try:
             await within(work, self._settings.close_timeout_ms)
         except Exception as error:  # noqa: BLE001 -- see above
-            _log.warning("call.step_failed", step=what, error=repr(error))
+            _log.warning("call.step_failed", step=what, error=told(error))
 
 
 async def _next_of(queue: deque[_T], filled: asyncio.Event) -> _T:
