@@ -75,7 +75,7 @@ def _business(settings: Settings) -> str:
 def _record(settings: Settings) -> str:
     record = bootstrap.open_record(settings)
     record.ping()
-    return record.url
+    return record.name
 
 
 def _disk(_settings: Settings) -> str:

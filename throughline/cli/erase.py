@@ -67,7 +67,7 @@ def erase(options: argparse.Namespace) -> int:
 def _nobody(console: Console, settings: Settings, record: Record, contact: str) -> int:
     erased_at = record.erased_at(contact)
     if erased_at is None:
-        console.print(f"No contact {escape(contact)} in {escape(record.url)}.")
+        console.print(f"No contact {escape(contact)} in {escape(record.name)}.")
         return 1
     console.print(f"{escape(contact)} was erased on {erased_at:%Y-%m-%d %H:%M}Z. Nothing of them is in the record.")
     left = pay_owed(console, settings, record)

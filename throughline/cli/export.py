@@ -34,7 +34,7 @@ def export(options: argparse.Namespace) -> int:
     if contact is None:
         return 1
     if not is_known(record, contact):
-        console.print(f"No contact {escape(contact)} in {escape(record.url)}.")
+        console.print(f"No contact {escape(contact)} in {escape(record.name)}.")
         return 1
     with console.status("Reading the record ..."):
         person = record.person(contact)

@@ -23,7 +23,7 @@ def show(contact: str | None) -> int:
     try:
         living = record.resolve(contact)
     except Rejected:
-        console.print(f"No contact {escape(contact)} in {escape(record.url)}. `throughline show` lists the latest ones.")
+        console.print(f"No contact {escape(contact)} in {escape(record.name)}. `throughline show` lists the latest ones.")
         return 1
     _conversation(console, record, living)
     _facts(console, record, living)

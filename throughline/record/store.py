@@ -60,6 +60,11 @@ class Record(Contacts, Merges, Sessions, Passes, PhoneCalls, Messages, Events, O
         self._listeners_guard = threading.Lock()
         self._watcher: Watcher | None = None
 
+    @property
+    def name(self) -> str:
+        """The database as people are told of it: its address without a password."""
+        return key_of(self.url)
+
     async def call(self, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run one of this record's methods in its own threads. If the caller is cancelled, what was begun is still finished.
         Raises what the method raises, and Unavailable once the record is closed."""

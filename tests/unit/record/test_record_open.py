@@ -53,6 +53,12 @@ def test_every_way_to_write_an_address_leads_to_the_same_record(
         record.close()
 
 
+def test_a_records_name_tells_no_password() -> None:
+    record = record_room.open("postgresql://throughline:h4rd-to-guess@db.example/throughline")
+    assert record.name == "postgresql://throughline:***@db.example/throughline"
+    record.close()
+
+
 def test_a_second_secret_is_refused(record: Record, url: str) -> None:
     with pytest.raises(ConfigurationError, match="secret"):
         record_room.open(url, secret=b"another")
