@@ -28,6 +28,7 @@ from throughline.domain.assurance import Assurance
 from throughline.domain.turns import PHONE, WEB_CHAT, Turn
 from throughline.errors import Postponed, Rejected, ThroughlineError
 from throughline.record import Session, StoredEvent
+from throughline.record.entries import Window
 from throughline.website_login import Login
 
 if TYPE_CHECKING:
@@ -142,6 +143,17 @@ class ChatDoor:
         issued = await call(record.issue_chat_token, session.session_id, ttl_s=ttl_s)
         return Visit(session, issued, login, is_new=True)
 
+    async def welcome_back(self, visit: Visit) -> None:
+        """Tell whoever left in the middle of a form, and opens the chat again a good while later, what we remember, and ask the open
+        question again: in the visit they had, or in a new one if they have shown who they are. Where it can't be said now, they go on
+        without."""
+        session, silent_since = visit.session, time.time() - 60 * self._settings.reminder_minutes
+        try:
+            if _left_in_form(await self._record.call(self._record.window, session.contact_id), silent_since):
+                await self._server.runner.resume(session.contact_id, session.session_id, WEB_CHAT)
+        except ThroughlineError as error:
+            _log.warning("chat.not_welcomed_back", session=session.session_id, error=str(error))
+
     async def take(self, visit: Visit, message: object) -> str | None:
         """Take the customer's words in ``message``, ``{"message", "message_id"?}``; returns once their turn is over. The id under which the
         record has them, None where there were no words. A message id that came before has no second effect.
@@ -218,6 +230,15 @@ def bearer_token(request: Request) -> str | None:
 def account_of(login: Login | None) -> str | None:
     """Whose login it is; None for nobody's."""
     return login.account if login else None
+
+
+def _left_in_form(window: Window, silent_since: float) -> bool:
+    """Whether a form is open in this conversation and nobody has said anything ``silent_since`` then (seconds since 1970)."""
+    form = (window.header or {}).get("loop")
+    for event in window.events:
+        if event["event"] == "active_loop":
+            form = event.get("name")
+    return bool(form and window.events and window.events[-1]["timestamp"] < silent_since)
 
 
 def _message_id(session: Session, message: object) -> str:

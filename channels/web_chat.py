@@ -123,7 +123,7 @@ class WebChat(InputChannel):
         if socket is None:
             return
         async with self._told(sid), socket.turn:
-            await self._bind(sid, socket, data, confirm=True)
+            await self._door.welcome_back(await self._bind(sid, socket, data, confirm=True))
 
     async def _user_uttered(self, sid: str, data: Any = None) -> None:
         socket = self._sockets.get(sid)

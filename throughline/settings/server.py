@@ -100,6 +100,12 @@ class ChatSettings:
         doc="How old a message may be that a crash or a failed save has left, to be answered; an older one gets an apology.",
     )
     history_messages: int = setting(50, minimum=1, maximum=500, doc="How many earlier messages a reloaded page is shown.")
+    reminder_minutes: int = setting(
+        60,
+        minimum=1,
+        maximum=10080,
+        doc="Who left in the middle of a booking and opens the chat again after so long is told what we remember, and asked on.",
+    )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -46,6 +47,14 @@ class EchoRunner:
             self.say(living, turn.session_id, {"event": "user", "text": turn.text, "message_id": turn.message_id}, turn.channel)
             self.say(living, turn.session_id, {"event": "bot", "text": f"You said: {turn.text}"}, turn.channel)
             self.record.finish_message(turn.message_id)
+        return TurnResult(living, ())
+
+    async def resume(self, contact_id: str, session_id: str, channel: str) -> TurnResult:
+        """Greet."""
+        if self.error is not None:
+            raise self.error
+        living = self.record.resolve(contact_id)
+        self.say(living, session_id, {"event": "bot", "text": "Welcome back.", "timestamp": time.time()}, channel)
         return TurnResult(living, ())
 
     def say(self, contact_id: str, session_id: str, data: dict[str, Any], channel: str = WEB_CHAT) -> None:
