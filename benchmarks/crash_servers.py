@@ -26,6 +26,7 @@ from rasa.utils.endpoints import EndpointConfig
 from channels import left_over, turns
 from channels.left_over import LeftOvers
 from channels.turns import TurnRunner
+from channels.upkeep import Upkeep
 from throughline import bootstrap
 from throughline.cli.model import model_path
 from throughline.domain.turns import Turn
@@ -82,12 +83,13 @@ async def _serve(agent: Agent, socket: Path) -> None:
     runner = TurnRunner(app, lambda: agent)
     await runner.start()
     left_overs = LeftOvers(runner.finish_left_over)
+    upkeep = Upkeep({"left over": (left_overs.look, left_over.LOOK_EVERY_S)})
     server = await asyncio.start_unix_server(
         lambda reader, writer: _converse(runner, agent.tracker_store, reader, writer), socket
     )
     async with server:
         await server.serve_forever()
-    await left_overs.close()
+    await upkeep.close()
 
 
 async def _converse(

@@ -8,20 +8,19 @@ that is long over, or at which servers have died again and again: those are answ
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
 
 from throughline import log
 from throughline.domain.turns import PHONE
-from throughline.errors import ThroughlineError
 from throughline.record.entries import LeftOver
 from throughline.settings.server import Settings
 
 _log = log.get_logger("channels")
 
+LOOK_EVERY_S = 5.0
+
 _MOST_ATTEMPTS = 2
-_LOOK_EVERY_S = 5.0
 _SURELY_LEFT = timedelta(seconds=15)
 """Longer than a turn takes: a message that old is nobody's any more. One that is still somebody's only costs us the wait for its lock."""
 
@@ -33,24 +32,15 @@ def is_worth_finishing(left: LeftOver, attempts: int, now: datetime, settings: S
 
 
 class LeftOvers:
-    """Looks for them until it is closed. ``finish(before=...)`` finishes what was stored before a moment; None means everything."""
+    """The look for them. ``finish(before=...)`` finishes what was stored before a moment, None means everything; how many that were."""
 
     def __init__(self, finish: Callable[..., Awaitable[int]]) -> None:
         self._finish = finish
-        self._task = asyncio.get_running_loop().create_task(self._look_again_and_again())
+        self._is_first = True  # what is there at the start was left by the server that ran here before
 
-    async def close(self) -> None:
-        """Look no more."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _look_again_and_again(self) -> None:
-        before: datetime | None = None  # what is there at the start was left by the server that ran here before
-        while True:
-            try:
-                if finished := await self._finish(before=before):
-                    _log.info("left_over.finished", turns=finished)
-            except ThroughlineError as error:
-                _log.warning("left_over.failed", error=str(error))
-            await asyncio.sleep(_LOOK_EVERY_S)
-            before = datetime.now(timezone.utc) - _SURELY_LEFT
+    async def look(self) -> None:
+        """Finish what nobody else does. Raises Unavailable."""
+        before = None if self._is_first else datetime.now(timezone.utc) - _SURELY_LEFT
+        self._is_first = False
+        if finished := await self._finish(before=before):
+            _log.info("left_over.finished", turns=finished)

@@ -21,10 +21,11 @@ from sanic.request import Request
 from sanic.response import HTTPResponse, json
 
 from channels.chat_door import ChatDoor
-from channels.left_over import LeftOvers
+from channels.left_over import LOOK_EVERY_S, LeftOvers
 from channels.line_answers import WEBHOOKS
 from channels.said import check_said
 from channels.turns import TurnRunner
+from channels.upkeep import Upkeep
 from channels.wording import check_wording
 from throughline import bootstrap, log
 from throughline.bootstrap import Application
@@ -35,6 +36,7 @@ from throughline.website_login import WebsiteLogin, website_login
 _log = log.get_logger("channels")
 
 _SWITCH_INTERVAL_S = 0.0005  # Python's own 5 ms are a quarter of an audio frame
+_RETENTION_S = 3600.0  # once a day is enough: this asks whether today's is still to be done
 _IMPORTED_AT = time.time()
 _NEEDS_TURNS = ("/socket.io", "/webhooks")
 _NEEDS_NONE = frozenset(f"/webhooks/phone/{name}" for name in WEBHOOKS)
@@ -51,7 +53,7 @@ class Server:
         self.runner = TurnRunner(self.app, lambda: sanic.ctx.agent)
         self.origins = _origins(self.app)
         self.login: WebsiteLogin | None = None
-        self._left_overs: LeftOvers | None = None
+        self._upkeep: Upkeep | None = None
         self._faults: list[Problem] = []
         try:
             self.login = website_login(self.app.settings.login)
@@ -126,14 +128,21 @@ class Server:
         gc.freeze()
         gc.enable()
         self.ready = True
-        self._left_overs = LeftOvers(self.runner.finish_left_over)
+        left_overs = LeftOvers(self.runner.finish_left_over)
+        self._upkeep = Upkeep({"left over": (left_overs.look, LOOK_EVERY_S), "retention": (self._retain, _RETENTION_S)})
         _log.info("server.ready", **self.start_up)
 
     async def _stop(self, _sanic: Sanic, _loop: Any) -> None:
         self.ready = False
-        if self._left_overs is not None:
-            await self._left_overs.close()
+        if self._upkeep is not None:
+            await self._upkeep.close()
         await self.runner.stop()
+
+    async def _retain(self) -> None:
+        """Let the record do away with what is older than the company keeps it; of all servers one does, once a day."""
+        record = self.app.record
+        if (done := await record.call(record.retain, self.app.business)) is not None:
+            _log.info("record.retained", **done)
 
     async def _only_when_ready(self, request: Request) -> HTTPResponse | None:
         """Answer 503 while turns can't be taken: widgets and callers then try again, and no message is dropped."""
