@@ -72,6 +72,8 @@ def test_the_page_is_told_what_it_shows() -> None:
         ("phone.yml", "urgent: yes_no", "urgent: maybe", "expects", "maybe"),
         ("phone.yml", "code_pauses: 2", "code_pauses: 0", "phone.yml:17 code_pauses", "0"),
         ("words.yml", "months: [January, ", "months: [", "words.yml", "11 entries"),
+        ("retention.yml", "people_days: 730", "people_days: -1", "retention.yml:3 people_days", "-1"),
+        ("retention.yml", "calls_days: 90", "calls_day: 90", "retention.yml", "not a known key"),
     ],
 )
 def test_each_fault_is_told_with_its_place_and_mend(folder: Path, name: str, old: str, new: str, where: str, what: str) -> None:
