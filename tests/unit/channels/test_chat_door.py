@@ -119,6 +119,18 @@ async def test_a_visit_that_was_proven_by_a_code_stays_open(door: ChatDoor, serv
     assert (await door.known(visit.session_id, None)).contact_id == dana.session.contact_id
 
 
+async def test_what_is_typed_after_a_merge_was_taken_back_is_not_the_others(door: ChatDoor, server: SmallServer) -> None:
+    """The page came while the two were one, and has not been loaded again since."""
+    visitor, other = (await anonymous(door)), server.record.create_contact()
+    server.record.merge(visitor.session.contact_id, other, reason="code", session_id=None)
+    visit = await door.open(visitor.session_id, None, HERE)
+    assert visit.session.contact_id == other
+    server.record.unmerge(visitor.session.contact_id, reason="not the same person")
+    await door.take(visit, {"message": "hello"})
+    assert server.runner.taken[-1].contact_id == visitor.session.contact_id
+    assert server.record.conversation(other) == []
+
+
 async def test_a_call_that_became_part_of_an_account_leaves_its_login_alone(door: ChatDoor, server: SmallServer) -> None:
     dana = await door.open(None, login(door), HERE)
     caller = server.record.create_contact()
