@@ -6,7 +6,8 @@ waiter takes it away: the conversation's fence is raised, the file removed, and 
 
 What always holds: the kernel frees the lock when its holder dies; a free lock leaves no file behind; a file is locked once, and never
 again; nobody waits on an event loop and nobody polls; the fence is raised before anybody can lock the new file. Should two hold it all the
-same, the version check of ``append_events`` refuses one of them.
+same, the version check of ``append_events`` refuses one of them. The kernel wakes who waits, but keeps no order: a process that let a lock
+go for which another one waits gives that one a moment before it asks again.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ from throughline.record.fence import raise_fence
 from throughline.record.sqlite_ways import lock_directory, sqlite_file
 
 MAX_WAITING_THREADS = 64
+_COURTESY_S = 0.002  # long enough to be woken and lock a file
+_MOST_REMEMBERED = 1_000
+_MARKS_AT, _MARKS = (
+    40,
+    64,
+)  # in the file behind the moment: a byte for each process that has waited for it, by the end of its number
 
 _logger = log.get_logger("record")
 _waiting_threads = threading.BoundedSemaphore(MAX_WAITING_THREADS)
@@ -41,6 +48,7 @@ class FileLocks:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.lifetime_s = lifetime_s
         self.database = Database(url)
+        self.others_wait: set[str] = set()  # names that this process let go while another one waited
 
     def lock(self, name: str) -> FileLock:
         """One acquisition of the lock of this name, which is a contact's id."""
@@ -61,8 +69,11 @@ class FileLock:
 
     async def acquire(self, wait_s: float) -> None:
         """Hold the lock from now on. Raises TimeoutError after ``wait_s`` seconds, OSError when the directory cannot be used."""
-        self._held = _LockedFile.locked(self._path, None)  # nearly always: no other process has this conversation
         ends = time.monotonic() + wait_s
+        if self._name in self._locks.others_wait:
+            self._locks.others_wait.discard(self._name)
+            await asyncio.sleep(_COURTESY_S)
+        self._held = _LockedFile.locked(self._path, None)  # nearly always: no other process has this conversation
         while self._held is None:
             waiting = _Waiting(self._path)
             try:
@@ -76,7 +87,9 @@ class FileLock:
     def release(self, then: Callable[[], object] = lambda: None, *, wanted: bool = False) -> None:
         """Let the next process have it, and then call ``then``. Whether it is ``wanted`` here again makes no difference."""
         if self._held is not None:
-            self._held.unlock(self._locks.lifetime_s)
+            others_wait = self._held.unlock(self._locks.lifetime_s)
+            if others_wait and len(self._locks.others_wait) < _MOST_REMEMBERED:
+                self._locks.others_wait.add(self._name)
             self._held = None
         then()
 
@@ -142,7 +155,7 @@ class _Sight:
     def _now(self) -> tuple[int, str] | None:
         try:
             with self._path.open() as file:
-                return os.fstat(file.fileno()).st_ino, file.read()
+                return os.fstat(file.fileno()).st_ino, file.read(_MARKS_AT).rstrip("\0")
         except FileNotFoundError:
             return None
 
@@ -164,9 +177,10 @@ class _LockedFile:
             try:
                 if waiting is not None:
                     waiting.waits_for = os.fstat(fd)
+                    os.pwrite(fd, b"w", _MARKS_AT + os.getpid() % _MARKS)
                 fcntl.flock(fd, how)
                 if _is_at(path, fd):
-                    if not os.fstat(fd).st_size:
+                    if not os.pread(fd, _MARKS_AT, 0).strip(b"\0"):
                         since = time.monotonic()
                         os.pwrite(fd, repr(since).encode(), 0)
                         return cls(path, fd, since)
@@ -180,11 +194,14 @@ class _LockedFile:
             os.close(fd)  # it was removed since it was opened: the name stands for another file now
         return None
 
-    def unlock(self, lifetime_s: float = math.inf) -> None:
-        """Let go. The file goes first, while nobody else can hold it; one that may have been taken away is no longer ours to remove."""
+    def unlock(self, lifetime_s: float = math.inf) -> bool:
+        """Let go; whether another process has waited. The file goes first, while nobody else can hold it; one that may have been taken away
+        is no longer ours to remove."""
+        marks = os.pread(self._fd, _MARKS, _MARKS_AT)
         if time.monotonic() < self._since + lifetime_s:
             self._path.unlink(missing_ok=True)
         os.close(self._fd)
+        return any(mark and number != os.getpid() % _MARKS for number, mark in enumerate(marks))
 
 
 class _Waiting:

@@ -192,9 +192,9 @@ async def test_a_turn_cancelled_in_the_moment_its_process_hands_it_the_lock_leav
 
 
 async def test_a_server_with_many_waiters_lets_another_one_in_between(
-    url: str, server: StartServer, contact: str, left: Callable[[], set[str]]
+    url: str, contact: str, left: Callable[[], set[str]]
 ) -> None:
-    busy, turns, other = ConversationLocks(url, wait_s=PATIENT_S, lifetime_s=PATIENT_S), 0, server().lock(contact)
+    busy, turns = ConversationLocks(url, wait_s=PATIENT_S, lifetime_s=PATIENT_S), 0
 
     async def turn() -> None:
         nonlocal turns
@@ -202,16 +202,25 @@ async def test_a_server_with_many_waiters_lets_another_one_in_between(
             await asyncio.sleep(0.005)
             turns += 1
 
-    first = await busy.acquire(contact)
-    queued = asyncio.gather(*(turn() for _ in range(100)))
-    waiting = await waits(other, left)
-    first.release()
-    await waiting
-    assert turns < (
-        1 if isinstance(other, PostgresqlLock) else 50
-    )  # PostgreSQL has a queue; the kernel wakes who waits for a file
-    other.release()
-    await queued
+    with AnotherServer(url, lifetime_s=PATIENT_S) as other:
+        first = await busy.acquire(contact)
+        queued = asyncio.gather(*(turn() for _ in range(60)))
+        other.tell("hold", contact)
+        await until(lambda: is_waited_for(url, left))
+        first.release()
+        await asyncio.to_thread(other.answer)
+        # PostgreSQL has a queue; the kernel has none for files, so there the other one is only given a moment.
+        assert turns < (1 if kind_of(url) == "postgresql" else 30)
+        other.do("release", contact)
+        await queued
+
+
+def is_waited_for(url: str, left: Callable[[], set[str]]) -> bool:
+    """Whether another process waits for a lock."""
+    if kind_of(url) == "postgresql":
+        return any(lock.endswith("\tf") for lock in left())
+    folder = Path(str(sa.engine.make_url(url).database) + ".locks")
+    return any(file.stat().st_size > 40 for file in folder.iterdir())
 
 
 async def test_a_killed_holder_holds_nothing(url: str, server: StartServer, contact: str, left: Callable[[], set[str]]) -> None:
@@ -277,7 +286,8 @@ async def test_of_many_who_take_a_lock_away_at_the_same_moment_one_gets_it(
         lock.release()
 
     await asyncio.gather(*(turn(locks) for locks in others))
-    assert fences == [1] * len(others)
+    assert len(set(fences)) == 1  # whoever else would have raised it has done so before the first one reads it, or not at all
+    assert fences[0] >= 1
 
 
 async def test_whoever_gets_a_lock_that_was_taken_away_reads_the_raised_fence(
