@@ -25,11 +25,18 @@ _UNFINISHED_LIMIT = 10_000
 
 
 _THIS = sa.select(messages.c.id).where(messages.c.message_id == sa.bindparam("this")).scalar_subquery()
-_BEHIND = (  # part of every turn: read from the index of unfinished messages alone
-    sa.select(messages.c.id)
-    .where(messages.c.contact_id == sa.bindparam("given"), messages.c.finished_at.is_(None), messages.c.id < _THIS)
-    .limit(1)
-)
+_GIVEN = sa.bindparam("given", type_=sa.String)
+_EARLIER = {  # by the index of unfinished messages: event_reads.py says why the engines are asked differently
+    "sqlite": sa.and_(messages.c.contact_id == _GIVEN, messages.c.id < _THIS),
+    "postgresql": sa.and_(
+        sa.tuple_(messages.c.contact_id, messages.c.id) >= sa.tuple_(_GIVEN, sa.literal(0)),
+        sa.tuple_(messages.c.contact_id, messages.c.id) < sa.tuple_(_GIVEN, _THIS),
+    ),
+}
+_BEHIND = {  # part of every turn
+    engine: sa.select(messages.c.id).where(earlier, messages.c.finished_at.is_(None)).limit(1)
+    for engine, earlier in _EARLIER.items()
+}
 
 
 class Messages(OnDatabase):
@@ -56,7 +63,9 @@ class Messages(OnDatabase):
                 # Or a message could get the lower number and be seen only after the next one has looked for earlier ones.
                 self._database.take_turns(connection, f"messages:{turn.contact_id}")
                 is_new = self._database.insert_unless_there(connection, messages, row)
-                behind = connection.execute(_BEHIND, {"given": turn.contact_id, "this": turn.message_id}).first()
+                behind = connection.execute(
+                    _BEHIND[connection.dialect.name], {"given": turn.contact_id, "this": turn.message_id}
+                ).first()
                 return Stored(is_new, behind is not None)
         except sa.exc.IntegrityError:  # its foreign keys: which of them?
             with self._database.reading() as connection:
