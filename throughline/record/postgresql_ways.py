@@ -102,12 +102,16 @@ class PostgresqlWays:
 
     def scrub(self) -> bool:
         """Give the space of deleted rows back for use: it is overwritten as new rows come (PostgreSQL's manual, "Routine Vacuuming"). A
-        table that is another role's is passed over with a warning, and left to autovacuum."""
+        table that is another role's is passed over with a warning, and left to autovacuum. False where another vacuum is at work."""
         with self.engine.connect() as connection:
             connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.exec_driver_sql("SET statement_timeout = 0")
             try:
                 connection.exec_driver_sql("VACUUM " + ", ".join(table.name for table in metadata.sorted_tables))
+            except sa.exc.OperationalError as error:
+                if error.orig.pgcode != _LOCK_NOT_AVAILABLE:
+                    raise
+                return False
             finally:
                 connection.exec_driver_sql(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
         return True
@@ -127,5 +131,6 @@ def postgresql_key(url: str) -> str:
     return str(sa.engine.make_url(url).set(drivername="postgresql").render_as_string(hide_password=True))
 
 
+_LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's manual, appendix "Error Codes"
 _TELL = sa.text("SELECT pg_notify(:channel, :payload)")
 _TURN = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
