@@ -39,7 +39,10 @@ from throughline.record.tracker_store import RecordTrackerStore
 def main() -> None:
     """Load, then fork until standard input ends."""
     folder, actions_url = Path(sys.argv[1]), sys.argv[2]
-    endpoints = AvailableEndpoints(action=EndpointConfig(f"{actions_url}/webhook", enable_selective_domain=True))
+    endpoints = AvailableEndpoints(
+        action=EndpointConfig(f"{actions_url}/webhook", enable_selective_domain=True),
+        nlg=EndpointConfig(type="channels.said.Said"),
+    )
     agent = asyncio.run(load_agent(str(model_path()), endpoints=endpoints))
     if agent.processor is None:
         raise RuntimeError("no model could be loaded: run `make train`")
