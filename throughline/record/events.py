@@ -108,9 +108,9 @@ class Events(OnDatabase):
             return Window(head, found.window_header, tuple(rows), found.window_seq)
 
     def whole_tracker(self, contact_id: str) -> Window:
-        """As ``window``, from the first event on."""
+        """As ``window``, from the first event on, and of this very id: who was merged into somebody has kept their own history."""
         with self._database.reading() as connection:
-            found = _owner_and_head(connection, contact_id)
+            found = connection.execute(_OWNER_AND_HEAD, {"contact_id": contact_id}).first()
             rows = [] if found is None else events_from(connection, found.contact_id, 0)
             return Window(_head(found, contact_id), None, tuple(rows))
 
@@ -201,9 +201,7 @@ def append_held(connection: Any, owner: str, new: Sequence[NewEvent]) -> int:
     return last_seq
 
 
-def carry_facts(
-    connection: Any, source: str, target: str, *, among: Collection[str] | None = None
-) -> tuple[list[str], int]:
+def carry_facts(connection: Any, source: str, target: str, *, among: Collection[str] | None = None) -> tuple[list[str], int]:
     """For a merge, which holds both: give ``target`` every fact of ``source`` (of the slots ``among``) that it has no value for, as SlotSet
     events in its tracker. The facts keep their source. The event ids, and the tracker's last ``seq``."""
     known = {row.slot for row in newest_facts(connection, target) if row.value is not None}

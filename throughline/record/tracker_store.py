@@ -102,7 +102,8 @@ class RecordTrackerStore(TrackerStore):
         return None if kept is None or window.head.version == 0 else _given_out(kept.tracker.apart(), sender_id, window.head)
 
     async def retrieve_full_tracker(self, conversation_id: str) -> DialogueStateTracker | None:
-        """The contact's tracker over all its events; None where there is none. Raises Unavailable."""
+        """The tracker over all events stored under this id, as Rasa's own tools export it; None where there are none. An alias gives what
+        was said under it before it was merged. Raises Unavailable."""
         whole = await self.record.call(self.record.whole_tracker, conversation_id)
         if whole.head.version == 0:
             return None
