@@ -31,10 +31,8 @@ from throughline.record.sqlite_ways import lock_directory, sqlite_file
 MAX_WAITING_THREADS = 64
 _COURTESY_S = 0.002  # long enough to be woken and lock a file
 _MOST_REMEMBERED = 1_000
-_MARKS_AT, _MARKS = (
-    40,
-    64,
-)  # in the file behind the moment: a byte for each process that has waited for it, by the end of its number
+_MARKS_AT = 40  # where in the file, behind the moment, there is a byte for each process that has waited for it
+_MARKS = 64  # so many, by the process's number
 
 _logger = log.get_logger("record")
 _waiting_threads = threading.BoundedSemaphore(MAX_WAITING_THREADS)
