@@ -106,7 +106,9 @@ def test_wrong_codes_are_counted_for_the_session_that_tries(
     with pytest.raises(Rejected, match="too_many_tries"):
         record.redeem_code(code, session_id=call.session_id, limits=replace(LIMITS, per_session=4))
     another_call = record.open_session(call.contact_id, "phone")
-    assert record.redeem_code(code, session_id=another_call.session_id, limits=replace(LIMITS, per_session=4)) == chat.contact_id
+    assert (
+        record.redeem_code(code, session_id=another_call.session_id, limits=replace(LIMITS, per_session=4)) == chat.contact_id
+    )
 
 
 def test_codes_need_a_secret(tmp_path: Path) -> None:
