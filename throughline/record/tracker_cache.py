@@ -18,7 +18,11 @@ from typing import Any
 from throughline.record.entries import Head, Held
 
 _MOST_EVENTS = 50_000
+"""About 100 MB: an event with its share of the tracker is 2 KB (measured on the demo's dialogues). At 60 to 170 events a window it is the
+latest 300 to 800 conversations."""
+
 _LONGEST = 2_000
+"""No window is as long; where none can be cut (a conversation that was paused), one tracker must not push out all others."""
 
 
 @dataclass(frozen=True)
