@@ -154,7 +154,7 @@ class Erasing(OnDatabase):
             self._database.take_turns(connection, f"contact:{alias}")
         hold(self._database, connection, living_id)
         person = find_person(connection, contact_id)
-        for table in (schema.contacts, schema.sessions):
+        for table in (schema.contacts, schema.sessions, schema.crm_cases):
             these = sa.select(table.c.contact_id).where(table.c.contact_id.in_(person.ids))
             connection.execute(these.order_by(*table.primary_key).with_for_update()).all()
         return person
