@@ -196,7 +196,7 @@ class _LockedFile:
         """Let go; whether another process has waited. The file goes first, while nobody else can hold it; one that may have been taken away
         is no longer ours to remove."""
         marks = os.pread(self._fd, _MARKS, _MARKS_AT)
-        if time.monotonic() < self._since + lifetime_s:
+        if time.monotonic() < self._since + lifetime_s and _is_at(self._path, self._fd):
             self._path.unlink(missing_ok=True)
         os.close(self._fd)
         return any(mark and number != os.getpid() % _MARKS for number, mark in enumerate(marks))

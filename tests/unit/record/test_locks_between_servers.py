@@ -238,7 +238,7 @@ async def test_what_a_stopped_holder_saves_is_refused_once_its_lock_was_taken_aw
     url: str, contact: str, record: Record
 ) -> None:
     locks = ConversationLocks(url, wait_s=PATIENT_S, lifetime_s=SHORT_S)
-    with AnotherServer(url, lifetime_s=SHORT_S) as stale:
+    with AnotherServer(url, lifetime_s=PATIENT_S) as stale:  # so its next ones take nothing from us
         assert stale.do("hold", contact) == 0
         stale.do("queue", contact, turns=3)
         stale.stop()
@@ -271,7 +271,7 @@ async def test_of_many_who_take_a_lock_away_at_the_same_moment_one_gets_it(
     server: StartServer, contact: str, record: Record
 ) -> None:
     await server().lock(contact).acquire(PATIENT_S)  # and never lets go
-    others, inside, fences = [server(SHORT_S) for _ in range(6)], 0, []
+    others, inside, fences = [server(1.0) for _ in range(6)], 0, []  # long enough for a turn on a busy machine
 
     async def turn(locks: Locks) -> None:
         nonlocal inside
