@@ -115,13 +115,10 @@ async def test_a_call_goes_on_where_its_server_died(whole: House, voice: Voice) 
         after = whole.record.phone_call(call.sid).session
         assert after is not None and after.contact_id == before.contact_id
         assert story.open_question(whole.record, after.contact_id) == asked, "it goes on with the question that was open"
-        for _ in range(MOST_TURNS):
-            slot = story.open_question(whole.record, after.contact_id)
-            if slot is None:
-                break
-            await caller.say(await voice.audio(story.answer_to(slot), TELEPHONE))
-            await caller.wait_answer()
-        assert len(whole.record.calendar.visits_of(after.contact_id)) == 1
+        await caller.say(await voice.audio(story.answer_to(asked), TELEPHONE))
+        await caller.wait_answer()
+        assert asked in {fact.slot for fact in whole.record.facts(after.contact_id)}
+        assert story.open_question(whole.record, after.contact_id) not in (asked, None)
         assert story.asked_again(whole.record, after.contact_id) == []
 
 
