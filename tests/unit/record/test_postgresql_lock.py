@@ -72,9 +72,21 @@ async def test_a_restart_ends_every_lock_and_nobody_minds(
     loop = asyncio.get_running_loop()
     lock.release(lambda: loop.call_soon_threadsafe(freed.set))
     await freed.wait()
-    again = await held(locks, ["c_1", "c_2"])  # no dead connection is used again
+    again = await held(locks, ["c_1", "c_2"])
     for lock in again:
         lock.release()
+
+
+async def test_a_kept_connection_that_a_restart_has_ended_is_not_used_again(
+    postgres: Postgres, url: str, connections: Callable[..., int]
+) -> None:
+    locks = PostgresqlLocks(url, PATIENT_S)
+    (lock,) = await held(locks, ["c_1"])
+    lock.release()
+    await until(lambda: connections("state = 'idle' AND query LIKE '%unlock%'") == 1)
+    postgres.restart()
+    (lock,) = await held(locks, ["c_1"])
+    lock.release()
 
 
 async def test_a_server_takes_a_bounded_number_of_connections(url: str, connections: Callable[..., int]) -> None:
