@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from tests.unit.actions.conftest import Conversation
 from throughline.bootstrap import Application
 from throughline.domain.assurance import CODE, FACT, PROVEN_NUMBER, Assurance
 from throughline.domain.turns import PHONE, WEB_CHAT
+from throughline.errors import Rejected
 from throughline.record.entries import NewEvent
 from throughline.record.events import new_event_id
 
@@ -154,3 +155,44 @@ async def test_the_pages_own_phone_is_put_through_to_nobody(transfers: Applicati
     done = await Conversation(contact, session, channel=PHONE).hears("a person", "ask_person").do(RequestPerson())
     assert done.said == ["utter_person_now"]
     assert requests(done.events) == []
+
+
+async def test_while_codes_are_closed_the_other_ways_are_offered(app: Application) -> None:
+    """Somebody else guesses, from many sides."""
+    limits = app.settings.codes.limits()
+    guessing = [app.record.open_session(app.record.create_contact(), PHONE).session_id for _ in range(limits.alarm_tries)]
+    for session in guessing:
+        with pytest.raises(Rejected, match="unknown_code"):
+            app.record.redeem_code("11111111", session_id=session, limits=limits)
+    dana = told(app, postcode="97201")
+    code = app.record.issue_code(dana, app.record.open_session(dana, WEB_CHAT).session_id, ttl_s=60)
+    caller = calls(app, dana)
+    done = await caller.hears(code, "give_code", code=code).do(RedeemCode())
+    assert done.said == ["utter_code_closed"]
+    assert requests(done.events) == []
+    done = await caller.hears("97201", postcode="97201").do(MatchPostcode())
+    assert requests(done.events) == [{"kind": "merge", "into": dana, "because": FACT}]
+
+
+async def test_while_facts_are_closed_the_code_is_asked_for(app: Application) -> None:
+    limits = app.settings.codes.limits()
+    for _ in range(limits.alarm_tries):
+        session = app.record.open_session(app.record.create_contact(), PHONE).session_id
+        with pytest.raises(Rejected, match="no_match"):
+            app.record.match_fact(session, [], slot="postcode", value="97201", limits=limits)
+    done = await calls(app, told(app, postcode="97201")).hears("97201", postcode="97201").do(MatchPostcode())
+    assert done.said == ["utter_postcode_closed"]
+    assert requests(done.events) == []
+    assert done.slots["ui_claim"] is None
+
+
+async def test_a_code_in_the_chat_is_believed_for_so_long_and_one_in_a_call_until_it_ends(app: Application) -> None:
+    now, long = datetime.now(timezone.utc), timedelta(hours=app.settings.identity.chat_hours)
+    for channel, later in ((WEB_CHAT, Assurance.CLAIMED), (PHONE, Assurance.POSSESSED)):
+        dana = told(app, postcode="97201")
+        code = app.record.issue_code(dana, app.record.open_session(dana, WEB_CHAT).session_id, ttl_s=60)
+        contact = app.record.create_contact()
+        other = Conversation(contact, app.record.open_session(contact, channel).session_id, channel=channel)
+        await other.hears(code, "give_code", code=code).do(RedeemCode())
+        assert app.record.session(other.session_id).assurance is Assurance.POSSESSED
+        assert app.record.session(other.session_id, now=now + long + timedelta(minutes=1)).assurance is later
