@@ -217,7 +217,7 @@ def test_of_an_erasure_and_a_writer_at_the_same_moment_one_comes_first(record: R
     """Whatever was written while they were erased was erased with them, or refused."""
     for day in range(5):
         dana = somebody(record, "Dana-Reyes", visit_at=NOW - timedelta(days=1 + day))
-        begin = threading.Barrier(5)
+        begin, case = threading.Barrier(5), record.crm.cases_of(dana.alias)[0].case_id
 
         def write(work: Callable[[], Any], begin: threading.Barrier = begin) -> None:
             begin.wait()
@@ -230,9 +230,7 @@ def test_of_an_erasure_and_a_writer_at_the_same_moment_one_comes_first(record: R
         works: list[Callable[[], Any]] = [
             lambda dana=dana: record.append_events(dana.contact_id, [event_of(dana)], expected=None),
             lambda dana=dana: record.crm.upsert_customer(dana.alias, {"name": dana.name}),
-            lambda case=record.crm.cases_of(dana.alias)[0].case_id: record.crm.add_note(
-                case, "Dana-Reyes", idempotency_key=case
-            ),
+            lambda dana=dana, case=case: record.crm.add_note(case, dana.name, idempotency_key=case),
             lambda dana=dana: record.store_message(turn_of(dana, f"{dana.name} again")),
             lambda dana=dana: record.erase(dana.contact_id, own_words={}, now=NOW),
         ]
