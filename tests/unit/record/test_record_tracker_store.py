@@ -231,7 +231,7 @@ def test_faulty_settings_are_all_reported(url: str) -> None:
 
 
 async def test_every_instance_with_the_same_url_shares_the_locks(record: Record) -> None:
-    one, other = RecordLockStore(EndpointConfig(record.url)), RecordLockStore(EndpointConfig(record.url, wait_s=0.05))
+    one, other = RecordLockStore(EndpointConfig(record.url)), RecordLockStore(EndpointConfig(record.url, wait_s=0.5))
     async with one.lock("c_1"):
         async with other.lock("c_2"):
             pass
@@ -243,7 +243,7 @@ async def test_every_instance_with_the_same_url_shares_the_locks(record: Record)
 
 
 async def test_a_turn_that_fails_lets_the_lock_go(record: Record) -> None:
-    locks = RecordLockStore(EndpointConfig(record.url, wait_s=0.05))
+    locks = RecordLockStore(EndpointConfig(record.url, wait_s=0.5))
     with pytest.raises(RuntimeError, match="the turn's fault"):
         async with locks.lock("c_1"):
             raise RuntimeError("the turn's fault")
