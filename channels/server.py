@@ -30,6 +30,7 @@ from channels.wording import check_wording
 from throughline import bootstrap, log
 from throughline.bootstrap import Application
 from throughline.errors import ConfigurationError, Problem
+from throughline.handoff.owed_deletions import delete_owed
 from throughline.record.tracker_store import RecordTrackerStore
 from throughline.website_login import WebsiteLogin, website_login
 
@@ -139,10 +140,15 @@ class Server:
         await self.runner.stop()
 
     async def _retain(self) -> None:
-        """Let the record do away with what is older than the company keeps it; of all servers one does, once a day."""
+        """Let the record do away with what is older than the company keeps it, and Twilio with the recordings of it; of all servers one
+        does, once a day."""
         record = self.app.record
-        if (done := await record.call(record.retain, self.app.business)) is not None:
-            _log.info("record.retained", **done)
+        if (done := await record.call(record.retain, self.app.business)) is None:
+            return
+        _log.info("record.retained", **done)
+        if (line := bootstrap.telephone(self.app.settings)) is not None:
+            deleted, left = await delete_owed(record, line.recordings)
+            _log.info("record.recordings_deleted", deleted=deleted, left=len(left))
 
     async def _only_when_ready(self, request: Request) -> HTTPResponse | None:
         """Answer 503 while turns can't be taken: widgets and callers then try again, and no message is dropped."""
