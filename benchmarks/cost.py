@@ -43,7 +43,7 @@ MOST = 1.2
 """How much more a turn of ours may cost after the longest history than after the shortest."""
 
 _RETURNING = 1_000  # from this length on a customer comes back each round: what a round adds to the history is little beside it
-_STOCK_AT_MOST = 5  # rounds in which stock Rasa takes the longest history
+_STOCK_AT_MOST = 3  # rounds in which stock Rasa takes the longest history
 _BEFORE = "my washing machine leaks"
 """What is said in the turn before the measured one: it begins a form, and is all that is said after the shortest history."""
 

@@ -39,11 +39,13 @@ _IDLE_S = 2.0
 """A connection idle for longer is not used again. rasa-sdk's server closes it after 5 s, and where understanding has just kept the turn
 loop busy, the loop learns of that only once the next call has been lost on it."""
 
-_TURNS = 6
-"""The customer's turns whose events an action gets. Ours look back over two or three."""
+_TURNS = 4
+"""The customer's turns whose events an action gets. Ours look back over two."""
 
 _MEANT = ("intent", "entities")
 """What an action is told of the parsing of messages before the latest, whose own stands beside the events as ``latest_message``."""
+
+_FORGET = (AllSlotsReset.type_name, Restarted.type_name, SessionStarted.type_name)
 
 _REJECTED_BY_ACTION = 400  # rasa-sdk's answer for ActionExecutionRejection: a decision, not a failure
 
@@ -114,14 +116,15 @@ def shortened(call: Mapping[str, Any]) -> dict[str, Any]:
 
 def _recent(events: Sequence[Event]) -> list[Event]:
     """The events of the latest turns, behind the SlotSet and ActiveLoop events that tell what was set before them."""
-    users = [index for index, event in enumerate(events) if isinstance(event, UserUttered)]
+    users = [index for index, event in enumerate(events) if event.type_name == UserUttered.type_name]
     start = users[-_TURNS] if len(users) > _TURNS else 0
     before: dict[Any, Event] = {}
     for event in itertools.islice(events, start):
-        if isinstance(event, (AllSlotsReset, Restarted, SessionStarted)):
+        kind = event.type_name  # by name: all of Rasa's events have an abstract parent, for which isinstance takes long
+        if kind in _FORGET:
             before.clear()
-        elif isinstance(event, (SlotSet, ActiveLoop)):
-            name = event.key if isinstance(event, SlotSet) else ActiveLoop
+        elif kind in (SlotSet.type_name, ActiveLoop.type_name):
+            name = event.key if kind == SlotSet.type_name else ActiveLoop
             before.pop(name, None)
             before[name] = event
     return [*before.values(), *itertools.islice(events, start, None)]

@@ -164,7 +164,7 @@ async def test_before_the_latest_turns_stand_the_slots_and_the_form_as_they_were
     assert [(event["event"], event["name"], event.get("value")) for event in before] == [
         ("slot", "model", "WM-3"),
         ("active_loop", "fault_form", None),
-        ("slot", "brand", "brand 13"),
+        ("slot", "brand", "brand 15"),
     ]
     assert before[0]["metadata"] == {"told_in": "s_1"}
     assert tracker["slots"] == {

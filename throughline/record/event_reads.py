@@ -32,17 +32,17 @@ _BETWEEN = {
 """The events of one sender by a range of numbers, as only the index over both can answer it. With what stands for SQLite here,
 PostgreSQL may go through everybody's events in their order; with what stands for PostgreSQL, SQLite goes through all of the sender's."""
 
-_DATA = {  # as text: one json.loads over all rows is faster than one for each
-    engine: sa.select(sa.type_coerce(events.c.data, sa.Text)).where(between).order_by(events.c.sender_id, events.c.id)
-    for engine, between in _BETWEEN.items()
-}
-_COUNT = {engine: sa.select(sa.func.count(events.c.id)).where(between) for engine, between in _BETWEEN.items()}
-_OLDEST_FIRST = {
-    engine: sa.select(events).where(between).order_by(events.c.sender_id, events.c.id) for engine, between in _BETWEEN.items()
-}
+
+def _by_index(engine: str, query: Any) -> Any:
+    return query.where(_BETWEEN[engine])
+
+
+_TEXT = sa.select(sa.type_coerce(events.c.data, sa.Text))  # one json.loads over all rows is faster than one for each
+_DATA = {engine: _by_index(engine, _TEXT).order_by(events.c.sender_id, events.c.id) for engine in _BETWEEN}
+_COUNT = {engine: _by_index(engine, sa.select(sa.func.count(events.c.id))) for engine in _BETWEEN}
+_OLDEST_FIRST = {engine: _by_index(engine, sa.select(events)).order_by(events.c.sender_id, events.c.id) for engine in _BETWEEN}
 _NEWEST_FIRST = {
-    engine: sa.select(events).where(between).order_by(events.c.sender_id.desc(), events.c.id.desc())
-    for engine, between in _BETWEEN.items()
+    engine: _by_index(engine, sa.select(events)).order_by(events.c.sender_id.desc(), events.c.id.desc()) for engine in _BETWEEN
 }
 
 

@@ -138,7 +138,9 @@ class LiveTracker(DialogueStateTracker):
         if self._replays is None:
             self._replays = {}
         known = self._replays.get(omit_unset_slots)
-        latest = max((index for index, event in enumerate(applied) if isinstance(event, UserUttered)), default=0)
+        latest = next(
+            (index for index in range(len(applied) - 1, -1, -1) if applied[index].type_name == UserUttered.type_name), 0
+        )
         if known is None or known.domain is not domain or len(known.events) > latest or not _begin_alike(known.events, applied):
             fresh = LiveTracker(
                 self.sender_id, self.slots.values(), self._max_event_history, is_rule_tracker=self.is_rule_tracker
@@ -148,7 +150,7 @@ class LiveTracker(DialogueStateTracker):
         for index, event in enumerate(applied[len(known.events) :], len(known.events)):
             if index == latest:  # what is known of the latest message, and what comes of it, may still change
                 self._replays[omit_unset_slots] = _Replayed(domain, tuple(applied[:index]), tracker.apart(), tuple(moments))
-            if isinstance(event, ActionExecuted):
+            if event.type_name == ActionExecuted.type_name:
                 moments.append(_moment(domain, tracker, event.hide_rule_turn, omit_unset_slots))
             tracker.update(event)
         return [*moments, _moment(domain, tracker, False, omit_unset_slots)]
