@@ -97,7 +97,8 @@ class Talk:
         event_id = new_event_id()
         stamped = {"timestamp": 1.0, "metadata": {"event_id": event_id}, **data}
         event = NewEvent(event_id, stamped, self.session_id, self.channel)
-        self.record.append_events(self.record.resolve(self.contact_id), [event], expected=None)
+        finished = str(data["message_id"]) if "message_id" in data else None
+        self.record.append_events(self.record.resolve(self.contact_id), [event], expected=None, message_id=finished)
 
 
 def replies(record: Record, message_id: str) -> list[str]:
