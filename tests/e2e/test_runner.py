@@ -369,7 +369,9 @@ async def test_what_was_left_is_taken_before_what_is_said_next(assistant: Assist
     assert result.expects.slot == "since", "miele answered what the message before had led to"
     assert record.unfinished_messages() == []
     after = last_seq(assistant, customer.contact_id)
-    assert lines(await assistant.runner.take(left)) != [], "its own server was alive after all, and comes late: it gets the answer"
+    assert lines(await assistant.runner.take(left)) != [], (
+        "its own server was alive after all, and comes late: it gets the answer"
+    )
     assert last_seq(assistant, customer.contact_id) == after
 
 

@@ -93,7 +93,9 @@ def _add_personal_data(commands: Any) -> None:
     words.add_argument("--leave-training-data", action="store_true", help="leave them: anybody might have said them")
     erase.set_defaults(run=_erase)
 
-    retain = commands.add_parser("retain", help="remove what is older than data/business/retention.yml says", description=_RETAIN)
+    retain = commands.add_parser(
+        "retain", help="remove what is older than data/business/retention.yml says", description=_RETAIN
+    )
     retain.add_argument("--dry-run", action="store_true", help="only say how much that is")
     retain.set_defaults(run=_retain)
 
@@ -121,7 +123,9 @@ def _add_whose(command: Any) -> None:
     command.add_argument("contact", nargs="?", help="contact id (`throughline show` lists the latest)")
     command.add_argument("--phone", type=_number, metavar="NUMBER", help="instead: their telephone number, as +15035550100")
     command.add_argument("--email", metavar="ADDRESS", help="instead: their e-mail address")
-    command.add_argument("--account", metavar="ID", help="instead: their account of the website, as `throughline show` names it")
+    command.add_argument(
+        "--account", metavar="ID", help="instead: their account of the website, as `throughline show` names it"
+    )
 
 
 def _number(text: str) -> str:

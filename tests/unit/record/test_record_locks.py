@@ -13,6 +13,7 @@ pytestmark = pytest.mark.unit
 
 PATIENT_S = 30.0
 
+
 async def settle() -> None:
     for _ in range(5):
         await asyncio.sleep(0)

@@ -89,5 +89,7 @@ def test_a_number_to_put_calls_through_to_is_e164(tmp_path: Path, number: str) -
 @pytest.mark.parametrize(("key", "seconds"), [("lock_lifetime_s", 30), ("lock_wait_s", 25)])
 def test_a_lock_is_waited_for_longer_than_it_lives(tmp_path: Path, key: str, seconds: int) -> None:
     file = written(tmp_path, f"throughline:\n  database:\n    {key}: {seconds}\n")
-    with pytest.raises(ConfigurationError, match=rf"endpoints\.yml:3 throughline\.database\.{key}: a lock lives for .*Mend: Make"):
+    with pytest.raises(
+        ConfigurationError, match=rf"endpoints\.yml:3 throughline\.database\.{key}: a lock lives for .*Mend: Make"
+    ):
         load_settings(file)
