@@ -3,7 +3,8 @@
     python -m benchmarks.cost_arm ours|stock DATABASE_URL ACTIONS_URL MODEL
 
 Reads one order a line from its standard input, as JSON, and answers each with one line on what was its standard output:
-``{"do": "build", "customer": name, "events": n}`` gives a customer a history, ``{"do": "turn", "customer": name, "text": words}`` takes a turn (``"unknown": true``: as a server that has not seen the customer
+``{"do": "build", "customer": name, "events": n}`` gives a customer a history, ``{"do": "settle", "customer": name}`` ends what is under way
+with them, ``{"do": "turn", "customer": name, "text": words}`` takes a turn (``"unknown": true``: as a server that has not seen the customer
 before) and answers ``{"ms": ..., "cpu_ms": ..., "bytes": ...}``: how long it took, how much of it this process computed, and the size of
 the largest call to an action.
 """
@@ -83,6 +84,10 @@ class Ours:
             await self._append(customer, template[-left:])
             left -= len(template)
 
+    async def settle(self, customer: str, template: list[dict[str, Any]]) -> None:
+        """End what is under way with this customer."""
+        await self._append(customer, _ending(template))
+
     async def turn(self, customer: str, text: str, *, unknown: bool) -> float:
         """Take a turn; milliseconds."""
         if unknown:
@@ -139,6 +144,10 @@ class Stock:
         """As Ours, without aliases; written into the table at once, because saving them by Rasa takes minutes."""
         whole, rest = divmod(events, len(template))
         self._insert(customer, [*template[len(template) - rest :], *(whole * template)])
+
+    async def settle(self, customer: str, template: list[dict[str, Any]]) -> None:
+        """As Ours."""
+        self._insert(customer, _ending(template))
 
     def _insert(self, customer: str, made: list[dict[str, Any]]) -> None:
         rows = [
@@ -212,6 +221,8 @@ async def _obey(arm: Any, answers: Any) -> None:
         answer: dict[str, Any] = {}
         if order["do"] == "build":
             await arm.build(order["customer"], template, order["events"])
+        elif order["do"] == "settle":
+            await arm.settle(order["customer"], template)
         else:
             sizes: list[int] = []
             cpu = time.process_time()
