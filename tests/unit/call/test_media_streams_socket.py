@@ -11,6 +11,7 @@ import json
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,7 +48,8 @@ class Line:
         self.sanic = Sanic("line" + secrets.token_hex(4))
         self.sanic.config.update({"WEBSOCKET_MAX_SIZE": MAX_SIZE, "MOTD": False})
         phone: Any = Phone()
-        phone._server = phone._telephone = phone._answers = None
+        phone._server = SimpleNamespace(network_address=lambda request: request.ip)
+        phone._telephone = phone._answers = None
         phone._settings, phone._calls, phone._on_line = Settings(), set(), set()
         phone._stt, phone._tts = self.stt, FakeTts()
 
@@ -57,7 +59,7 @@ class Line:
 
         self.sanic.add_websocket_route(media, "/media")
 
-    def new_port(self, *_: object) -> FakePort:
+    def new_port(self, *_: object, **__: object) -> FakePort:
         """The dialogue of the next call."""
         port = FakePort()
         port.page = False
