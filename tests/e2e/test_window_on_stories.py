@@ -193,8 +193,8 @@ def test_every_legal_cut_keeps_what_is_decided_next(deciding: Deciding, historie
 
 def test_windows_upon_windows_lead_to_the_same_decisions(deciding: Deciding, histories: list[History]) -> None:
     """As a server lives: each window is cut from the one before, over many visits, and the whole history is never looked at."""
-    cuts = 0
     for history in histories:
+        cuts = 0
         windowed = Windowed(deciding.tracker(None, []), 0)
         for place, event in enumerate(history.events):
             if place in history.decided:
@@ -207,4 +207,4 @@ def test_windows_upon_windows_lead_to_the_same_decisions(deciding: Deciding, his
         whole = deciding.tracker(None, history.events)
         assert _state(windowed.tracker) == _state(whole)
         assert len(windowed.tracker.events) < len(whole.events)
-    assert cuts > 100
+        assert cuts >= 5, "windows upon windows"
