@@ -78,9 +78,7 @@ class PhoneLine:
         assurance = Assurance.POSSESSED if token.contact_id else Assurance.ANONYMOUS
         if token.chat_session_id is not None:
             chat = await self._record.call(self._record.session, token.chat_session_id)
-            if (
-                chat.assurance is Assurance.CLAIMED
-            ):  # what it proved has lapsed: a call from it proves it no more than it does itself
+            if chat.assurance is Assurance.CLAIMED:  # what it proved has lapsed: a call from it proves no more
                 assurance = Assurance.CLAIMED
         detail = {"origin": token.origin, "chat_session_id": token.chat_session_id, "call_sid": start.call_sid}
         known = token.contact_id is not None

@@ -1,7 +1,6 @@
 """The runner: it owns a turn, from the customer's words to the committed reply.
 
-For each turn: take the lock of the contact, resolve the alias again, store the message, let Rasa process it with an output
-channel that
+For each turn: store the message, take the lock of the living contact (holding.py), let Rasa process it with an output channel that
 collects nothing of its own, commit, and only then hand back what was said. What always holds:
 
 - The message is stored before it is processed; a repeated message id has no second effect, and gets the same answer.
@@ -17,15 +16,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 from rasa.core.agent import Agent
 from rasa.core.channels.channel import OutputChannel, UserMessage
-from rasa.core.lock_store import LockError
 from rasa.core.policies.policy import PolicyPrediction
 from rasa.core.processor import MessageProcessor
 from rasa.engine.runner.dask import DaskGraphRunner
@@ -35,6 +32,7 @@ from rasa.shared.core.trackers import DialogueStateTracker
 from channels import action_calls, left_over, rasa_once
 from channels.action_calls import ActionCalls, failures
 from channels.graph_order import InOrder
+from channels.holding import Holding
 from channels.turn_loop import TurnLoop
 from throughline import log
 from throughline.bootstrap import Application
@@ -84,6 +82,7 @@ class TurnRunner:
         self._app = app
         self._record = app.record
         self._agent_of = agent_of
+        self._holding = Holding(app.record, agent_of)
         self._loop = TurnLoop()
         self._actions: ActionCalls | None = None
 
@@ -196,7 +195,7 @@ class TurnRunner:
     async def _process_locked(self, turn: Turn, stored: asyncio.Future[Stored], apologise: bool) -> TurnResult:
         """Process a turn under its contact's lock, then carry out what its actions asked for."""
         began = time.perf_counter()
-        async with self._living(turn.contact_id) as window:
+        async with self._holding.living(turn.contact_id) as window:
             waited, living = time.perf_counter(), window.head.contact_id
             context = turn_context.TurnContext(turn.session_id, turn.channel, turn.message_id, [], window)
             token = turn_context.current.set(context)
@@ -287,7 +286,7 @@ class TurnRunner:
     async def _say_alone(
         self, contact_id: str, session_id: str, channel: str, action: str, first: tuple[Any, ...] = ()
     ) -> TurnResult:
-        async with self._living(contact_id) as window:
+        async with self._holding.living(contact_id) as window:
             return await self._say_locked(window.head.contact_id, session_id, channel, action, first, window)
 
     async def _say_locked(
@@ -333,35 +332,6 @@ class TurnRunner:
         if tracker.latest_action_name != _LISTEN:
             tracker.update(ActionExecuted(_LISTEN), self.domain)
 
-    @asynccontextmanager
-    async def _living(self, contact_id: str) -> AsyncIterator[Window]:
-        """Hold the lock of the living contact behind ``contact_id``, also if it is merged while we wait; its window, read under that
-        lock. Raises Rejected("unknown_contact")."""
-        locks = self._agent_of().lock_store
-        while True:
-            async with _held(locks, contact_id):
-                window = await self._agent_of().tracker_store.look(contact_id)
-                if window.head.contact_id == contact_id:
-                    yield window
-                    return
-            contact_id = window.head.contact_id
-
-    @asynccontextmanager
-    async def _both_living(self, one: str, other: str) -> AsyncIterator[tuple[str, str]]:
-        """Hold the locks of two contacts, taken in the order of their ids so that two merges can't wait for each other."""
-        resolve, call, locks = self._record.resolve, self._record.call, self._agent_of().lock_store
-        while True:
-            pair = await call(resolve, one), await call(resolve, other)
-            if pair[0] == pair[1]:
-                async with _held(locks, pair[0]):
-                    yield pair
-                    return
-            first, second = sorted(pair)
-            async with _held(locks, first), _held(locks, second):
-                if (await call(resolve, one), await call(resolve, other)) == pair:
-                    yield pair
-                    return
-
     async def _carry_out(self, turn: Turn, result: TurnResult, saved: Sequence[Mapping[str, Any]]) -> TurnResult:
         """Do what the turn's actions asked the runner for in their events' metadata."""
         requests = [event["metadata"]["request"] for event in saved if "request" in (event.get("metadata") or {})]
@@ -380,7 +350,7 @@ class TurnRunner:
 
     async def _merge(self, turn: Turn, contact_id: str, into: str, because: str) -> TurnResult:
         """Make ``contact_id`` part of ``into`` and go on there: what it told and ``into`` had not is carried over."""
-        async with self._both_living(contact_id, into) as (source, target):
+        async with self._holding.both(contact_id, into) as (source, target):
             if source == target:
                 return await self._say_locked(target, turn.session_id, turn.channel, RESUME, ())
             store = self._agent_of().tracker_store
@@ -401,16 +371,6 @@ class TurnRunner:
 
 def _utterances_of(tracker: DialogueStateTracker) -> int:
     return sum(event.type_name == "bot" for event in tracker.events)
-
-
-@asynccontextmanager
-async def _held(locks: Any, contact_id: str) -> AsyncIterator[None]:
-    """Hold one contact's lock. Raises Unavailable when it can't be had in time."""
-    try:
-        async with locks.lock(contact_id):
-            yield
-    except LockError as error:
-        raise Unavailable(f"the conversation is busy: {error}") from error
 
 
 def _utterance(event: Mapping[str, Any]) -> Utterance:

@@ -260,9 +260,8 @@ def _forget_elsewhere(connection: Any, person: Person) -> None:
     for row in connection.execute(sa.select(a.c.id, a.c.detail).where(a.c.contact_id.in_(person.once_merged))).all():
         if _names(row.detail, person.ids):
             connection.execute(a.update().where(a.c.id == row.id).values(detail={}))
-    for other in (
-        person.once_merged
-    ):  # its next tracker is built from the events that are left: the header may hold what was carried over
+    # Their next trackers are built from the events that are left: a header may hold what was carried over.
+    for other in person.once_merged:
         h = schema.tracker_heads.c
         reset = {"version": h.version + 1, "window_seq": 0, "window_header": None}
         connection.execute(schema.tracker_heads.update().where(h.contact_id == other).values(**reset))

@@ -80,11 +80,11 @@ class RecordTrackerStore(TrackerStore):
         setattr(tracker, _ATTRIBUTE, _Loaded(Head(sender_id, 0)))
         return tracker
 
-    async def look(self, contact_id: str) -> Window:
-        """Who the contact is by now and what the live window is, for a turn that has just taken the contact's lock: put into
-        ``TurnContext.window`` it is what ``retrieve`` begins with. Reads only what this process does not know yet.
-        Raises Rejected("unknown_contact"), Unavailable."""
-        held = self._cache.held(contact_id, self.domain)
+    async def look(self, contact_id: str, *, likely: str) -> Window:
+        """Who the contact is by now and what the live window is, for a turn that has just taken the lock of the contact that this is
+        ``likely`` to be: put into ``TurnContext.window`` it is what ``retrieve`` begins with. Reads only what this process does not know
+        yet. Raises Rejected("unknown_contact"), Unavailable."""
+        held = self._cache.held(likely, self.domain)
         return await self.record.call(self.record.window, contact_id, known=True, held=held)
 
     async def retrieve(self, sender_id: str) -> DialogueStateTracker | None:

@@ -144,7 +144,7 @@ async def test_after_another_servers_turn_only_what_that_one_has_added_is_read(
     await take(here, *exchange("hello"))
     await here.retrieve("c_1")
     await take(there, *exchange("from there"))
-    window = await here.look("c_1")
+    window = await here.look("c_1", likely="c_1")
     assert [data["event"] for data in window.events] == ["user", "bot", "action"]
     assert window.beyond is not None
     assert [event.text for event in (await here.retrieve("c_1")).events if event.type_name == "user"] == ["hello", "from there"]
