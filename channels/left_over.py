@@ -3,7 +3,8 @@
 A message is stored before its turn is taken. Where the turn did not get to its end, whoever holds the contact's lock next finishes it:
 the runner before a newer message, a call that goes on, or this look. Several servers may find the same message: under the lock they see
 that it is finished. What always holds: a customer's words are never dropped; no action is taken for words that are too old, on a call
-that is long over, or at which servers have died again and again: those are answered with an apology.
+that is long over, that a caller was asked to say again and did, or at which servers have died again and again: those are answered with an
+apology.
 """
 
 from __future__ import annotations

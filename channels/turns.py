@@ -36,7 +36,7 @@ from channels.holding import Holding
 from channels.turn_loop import TurnLoop
 from throughline import log
 from throughline.bootstrap import Application
-from throughline.domain.turns import Button, Expectation, Turn, TurnResult, Utterance
+from throughline.domain.turns import PHONE, Button, Expectation, Turn, TurnResult, Utterance
 from throughline.errors import Overtaken, Postponed, ThroughlineError, Unavailable
 from throughline.record import turn_context
 from throughline.record.entries import LeftOver, Stored, Window
@@ -167,11 +167,13 @@ class TurnRunner:
         finally:
             await asyncio.gather(stored, return_exceptions=True)  # its error has been raised, or a worse one is on its way
 
-    async def _finish(self, left: LeftOver) -> TurnResult:
-        """Take the turn of a message that somebody else has left, or apologise for it."""
+    async def _finish(self, left: LeftOver, *, speaks_on: bool = False) -> TurnResult:
+        """Take the turn of a message that somebody else has left, or apologise for it: so to a caller who ``speaks_on``, because they were
+        asked to say it again."""
         turn = left.turn
         attempts = await self._record.call(self._record.count_attempt, turn.message_id)
-        apologise = not left_over.is_worth_finishing(left, attempts, datetime.now(timezone.utc), self._app.settings)
+        now, settings = datetime.now(timezone.utc), self._app.settings
+        apologise = speaks_on or not left_over.is_worth_finishing(left, attempts, now, settings)
         _log.warning("turn.left_over", message_id=turn.message_id, attempts=attempts, apologise=apologise)
         stored: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
         stored.set_result(Stored(is_new=False, behind=True))
@@ -185,7 +187,7 @@ class TurnRunner:
                 return await self._process_locked(turn, stored, apologise)
             except _Behind as behind:
                 for left in behind.messages:
-                    await self._finish(left)
+                    await self._finish(left, speaks_on=left.turn.session_id == turn.session_id and turn.channel == PHONE)
             except Overtaken as error:
                 overtaken += 1
                 _log.warning("turn.overtaken", message_id=turn.message_id, error=str(error))

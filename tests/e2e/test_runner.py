@@ -387,6 +387,22 @@ async def test_a_call_that_goes_on_hears_what_its_last_words_led_to(assistant: A
     assert words(assistant, customer.contact_id, "bot")[-len(result.utterances) :] == lines(result)
 
 
+async def test_a_caller_who_was_asked_to_say_it_again_is_not_taken_to_have_said_it_twice(
+    assistant: Assistant, customer: Customer
+) -> None:
+    await customer.calls(known=False)
+    await customer.says(FAULT)
+    assistant.app.record.store_message(turn_of(customer, "miele"))  # its save failed, and the caller heard an apology
+    before = last_seq(assistant, customer.contact_id)
+
+    await customer.says("bosch")
+
+    assert words(assistant, customer.contact_id, after=before) == ["miele", "bosch"]
+    assert words(assistant, customer.contact_id, "bot", before)[0] == response(assistant, "utter_apology", PHONE)
+    assert customer.facts()["brand"] == "Bosch"
+    assert customer.asked == "since"
+
+
 @pytest.mark.parametrize("why", ["too old", "tried too often"])
 async def test_what_comes_too_late_is_an_apology_and_no_action(
     assistant: Assistant, actions: Between, customer: Customer, lock: sqlite3.Connection, why: str
