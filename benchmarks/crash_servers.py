@@ -55,6 +55,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             sys.stdin.close()
+            os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the log: nobody reads this pipe once the servers have started
             number, off_s = line.split()
             socket = folder / f"{number}.sock"
             socket.unlink(missing_ok=True)

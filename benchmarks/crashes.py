@@ -207,7 +207,7 @@ def main() -> int:
         postgres = None
         url = f"sqlite:///{folder}/record.db"
         if options.engine == "postgresql":
-            postgres = Postgres(durable=True)
+            postgres = Postgres(durable=True, connections=500)
             postgres.start()
             stack.callback(postgres.stop)
             url = postgres.url(postgres.create_database())

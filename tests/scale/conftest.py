@@ -47,7 +47,7 @@ class House:
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Running, and whole again for each test (see ``whole``)."""
-    postgres = Postgres(durable=True)
+    postgres = Postgres(durable=True, connections=200)
     postgres.start()
     url = postgres.url(postgres.create_database())
     with in_thread(Balancer([])) as balancer:
