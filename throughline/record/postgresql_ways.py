@@ -37,6 +37,8 @@ CONNECTION: dict[str, Any] = {
 """How every connection of ours is made."""
 
 _SETTINGS = {
+    # Going through a whole table is never what a turn wants, and what the planner takes for it once a conversation is long.
+    "enable_seqscan": "off",
     "synchronous_commit": "on",
     "statement_timeout": STATEMENT_TIMEOUT_MS,
     "lock_timeout": STATEMENT_TIMEOUT_MS,
