@@ -1,6 +1,6 @@
 """What a turn costs after 10, 100, 1,000 and 10,000 stored events, beside stock Rasa in the same run.
 
-    python -m benchmarks.cost                      # both engines, beside stock Rasa on both; about fifteen minutes
+    python -m benchmarks.cost                      # both engines, beside stock Rasa on both; two to fifteen minutes
     python -m benchmarks.cost --rounds 10 --only ours
 
 A turn is everything from the customer's words to the committed answer: reading the tracker, understanding, policies, actions in their own
@@ -219,9 +219,7 @@ def main() -> int:
     parser.add_argument(
         "--model", type=Path, help="another model than the present inputs' (which is trained where it is missing)"
     )
-    parser.add_argument(
-        "--plot", type=Path, default=Path("docs/turn-cost.png"), help="where to draw (default docs/turn-cost.png)"
-    )
+    parser.add_argument("--plot", type=Path, help="draw it into this file, such as docs/turn-cost.png")
     options = parser.parse_args()
     console = Console(width=140)
     model = options.model or train(console)
@@ -234,7 +232,8 @@ def main() -> int:
     with stack:
         _measure(arms, options.rounds, console)
     _print(arms, console)
-    _draw(arms, options.plot)
+    if options.plot:
+        _draw(arms, options.plot)
     ratios = {name: _ratio(values) for name, values in _rows(arms) if name.startswith("ours")}
     too_much = {name: ratio for name, ratio in ratios.items() if ratio > MOST}
     for name, ratio in too_much.items():

@@ -238,7 +238,8 @@ async def _run(kind: str, url: str, actions_url: str, model: str) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever else prints must not stand between the answers
     log.configure(level="ERROR")
     action = EndpointConfig(actions_url, enable_selective_domain=True)
-    agent = await load_agent(model, endpoints=AvailableEndpoints(action=action))
+    gate = EndpointConfig(type="channels.said.Said") if kind == "ours" else None
+    agent = await load_agent(model, endpoints=AvailableEndpoints(action=action, nlg=gate))
     if agent.processor is None:
         raise RuntimeError(f"{model} could not be loaded")
     arm = Ours(agent) if kind == "ours" else Stock(agent, url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,14 @@ import sqlalchemy as sa
 from benchmarks.crash_trial import MUST_BE_NONE, Message, Trial, verdict
 from throughline import record as record_room
 from throughline.domain.turns import WEB_CHAT, Turn
+from throughline.domain.visits import VisitSlot
 from throughline.record import Record
 from throughline.record.entries import NewEvent
-from throughline.record.schema import events
+from throughline.record.schema import calendar_visits, events
 
 pytestmark = pytest.mark.unit
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=timezone.utc)
 
 
 @pytest.fixture
@@ -105,3 +109,47 @@ def test_a_message_that_nobody_finished(talk: Talk) -> None:
 def test_a_turn_that_another_server_did_not_see(talk: Talk) -> None:
     talk.trial.invisible += 1
     assert talk.wrong() == {"acknowledged turns another server did not see": 1}
+
+
+def visit(talk: Talk, hour: int, *, technician: str = "t-abe", booking: str = "b1") -> str:
+    start = NOON + timedelta(hours=hour)
+    slot = VisitSlot(start, start + timedelta(hours=2), technician)
+    key = f"{technician}:{hour}"
+    return talk.record.calendar.book(slot, talk.contact, {"booking": booking}, idempotency_key=key).visit_id
+
+
+def test_a_booking_that_led_to_two_visits(talk: Talk) -> None:
+    visit(talk, 0)
+    assert talk.wrong() == {}
+    visit(talk, 2)
+    assert talk.wrong() == {"visits doubled": 1}
+
+
+def test_a_technician_with_two_visits_at_once(talk: Talk) -> None:
+    visit(talk, 0)
+    visit(talk, 0, technician="t-bea", booking="b2")
+    assert talk.wrong() == {}
+    talk.sql(calendar_visits.update().values(technician="t-abe"))
+    assert talk.wrong() == {"visits doubled": 1}
+
+
+def test_a_visit_with_two_outcomes(talk: Talk) -> None:
+    for key in ("first", "second"):
+        data = {"visit_id": "v_1"}
+        talk.record.record_outcome(talk.contact, talk.session, kind="visit_booked", data=data, idempotency_key=key)
+    assert talk.wrong() == {"outcomes doubled": 1}
+
+
+def test_a_fault_of_a_servers_own(talk: Talk) -> None:
+    talk.trial.faults += 1
+    assert talk.wrong() == {"faults of a server's own": 1}
+
+
+def test_a_trial_that_shows_less_than_it_was_to_says_so(talk: Talk) -> None:
+    talk.trial.options = argparse.Namespace(kills=2, restarts=0, locks=0, full_disks=1)
+    talk.trial.kills, talk.trial.full_disks = 2, 1
+    assert talk.trial.not_shown() == []
+    talk.trial.kills = 1
+    assert talk.trial.not_shown() == ["1 of 2 kills happened"]
+    talk.trial.sent[0].acknowledged_at = None
+    assert talk.trial.not_shown()[-1] == "1 of 3 messages got no answer"
