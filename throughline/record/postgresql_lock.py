@@ -30,7 +30,7 @@ from throughline.errors import Unavailable
 from throughline.record.database import Database
 from throughline.record.fair_locks import FairLocks, Grant
 from throughline.record.fence import raise_fence
-from throughline.record.postgresql_ways import CONNECTION, notice_closed
+from throughline.record.postgresql_ways import CONNECTION, notice_closed, settled_by
 
 HOLDING = 16
 """Locks that a server may hold at once without having waited for another server: as many turns are under way."""
@@ -72,12 +72,6 @@ class PostgresqlLocks:
     def __init__(self, url: str, lifetime_s: float) -> None:
         self.lifetime_s = lifetime_s
         self.holding, self.waiting = FairLocks(HOLDING), FairLocks(WAITING)
-        # Waits end when their waiter says so, and not by the timeouts of the record's own connections.
-        connect_args = {
-            **CONNECTION,
-            "application_name": "throughline locks",
-            "options": "-c statement_timeout=0 -c lock_timeout=0",
-        }
         self.engine = sa.create_engine(
             url,
             future=True,
@@ -85,8 +79,10 @@ class PostgresqlLocks:
             pool_size=_KEPT,
             max_overflow=-1,  # the places bound it
             pool_use_lifo=True,
-            connect_args=connect_args,
+            connect_args={**CONNECTION, "application_name": "throughline locks"},
         )
+        # Waits end when their waiter says so, and not by time-outs that are set for the database.
+        sa.event.listen(self.engine, "connect", settled_by({"statement_timeout": 0, "lock_timeout": 0}))
         sa.event.listen(self.engine, "checkout", notice_closed)
         self.database = Database(url)
         self.looking = ThreadPoolExecutor(

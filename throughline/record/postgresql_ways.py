@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,8 +36,8 @@ CONNECTION: dict[str, Any] = {
 }
 """How every connection of ours is made."""
 
-_SETTINGS = {
-    # Going through a whole table is never what a turn wants, and what the planner takes for it once a conversation is long.
+_SETTINGS: dict[str, Any] = {
+    # Going through a whole table is never what a turn wants, but what the planner takes once a conversation is long.
     "enable_seqscan": "off",
     "synchronous_commit": "on",
     "statement_timeout": STATEMENT_TIMEOUT_MS,
@@ -52,7 +52,6 @@ class PostgresqlWays:
     """One database on a PostgreSQL server."""
 
     def __init__(self, url: str) -> None:
-        options = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
         self.engine = sa.create_engine(
             url,
             future=True,
@@ -60,8 +59,9 @@ class PostgresqlWays:
             max_overflow=POOL_SIZE,
             pool_timeout=STATEMENT_TIMEOUT_MS / 1000,
             hide_parameters=True,  # what customers said stays out of error messages
-            connect_args={**CONNECTION, "options": options},
+            connect_args=CONNECTION,
         )
+        sa.event.listen(self.engine, "connect", settled_by(_SETTINGS))
         sa.event.listen(self.engine, "checkout", notice_closed)
         self._reads = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
@@ -117,6 +117,19 @@ class PostgresqlWays:
             finally:
                 connection.exec_driver_sql(f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}")
         return True
+
+
+def settled_by(settings: Mapping[str, Any]) -> Callable[[Any, Any], None]:
+    """What gives every new connection of a pool these settings, for as long as it lasts. They are said in SQL and not when it is opened:
+    a pooler in front would refuse them there, or leave them out (PgBouncer's manual, ``ignore_startup_parameters``)."""
+    said = "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
+
+    def settle(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(said)
+        connection.commit()  # a SET that is rolled back is undone
+
+    return settle
 
 
 def notice_closed(connection: Any, _record: Any, _proxy: Any) -> None:

@@ -96,7 +96,8 @@ def test_the_database_is_set_up_so_that_nothing_acknowledged_is_lost(record: Rec
         wanted = {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 2}  # 2: FULL
         ask = "PRAGMA {}"
     else:
-        wanted = {"synchronous_commit": "on", "statement_timeout": "10s", "lock_timeout": "10s"}
+        wanted = {"synchronous_commit": "on", "statement_timeout": "10s", "lock_timeout": "10s", "enable_seqscan": "off"}
+        wanted |= {"idle_in_transaction_session_timeout": "10s", "TimeZone": "UTC"}
         ask = "SHOW {}"
     with record._database.writing() as connection:
         assert {name: connection.exec_driver_sql(ask.format(name)).scalar() for name in wanted} == wanted
