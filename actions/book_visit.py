@@ -15,7 +15,7 @@ from rasa_sdk.events import FollowupAction, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
 from actions.agenda import agenda
-from actions.handing_over import hand_over
+from actions.handing_over import hand_over, latest_message_name
 from actions.situation import FORM, Event, Situation, comma_name, situation
 from actions.visits import visit_values
 from throughline import log
@@ -36,7 +36,8 @@ class BookVisit(Action):
         return "action_book_visit"
 
     async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, _domain: object) -> list[Event]:
-        """Book. A slot that was taken meanwhile leads back into the form; a calendar that is down leads to a person."""
+        """Book. A slot that was taken meanwhile leads back into the form; a calendar that is down, or a visit that is booked already, leads
+        to a person."""
         where = situation(tracker)
         key = str(tracker.get_slot("ui_booking") or where.contact_id)
         try:
@@ -44,6 +45,8 @@ class BookVisit(Action):
         except Unavailable as error:
             _log.error("booking.unavailable", error=str(error))
             return await _pass_on(where, dispatcher, key)
+        except _Booked as found:
+            return await _leave_as_it_is(where, dispatcher, found.visit)
         except Rejected as error:
             if error.reason != "slot_taken":
                 _log.error("booking.rejected", reason=error.reason)
@@ -61,12 +64,24 @@ class BookVisit(Action):
         return [SlotSet("ui_visit", visit.reference), FollowupAction("action_listen")]
 
 
+class _Booked(Exception):
+    """A visit for this appliance is booked already, by another booking: in a conversation that became one with this since."""
+
+    def __init__(self, visit: Visit) -> None:
+        super().__init__(visit.reference)
+        self.visit = visit
+
+
 async def _book(where: Situation, key: str) -> Visit | None:
-    """The booked visit; None where its window is free no more. Raises Unavailable, or Rejected."""
+    """The booked visit; None where its window is free no more. Raises _Booked, Unavailable, or Rejected."""
     facts, calendar = where.facts, where.app.calendar
-    for visit in await where.bounded(calendar.visits_of(where.contact_id)):
+    visits = await where.bounded(calendar.visits_of(where.contact_id))
+    for visit in visits:
         if visit.details.get("booking") == key:  # this turn is done again after a crash
             return visit
+    for visit in visits:
+        if visit.slot.end > where.now and visit.details.get("appliance") == facts.get("appliance"):
+            raise _Booked(visit)
     free = await agenda(where, facts)
     if free is None or "visit_day" not in facts or "visit_time" not in facts:
         return None
@@ -118,6 +133,20 @@ async def _open_case(where: Situation, visit: Visit, key: str) -> Case:
     problem = recap.phrase("problem", facts["problem"], where.words, where.today)
     subject = f"{facts['appliance']}, {problem.shown}" if problem else str(facts["appliance"])
     return await where.bounded(where.app.crm.open_case(where.contact_id, subject, details, idempotency_key=f"case:{key}"))
+
+
+async def _leave_as_it_is(where: Situation, dispatcher: CollectingDispatcher, visit: Visit) -> list[Event]:
+    """Nobody comes twice for one appliance: say when the visit is, and have a person see whether it is to be changed."""
+    try:
+        await hand_over(where, kind="change_visit", reason="booked_already", key=f"booked_already:{latest_message_name(where)}")
+    except (Unavailable, Rejected) as error:
+        _log.error("handoff.failed", error=str(error))
+        dispatcher.utter_message(response="utter_person_unavailable", company_phone=where.business.company.phone_shown)
+        return [FollowupAction("action_listen")]
+    dispatcher.utter_message(response="utter_visit_known", **visit_values(where, visit))
+    dispatcher.utter_message(response="utter_visit_change")
+    booked = [SlotSet("ui_visit", visit.reference), SlotSet("ui_booking", visit.details.get("booking"))]
+    return [*booked, FollowupAction("action_listen")]
 
 
 async def _pass_on(where: Situation, dispatcher: CollectingDispatcher, key: str) -> list[Event]:

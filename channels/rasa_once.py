@@ -28,6 +28,7 @@ from rasa.shared.core.slots import Slot
 from rasa.shared.core.trackers import DialogueStateTracker
 from rasa.shared.nlu.constants import ACTION_NAME, INTENT
 
+from throughline.domain.privacy import told_in
 from throughline.record.live_tracker import LiveTracker
 
 State = Mapping[str, Mapping[str, Any]]
@@ -89,10 +90,23 @@ def _tracker_for_check(form: FormAction, current: DialogueStateTracker, addition
     if not isinstance(current, LiveTracker) or any(isinstance(event, Restarted) for event in current.events):
         return _replayed(form, current, additional, domain)
     tracker = current.copy()
+    told = [_as_it_was_told(event, current) for event in additional]
     # The question that is open belongs to this form; behind the form's own action stand the events that are new.
-    for event in (SlotSet(REQUESTED_SLOT, form.get_slot_to_fill(current)), ActionExecuted(form.name()), *additional):
+    for event in (SlotSet(REQUESTED_SLOT, form.get_slot_to_fill(current)), ActionExecuted(form.name()), *told):
         tracker.update(event)
     return tracker
+
+
+def _as_it_was_told(event: Event, tracker: DialogueStateTracker) -> Event:
+    """A form that begins has every fact checked that is known, as events without a source. Such a fact is told where it was told: taken
+    for one of this visit it could be said to whoever is here (channels/said.py)."""
+    if not isinstance(event, SlotSet) or event.metadata or event.value is None:
+        return event
+    for earlier in reversed(tracker.events):
+        if earlier.type_name == SlotSet.type_name and earlier.key == event.key:
+            same = earlier.value == event.value and bool(earlier.metadata)
+            return SlotSet(event.key, event.value, event.timestamp, {"told_in": told_in(earlier.metadata)}) if same else event
+    return event
 
 
 def _copy_of(slot: Slot) -> Slot:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -36,9 +36,11 @@ class TurnLoop:
         """
         return await asyncio.shield(asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop)))
 
-    async def stop(self, within_s: float = 10.0) -> None:
-        """Let the turns under way finish, for ``within_s`` seconds at most, then end the thread."""
+    async def stop(self, within_s: float = 10.0, *, last: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+        """Let the turns under way finish, for ``within_s`` seconds at most, do what is ``last`` on this loop, then end the thread."""
         await self.run(self._drain(within_s))
+        if last is not None:
+            await self.run(last())
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join, within_s)
 

@@ -46,6 +46,7 @@ _log = log.get_logger("channels")
 RESUME = "action_resume"
 CLAIM = "ui_claim"  # the slot that says: this caller's number is somebody's we know
 APOLOGY = "utter_apology"
+_ENDED_IN = ("ui_visit", "ui_booking", "ui_handed_over")  # the slots that say what a conversation has led to
 _NEXT_BEST = {RESUME: "utter_call_welcome"}  # what a call begins with when nothing can be looked up
 _LISTEN = "action_listen"
 _BY_RUNNER = "runner"  # stands as policy name beside actions that no policy predicted
@@ -106,9 +107,7 @@ class TurnRunner:
 
     async def stop(self) -> None:
         """Let turns under way finish, then stop."""
-        if self._actions is not None:
-            await self._loop.run(self._actions.close())
-        await self._loop.stop()
+        await self._loop.stop(last=None if self._actions is None else self._actions.close)
 
     async def take(self, turn: Turn) -> TurnResult:
         """Take one turn of a customer. Raises Postponed when it is stored and will be finished later, Unavailable when nothing could be
@@ -133,8 +132,10 @@ class TurnRunner:
             try:
                 await self._loop.run(self._finish(left))
                 finished += 1
-            except Unavailable as error:  # the next look tries again
+            except ThroughlineError as error:  # the next look tries again
                 _log.warning("turn.still_left_over", message_id=left.turn.message_id, error=str(error))
+            except Exception as error:  # noqa: BLE001 - what one conversation brings up must not keep all others waiting
+                _log.exception("turn.still_left_over", message_id=left.turn.message_id, error_type=type(error).__name__)
         return finished
 
     @property
@@ -388,8 +389,13 @@ def _utterance(event: Mapping[str, Any]) -> Utterance:
 
 
 def _brought_along(old: DialogueStateTracker | None, known: DialogueStateTracker | None) -> tuple[Any, ...]:
-    """What a merged contact's tracker brings along beside its facts, which the record carries over: its form, and what that was
-    about to ask, but only where the known contact is in no form of its own."""
-    if old is None or not old.active_loop_name or (known is not None and known.active_loop_name):
+    """What a merged contact's tracker brings along beside its facts, which the record carries over: the visit that it has led to, and its
+    form with what that was about to ask; each only where the known contact has none of its own."""
+    if old is None:
         return ()
-    return ActiveLoop(old.active_loop_name), SlotSet("requested_slot", old.get_slot("requested_slot"))
+    ended_in = [SlotSet(slot, old.get_slot(slot)) for slot in _ENDED_IN if old.get_slot(slot) is not None]
+    if known is not None and any(known.get_slot(slot) is not None for slot in _ENDED_IN):
+        ended_in = []
+    if not old.active_loop_name or (known is not None and known.active_loop_name):
+        return tuple(ended_in)
+    return (*ended_in, ActiveLoop(old.active_loop_name), SlotSet("requested_slot", old.get_slot("requested_slot")))

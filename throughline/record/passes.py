@@ -23,6 +23,9 @@ from throughline.record.schema import audit_log, call_tokens, codes, phone_calls
 from throughline.record.sessions import read_session, sha256
 
 CODE_DIGITS = 8
+_AGAIN = timedelta(minutes=15)
+"""So long after it was used the session that has used a code may bring it again: its turn may be taken once more, after a crash, or where
+another writer was faster, and longer than that none is (``chat.finish_within_s``)."""
 _DRAWS = 20  # of 100 million codes; not to find a free one in twenty draws means that codes are being hoarded
 
 
@@ -57,8 +60,9 @@ class Passes(Keyed):
         raise Unavailable("no free one-time code was found")
 
     def redeem_code(self, code: str, *, session_id: str, limits: TryLimits, now: datetime | None = None) -> str:
-        """The living contact the code leads to; the code is used up. ``session_id`` is the session that says the code. Two people with
-        accounts of their own never become one by a code: to the other it is unknown.
+        """The living contact the code leads to; the code is used up. ``session_id`` is the session that says the code: from it, and from
+        no other, it is taken again, without a further effect, because its turn may have to be. Two people with accounts of their own
+        never become one by a code: to the other it is unknown.
 
         Raises Rejected("unknown_code"|"expired_code"|"used_code"), each counted; beyond the ``limits`` Rejected("too_many_tries") or
         Rejected("closed") whatever is said. A voided code is unknown. Raises Rejected("unknown_session").
@@ -70,6 +74,8 @@ class Passes(Keyed):
             who = tries.take_turns(self._database, connection, session_id, tries.CODE)
             tries.refuse_if_too_many(connection, who, limits, at)
             row = self._find_code(connection, code)
+            if row is not None and row.used_by_session == session_id and at - row.used_at <= _AGAIN:
+                return living(connection, row.contact_id)
             refusal = _refusal(row, at)
             if refusal is None:
                 contact_id = living(connection, row.contact_id)

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from throughline.domain.assurance import TryLimits
+from throughline.domain.assurance import LEVELS, Assurance, TryLimits
 from throughline.domain.turns import TELEPHONE_CALL
 from throughline.errors import Rejected
 from throughline.record import tries
@@ -26,6 +26,9 @@ from throughline.record.schema import addresses, audit_log, facts, phone_calls, 
 from throughline.record.sessions import read_session
 
 _LINE_LOST = "line_lost"  # of throughline.call.effects.REASONS
+_OF_THE_NUMBER = tuple(proof for proof, level in LEVELS.items() if level <= Assurance.CLAIMED)
+"""Proofs that say something of a number, and nothing of who uses it."""
+_NAME = "customer_name"  # the fact by which two contacts on one number are told apart
 
 
 class PhoneCalls(OnDatabase):
@@ -136,12 +139,14 @@ class PhoneCalls(OnDatabase):
         limit: int = 10,
     ) -> list[str]:
         """The living contacts whose telephone ``caller`` is, by one of ``proofs`` given ``proved_since`` then (numbers change hands), and
-        who have said something ``since`` then; the latest first."""
+        who have said something ``since`` then; the latest first. ``limit`` keeps those who proved more, then the latest: every call from
+        a number that is vouched for adds one who proved nothing."""
         theirs = (addresses.c.kind == "phone") & (addresses.c.value == caller) & addresses.c.proof.in_(proofs)
         if proved_since is not None:
             theirs &= addresses.c.proved_at >= proved_since
         with self._database.reading() as connection:
-            query = sa.select(addresses.c.contact_id).where(theirs).order_by(addresses.c.id.desc()).limit(limit)
+            proved = sa.case((addresses.c.proof.in_(_OF_THE_NUMBER), 1), else_=0)
+            query = sa.select(addresses.c.contact_id).where(theirs).order_by(proved, addresses.c.id.desc()).limit(limit)
             found = dict.fromkeys(living(connection, contact) for contact in connection.execute(query).scalars())
             latest = {contact: _last_said(connection, contact, since) for contact in found}
         return sorted((contact for contact, seq in latest.items() if seq), key=lambda contact: -latest[contact])
@@ -156,10 +161,11 @@ class PhoneCalls(OnDatabase):
         limits: TryLimits,
         now: datetime | None = None,
     ) -> str:
-        """The one living contact ``among`` these whose ``slot`` is ``value``: what a caller knows of it, said in this session.
+        """The one living contact ``among`` these whose ``slot`` is ``value``: what a caller knows of it, said in this session. Of several
+        with one name the first: that is one person, who has called before without having been recognised.
 
-        Raises Rejected("no_match"), counted; Rejected("several_match") where it is true of more than one of them, counted too, because
-        it tells as much; beyond the ``limits`` Rejected("too_many_tries") or Rejected("closed") whatever is said.
+        Raises Rejected("no_match"), counted; Rejected("several_match") where it is true of people with several names, or none, counted
+        too, because it tells as much; beyond the ``limits`` Rejected("too_many_tries") or Rejected("closed") whatever is said.
         Raises Rejected("unknown_session").
         """
         at = now or utc_now()
@@ -168,7 +174,7 @@ class PhoneCalls(OnDatabase):
             tries.refuse_if_too_many(connection, who, limits, at)
             people = dict.fromkeys(living(connection, contact) for contact in among)
             matching = [contact for contact in people if _fact(connection, contact, slot) == value]
-            if len(matching) == 1:
+            if len(matching) == 1 or _have_one_name(connection, matching):
                 detail = {"slot": slot}
                 entry = {
                     "action": "fact_matched",
@@ -199,6 +205,11 @@ def _last_said(connection: Any, contact_id: str, since: datetime) -> int:
     """The latest thing this person said; 0 for nobody who did ``since`` then."""
     latest = rows_of_people(connection, aliases_of(connection, contact_id), limit=1, newest=True, types=("user",))
     return int(latest[0].id) if latest and latest[0].created_at >= since else 0
+
+
+def _have_one_name(connection: Any, people: Sequence[str]) -> bool:
+    names = {str(name).casefold() if name else None for name in (_fact(connection, contact, _NAME) for contact in people)}
+    return len(names) == 1 and None not in names
 
 
 def _fact(connection: Any, contact_id: str, slot: str) -> Any:

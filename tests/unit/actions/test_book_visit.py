@@ -65,6 +65,26 @@ async def test_the_same_booking_done_again_has_no_second_effect(complete: Conver
     assert len(app.record.outcomes(complete.contact_id)) == 1
 
 
+async def test_nobody_comes_twice_for_one_appliance(complete: Conversation, app: Application) -> None:
+    """The visit was booked in a conversation that has become one with this."""
+    await complete.do(BOOK)
+    (visit,) = app.record.calendar.visits_of(complete.contact_id)
+    done = await complete.know(ui_booking="b2", visit_day="2026-11-27").hears("ten", time="10:00").do(BOOK)
+    assert done.said == ["utter_visit_known", "utter_visit_change"]
+    assert done.slots == {"ui_visit": visit.reference, "ui_booking": "b1"}
+    assert app.record.calendar.visits_of(complete.contact_id) == [visit]
+    assert [(handoff.kind, handoff.reason) for handoff in app.record.handoffs(complete.contact_id)] == [
+        ("change_visit", "booked_already")
+    ]
+
+
+async def test_another_appliance_gets_a_visit_of_its_own(complete: Conversation, app: Application) -> None:
+    await complete.do(BOOK)
+    done = await complete.know(ui_booking="b2", appliance="oven", visit_day="2026-11-27").hears("ten", time="10:00").do(BOOK)
+    assert done.said == ["utter_visit_booked"]
+    assert len(app.record.calendar.visits_of(complete.contact_id)) == 2
+
+
 async def test_a_slot_that_was_taken_leads_back_into_the_form(complete: Conversation, app: Application) -> None:
     for technician in ("t-abe", "t-bea"):
         slot = VisitSlot(TEN, TEN.replace(hour=20), technician)

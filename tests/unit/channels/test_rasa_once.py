@@ -16,6 +16,7 @@ from rasa.shared.core.events import ActionExecuted, ActiveLoop, Event, Restarted
 from rasa.shared.core.slots import AnySlot, BooleanSlot, ListSlot, Slot, TextSlot
 
 from channels import rasa_once
+from channels.said import source_of
 from throughline.record.live_tracker import LiveTracker
 
 pytestmark = pytest.mark.unit
@@ -120,6 +121,31 @@ def test_a_check_gets_the_tracker_that_rasa_would_replay(restarted: list[Event])
         rasas.latest_message,
     )
     assert current.get_slot("brand") is None
+
+
+def test_what_a_beginning_form_has_checked_stays_told_where_it_was_told() -> None:
+    domain = Domain.from_dict(
+        {
+            "slots": {name: {"type": "text", "mappings": [{"type": "custom"}]} for name in ("day", "place", "brand")},
+            "forms": {"form": {"required_slots": ["day", "place", "brand"]}},
+        }
+    )
+    told = [
+        SlotSet("day", "Friday", metadata={"event_id": "e_1", "session_id": "s_call"}),
+        SlotSet("place", "97201", metadata={"event_id": "e_2", "session_id": "s_call"}),
+        ActionExecuted("action_listen"),
+        UserUttered("in 97201, a Bosch"),
+        SlotSet("place", "97201"),
+        SlotSet("brand", "Bosch"),
+    ]
+    current = LiveTracker.from_events("c_1", told, domain.slots)
+    known = [SlotSet(name, current.get_slot(name)) for name in ("day", "place", "brand")]
+    checked = rasa_once._tracker_for_check(FormAction("form", None), current, known, domain)
+    assert {name: source_of(checked, name) for name in ("day", "place", "brand")} == {
+        "day": "s_call",
+        "place": None,  # said again in the turn at hand, which is no visit's here
+        "brand": None,
+    }
 
 
 def test_an_empty_domain_is_known_as_one() -> None:

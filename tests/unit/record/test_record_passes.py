@@ -67,8 +67,20 @@ def test_a_code_leads_to_its_contact_once(record: Record, chat: record_room.Sess
     code = record.issue_code(chat.contact_id, chat.session_id, ttl_s=600)
     assert len(code) == 8 and code.isdigit()
     assert record.redeem_code(f"{code[:4]} {code[4:]}", session_id=call.session_id, limits=LIMITS) == chat.contact_id
+    other = record.open_session(record.create_contact(), "phone")
     with pytest.raises(Rejected, match="used_code"):
-        record.redeem_code(code, session_id=call.session_id, limits=LIMITS)
+        record.redeem_code(code, session_id=other.session_id, limits=LIMITS)
+
+
+def test_a_turn_that_is_taken_again_redeems_its_code_again(
+    record: Record, chat: record_room.Session, call: record_room.Session
+) -> None:
+    code = record.issue_code(chat.contact_id, chat.session_id, ttl_s=600)
+    for _ in range(LIMITS.per_session + 1):
+        assert record.redeem_code(code, session_id=call.session_id, limits=LIMITS) == chat.contact_id
+    later = datetime.now(timezone.utc) + timedelta(hours=1)
+    with pytest.raises(Rejected, match="used_code"):
+        record.redeem_code(code, session_id=call.session_id, limits=LIMITS, now=later)
 
 
 def test_a_code_leads_to_what_its_contact_has_become(

@@ -188,6 +188,22 @@ def test_what_is_true_of_two_people_opens_neither(record: Record) -> None:
         match(record, calling(record, 1), two, "97201")
 
 
+def test_who_has_called_twice_without_having_been_recognised_is_one_person(record: Record) -> None:
+    older, newer = (caller_of(record, "attested", postcode="97201", customer_name=name) for name in ("Dana Reyes", "dana reyes"))
+    assert match(record, calling(record, 1), [newer, older], "97201") == newer
+    other = caller_of(record, "attested", postcode="97201", customer_name="Sam Reyes")
+    with pytest.raises(Rejected, match="several_match"):
+        match(record, calling(record, 2), [newer, older, other], "97201")
+
+
+def test_calls_that_proved_nothing_do_not_push_out_who_gave_a_code(record: Record) -> None:
+    dana = caller_of(record, "code", postcode="97201")
+    silent = [record.create_contact() for _ in range(12)]
+    for contact in silent:
+        record.add_address(contact, "phone", CALLER, proof="attested")
+    assert record.callers_known(CALLER, proofs=["code", "attested"], since=LONG_AGO) == [dana]
+
+
 def test_a_call_may_try_three_times(record: Record) -> None:
     dana, session = caller_of(record, "code", postcode="97201"), calling(record, 1)
     for wrong in ("97202", "97203", "97204"):
