@@ -28,8 +28,13 @@ _SURELY_LEFT = timedelta(seconds=15)
 
 def is_worth_finishing(left: LeftOver, attempts: int, now: datetime, settings: Settings) -> bool:
     """Whether the turn of ``left`` is to be taken, by this attempt, or only to be apologised for."""
+    return attempts <= _MOST_ATTEMPTS and is_in_time(left, now, settings)
+
+
+def is_in_time(left: LeftOver, now: datetime, settings: Settings) -> bool:
+    """Whether its customer may still wait for it."""
     within_s = settings.phone.finish_within_s if left.turn.channel == PHONE else settings.chat.finish_within_s
-    return attempts <= _MOST_ATTEMPTS and now - left.received_at <= timedelta(seconds=within_s)
+    return now - left.received_at <= timedelta(seconds=within_s)
 
 
 class LeftOvers:

@@ -9,7 +9,8 @@ collects nothing of its own, commit, and only then hand back what was said. What
 - What comes back is what the record holds: utterances are read from the events that were committed, so a turn whose save
   failed says nothing.
 - A turn whose action failed is not half kept: the customer's words are recorded with an apology, nothing else of it.
-- Requests that actions leave in their events' metadata are carried out after the turn, two locks in the order of their ids.
+- Requests that actions leave in their events' metadata are carried out after the turn, two locks in the order of their ids. One that must
+  not be lost is stored with the message in the turn's own commit: the message is finished once it is carried out, by whoever gets to it.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ from channels.turn_loop import TurnLoop
 from throughline import log
 from throughline.bootstrap import Application
 from throughline.domain.turns import PHONE, Button, Expectation, Turn, TurnResult, Utterance
-from throughline.errors import Overtaken, Postponed, ThroughlineError, Unavailable
+from throughline.errors import Overtaken, Postponed, Rejected, ThroughlineError, Unavailable
 from throughline.record import turn_context
 from throughline.record.entries import LeftOver, Stored, Window
+from throughline.record.events import new_event
 
 _log = log.get_logger("channels")
 
@@ -174,6 +176,11 @@ class TurnRunner:
         turn = left.turn
         attempts = await self._record.call(self._record.count_attempt, turn.message_id)
         now, settings = datetime.now(timezone.utc), self._app.settings
+        if left.asked_for and not left_over.is_in_time(left, now, settings):
+            _log.error(
+                "turn.request_given_up", message_id=turn.message_id, requests=[one.get("kind") for one in left.asked_for]
+            )
+            await self._record.call(self._record.finish_message, turn.message_id)
         apologise = speaks_on or not left_over.is_worth_finishing(left, attempts, now, settings)
         _log.warning("turn.left_over", message_id=turn.message_id, attempts=attempts, apologise=apologise)
         stored: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
@@ -197,6 +204,7 @@ class TurnRunner:
 
     async def _process_locked(self, turn: Turn, stored: asyncio.Future[Stored], apologise: bool) -> TurnResult:
         """Process a turn under its contact's lock, then carry out what its actions asked for."""
+        requests: Sequence[Mapping[str, Any]]
         began = time.perf_counter()
         async with self._holding.living(turn.contact_id) as window:
             waited, living = time.perf_counter(), window.head.contact_id
@@ -208,8 +216,12 @@ class TurnRunner:
                 turn_context.current.reset(token)
             if tracker is None:
                 _log.info("turn.duplicate", message_id=turn.message_id)
-                return await self._said_before(turn, living)
-        result = self._result(living, tracker, context.saved)
+                result = await self._said_before(turn, living)
+                requests = (await self._record.call(self._record.progress, turn.message_id)).asked_for
+            else:
+                result, requests = self._result(living, tracker, context.saved), turn_context.requests_in(context.saved)
+        if tracker is None:
+            return await self._carry_out(turn, result, requests)
         _log.info(
             "turn.taken",
             channel=turn.channel,
@@ -217,7 +229,7 @@ class TurnRunner:
             wait_ms=round((waited - began) * 1000, 1),
             turn_ms=round((time.perf_counter() - waited) * 1000, 1),
         )
-        return await self._carry_out(turn, result, context.saved)
+        return await self._carry_out(turn, result, requests)
 
     async def _said_before(self, turn: Turn, living: str) -> TurnResult:
         """What was answered to a message whose turn is over already."""
@@ -248,8 +260,10 @@ class TurnRunner:
         token = failures.set(failed)
         try:
             tracker, found = await asyncio.gather(self._processor.log_message(message, should_save_tracker=False), stored)
-            if not found.is_new and await self._record.call(self._record.is_finished, turn.message_id):
-                return None
+            if not found.is_new:
+                progress = await self._record.call(self._record.progress, turn.message_id)
+                if progress.finished or progress.asked_for:
+                    return None
             if found.behind and (older := await self._record.call(self._record.unfinished_of, living, before=turn.message_id)):
                 raise _Behind(older)
             if not apologise:
@@ -293,11 +307,19 @@ class TurnRunner:
             return await self._say_locked(window.head.contact_id, session_id, channel, action, first, window)
 
     async def _say_locked(
-        self, living: str, session_id: str, channel: str, action: str, first: tuple[Any, ...], window: Window | None = None
+        self,
+        living: str,
+        session_id: str,
+        channel: str,
+        action: str,
+        first: tuple[Any, ...] = (),
+        window: Window | None = None,
+        *,
+        finishes: str | None = None,
     ) -> TurnResult:
         """Apply the events ``first``, run ``action``, commit. The contact's lock is held by the caller, who may have read ``window``
-        under it."""
-        context = turn_context.TurnContext(session_id, channel, None, [], window)
+        under it. The commit ``finishes`` the message of that id."""
+        context = turn_context.TurnContext(session_id, channel, finishes, [], window)
         token = turn_context.current.set(context)
         try:
             tracker = await self._spoken(living, channel, action, first)
@@ -335,32 +357,47 @@ class TurnRunner:
         if tracker.latest_action_name != _LISTEN:
             tracker.update(ActionExecuted(_LISTEN), self.domain)
 
-    async def _carry_out(self, turn: Turn, result: TurnResult, saved: Sequence[Mapping[str, Any]]) -> TurnResult:
-        """Do what the turn's actions asked the runner for in their events' metadata."""
-        requests = [event["metadata"]["request"] for event in saved if "request" in (event.get("metadata") or {})]
+    async def _carry_out(self, turn: Turn, result: TurnResult, requests: Sequence[Mapping[str, Any]]) -> TurnResult:
+        """Do what the turn's actions asked the runner for."""
         for request in requests:
             kind = request.get("kind")
-            if kind == "merge":
+            if kind == turn_context.MERGE:
                 greeted = await self._merge(turn, result.contact_id, str(request["into"]), str(request["because"]))
-                result = TurnResult(
-                    greeted.contact_id, result.utterances + greeted.utterances, greeted.expects, result.end_session
-                )
+                if greeted is not None:
+                    result = TurnResult(
+                        greeted.contact_id, result.utterances + greeted.utterances, greeted.expects, result.end_session
+                    )
             elif kind in ("end_call", "transfer"):
                 result = replace(result, end_session=True, transfer=kind == "transfer")
             else:
                 _log.error("turn.unknown_request", kind=kind, mend="An action asked for something the runner does not do.")
         return result
 
-    async def _merge(self, turn: Turn, contact_id: str, into: str, because: str) -> TurnResult:
-        """Make ``contact_id`` part of ``into`` and go on there: what it told and ``into`` had not is carried over."""
-        async with self._holding.both(contact_id, into) as (source, target):
-            if source == target:
-                return await self._say_locked(target, turn.session_id, turn.channel, RESUME, ())
-            store = self._agent_of().tracker_store
-            old, known = await store.retrieve(source), await store.retrieve(target)
-            form = _brought_along(old, known)
-            await self._record.call(self._record.merge, source, target, reason=because, session_id=turn.session_id)
-            return await self._say_locked(target, turn.session_id, turn.channel, RESUME, form)
+    async def _merge(self, turn: Turn, contact_id: str, into: str, because: str) -> TurnResult | None:
+        """Make ``contact_id`` part of ``into`` and go on there: what it told and ``into`` had not is carried over. None where nothing more
+        is said of it now. What can't be done now is left for whoever comes next."""
+        try:
+            async with self._holding.both(contact_id, into) as (source, target):
+                if (await self._record.call(self._record.progress, turn.message_id)).finished:
+                    return None  # by whoever found it left over
+                if source != target:
+                    await self._make_one(turn, source, target, because)
+                return await self._say_locked(target, turn.session_id, turn.channel, RESUME, finishes=turn.message_id)
+        except Rejected as error:
+            _log.error("turn.not_merged", message_id=turn.message_id, reason=error.reason)
+            await self._record.call(self._record.finish_message, turn.message_id)
+        except Unavailable as error:
+            _log.warning("turn.request_left", message_id=turn.message_id, error=str(error))
+        return None
+
+    async def _make_one(self, turn: Turn, source: str, target: str, because: str) -> None:
+        store = self._agent_of().tracker_store
+        also = [
+            new_event(event.as_dict(), turn.session_id, turn.channel)
+            for event in _brought_along(await store.retrieve(source), await store.retrieve(target))
+        ]
+        merge = self._record.merge
+        await self._record.call(merge, source, target, reason=because, session_id=turn.session_id, also=also)
 
     def _result(self, contact_id: str, tracker: DialogueStateTracker, saved: Sequence[Mapping[str, Any]]) -> TurnResult:
         slot = tracker.get_slot("requested_slot") if tracker.active_loop_name else None

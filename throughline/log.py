@@ -7,11 +7,14 @@ Other people's code keeps no such rule: Rasa logs every utterance at debug level
 (``invalid literal for int(): '...'``). So, unless the operator turns personal data on: of what others log in keys only those stay that are
 known to be harmless; Rasa's own debug lines are off; of an error we did not raise ourselves its kind and its way through the code are
 logged, and not its text, whoever logs it.
+
+A line that cannot be written, on a full disk or into a closed pipe, is dropped: a log must not end what it tells of.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import traceback
@@ -90,8 +93,20 @@ def configure(*, personal_data: bool = False, level: str = "INFO") -> None:
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=lambda *_: _Printed(),
         cache_logger_on_first_use=False,
     )
+
+
+class _Printed(structlog.PrintLogger):
+    """Prints each line, if it can be."""
+
+    def msg(self, message: str) -> None:
+        """One line."""
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the file is closed
+            super().msg(message)
+
+    log = debug = info = warn = warning = error = critical = fatal = failure = err = exception = msg
 
 
 def _traceback(error: BaseException | None) -> str:

@@ -13,6 +13,7 @@ import logging
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -21,6 +22,7 @@ import structlog
 from aiohttp import web
 
 from tests.e2e.talk import Assistant, Customer
+from tests.waiting import until
 from throughline import log
 from throughline.domain.turns import PHONE, Turn, TurnResult
 from throughline.errors import Unavailable
@@ -284,7 +286,7 @@ async def test_two_quick_messages_are_taken_one_after_the_other(
     first = asyncio.create_task(assistant.runner.take(turn_of(customer, FAULT)))
     await hold.reached.wait()
     second = asyncio.create_task(assistant.runner.take(turn_of(customer, "miele")))
-    await asyncio.wait_for(_until(lambda: len(assistant.app.record.unfinished_messages()) == 2), 20)
+    await until(lambda: len(assistant.app.record.unfinished_messages()) == 2)
     assert words(assistant, customer.contact_id) == [], "the second waits for the first"
     hold.go.set()
 
@@ -308,11 +310,6 @@ async def test_a_turn_is_finished_when_its_caller_goes_away(assistant: Assistant
     assert words(assistant, customer.contact_id) == [FAULT, "miele"]
     assert customer.facts() == {"appliance": "washing machine", "problem": "leaks", "brand": "Miele"}
     assert assistant.app.record.unfinished_messages() == []
-
-
-async def _until(true: Callable[[], bool]) -> None:
-    while not true():  # noqa: ASYNC110 - a message that was stored wakes nobody
-        await asyncio.sleep(0.01)
 
 
 # ---- a record that cannot be written
@@ -502,6 +499,39 @@ async def test_a_merge_into_a_contact_that_is_in_no_form_brings_the_form_along(
     await caller.says("miele")
     assert caller.facts() == {"appliance": "washing machine", "problem": "leaks", "brand": "Miele"}
     assert caller.asked == "since"
+
+
+@pytest.mark.parametrize("broken", ["merge", "append_events"])
+async def test_a_merge_that_its_server_did_not_get_to_is_made_by_whoever_comes_next(
+    assistant: Assistant, customer: Customer, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """The code was taken and the caller told so, when the record went away: before the merge, or before the greeting that follows it."""
+    record, code = assistant.app.record, await _code(customer)
+    caller = Customer(assistant)
+    await caller.calls(known=False)
+    await caller.says(FAULT)
+    unknown, works, calls = caller.contact_id, getattr(record, broken), iter(range(10))
+
+    def breaks(*args: Any, **kwargs: Any) -> Any:
+        if broken == "append_events" and next(calls) == 0:
+            return works(*args, **kwargs)  # the commit of the turn itself
+        raise Unavailable("the database is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(record, broken, breaks)
+        assert "found you" in await caller.says(" ".join(code))
+    assert (record.resolve(unknown) == customer.contact_id) == (broken == "append_events")
+    [left] = record.unfinished_messages()
+    assert [request["kind"] for request in left.asked_for] == ["merge"]
+
+    result = await assistant.runner.take(Turn(unknown, caller.session_id, PHONE, "miele", uuid.uuid4().hex))
+
+    assert result.contact_id == record.resolve(unknown) == customer.contact_id
+    assert result.expects.slot == "since", "the form came along, and miele answers it"
+    assert record.unfinished_messages() == []
+    after = last_seq(assistant, customer.contact_id)
+    assert await assistant.runner.finish_left_over() == 0
+    assert last_seq(assistant, customer.contact_id) == after
 
 
 # ---- what the log tells

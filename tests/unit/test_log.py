@@ -56,6 +56,18 @@ def written() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("I/O operation on closed file.")])
+def test_a_line_that_cannot_be_written_is_dropped(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise error
+
+    log.configure()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", Full())
+        log.get_logger("record").error("record.listener_failed")
+
+
 @pytest.mark.parametrize("kept", [False, True])
 def test_marked_keys_are_dropped_unless_the_operator_wants_them(capsys: pytest.CaptureFixture[str], kept: bool) -> None:
     log.configure(personal_data=kept)

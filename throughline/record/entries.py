@@ -133,13 +133,22 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """What has become of a message. ``asked_for`` is what its turn, which is committed then, wants done before it is ``finished``."""
+
+    finished: bool
+    asked_for: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
 class LeftOver:
     """A message that was stored and not finished, under its living contact. ``attempts`` were made to finish what a crash or a failed
-    save had cut short."""
+    save had cut short. ``asked_for``: as in ``Progress``; the customer has their answer then."""
 
     turn: Turn
     received_at: datetime
     attempts: int
+    asked_for: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -53,6 +53,11 @@ _FINISH_MESSAGE = (
     .where(messages.c.message_id == sa.bindparam("this"), messages.c.finished_at.is_(None))
     .values(finished_at=sa.bindparam("now"))
 )
+_KEEP_ASKED_FOR = (
+    messages.update()
+    .where(messages.c.message_id == sa.bindparam("this"), messages.c.finished_at.is_(None), messages.c.asked_for.is_(None))
+    .values(asked_for=sa.bindparam("wanted", type_=messages.c.asked_for.type))
+)
 _MOVE_HEAD = (
     tracker_heads.update()
     .where(tracker_heads.c.contact_id == sa.bindparam("owner"), tracker_heads.c.version == sa.bindparam("seen"))
@@ -64,6 +69,13 @@ _MOVE_WINDOW = _MOVE_HEAD.values(window_seq=sa.bindparam("cut"), window_header=s
 def new_event_id() -> str:
     """An id for an event."""
     return "e_" + secrets.token_urlsafe(16)
+
+
+def new_event(data: Mapping[str, Any], session_id: str | None, channel: str | None) -> NewEvent:
+    """Rasa's event dict as an event to append, said in this session."""
+    event_id = new_event_id()
+    metadata = {**(data.get("metadata") or {}), "event_id": event_id, "session_id": session_id, "channel": channel}
+    return NewEvent(event_id, {**data, "metadata": metadata}, session_id, channel)
 
 
 class Events(OnDatabase):
@@ -139,11 +151,13 @@ class Events(OnDatabase):
         expected: Head | None,
         checkpoint: Checkpoint | None = None,
         message_id: str | None = None,
+        asked_for: Sequence[Mapping[str, Any]] = (),
     ) -> Head:
         """Append events to the tracker of a contact, which is created if nobody has seen it yet; the head after it.
 
         ``expected`` is the head the writer started from; None for one who brings events from elsewhere and started from none.
-        ``message_id`` names the message that led to them: it is finished by this, and its recogniser's confidence goes into the facts.
+        ``message_id`` names the message that led to them: it is finished by this, or, where they have ``asked_for`` something, keeps that
+        until somebody finishes it; its recogniser's confidence goes into the facts.
         Raises Overtaken, with nothing written, when another writer was faster; Unavailable; Rejected("too_long").
         """
         check_ids(contact_id=contact_id)
@@ -161,8 +175,11 @@ class Events(OnDatabase):
             last_seq = _insert_events(connection, owner, new) if new else found.last_seq or 0 if found else 0
             _insert_facts(connection, owner, new, message_id)
             if message_id is not None:  # in this transaction: a crash right after the commit must not have the turn taken again
-                finished = connection.execute(_FINISH_MESSAGE, {"this": message_id, "now": utc_now()}).rowcount
-                if not finished and connection.execute(_CONFIDENCE_OF, {"message_id": message_id}).first() is not None:
+                ended = (
+                    {"this": message_id, "now": utc_now()} if not asked_for else {"this": message_id, "wanted": list(asked_for)}
+                )
+                found_open = connection.execute(_KEEP_ASKED_FOR if asked_for else _FINISH_MESSAGE, ended).rowcount
+                if not found_open and connection.execute(_CONFIDENCE_OF, {"message_id": message_id}).first() is not None:
                     raise Overtaken(f"message {message_id} was finished by another writer")
             _write_head(connection, head, last_seq, checkpoint)
             if new:
@@ -201,9 +218,12 @@ def append_held(connection: Any, owner: str, new: Sequence[NewEvent]) -> int:
     return last_seq
 
 
-def carry_facts(connection: Any, source: str, target: str, *, among: Collection[str] | None = None) -> tuple[list[str], int]:
+def carry_facts(
+    connection: Any, source: str, target: str, *, among: Collection[str] | None = None, also: Sequence[NewEvent] = ()
+) -> tuple[list[str], int]:
     """For a merge, which holds both: give ``target`` every fact of ``source`` (of the slots ``among``) that it has no value for, as SlotSet
-    events in its tracker. The facts keep their source. The event ids, and the tracker's last ``seq``."""
+    events in its tracker, and behind them the events ``also``. The facts keep their source. Their event ids, and the tracker's last
+    ``seq``."""
     known = {row.slot for row in newest_facts(connection, target) if row.value is not None}
     missing = [
         row
@@ -211,11 +231,11 @@ def carry_facts(connection: Any, source: str, target: str, *, among: Collection[
         if row.value is not None and row.slot not in known and (among is None or row.slot in among)
     ]
     found = _owner_and_head(connection, target)
-    if not missing:
+    if not missing and not also:
         return [], found.last_seq or 0
     carried, head = [_carried(row) for row in missing], _head(found, target)
     # A tracker that begins here must be listening, or no rule fits what is said next.
-    last_seq = _insert_events(connection, target, carried if head.version else [*carried, _listening(source)])
+    last_seq = _insert_events(connection, target, [*carried, *also, *([] if head.version else [_listening(source)])])
     for row, event in zip(missing, carried, strict=True):
         connection.execute(
             facts.insert().values(
@@ -234,27 +254,13 @@ def carry_facts(connection: Any, source: str, target: str, *, among: Collection[
 
 
 def _carried(row: Any) -> NewEvent:
-    event_id = new_event_id()
-    data = {
-        "event": _SLOT_EVENT,
-        "timestamp": time.time(),
-        "name": row.slot,
-        "value": row.value,
-        "metadata": {
-            "event_id": event_id,
-            "session_id": row.session_id,
-            "channel": row.channel,
-            "carried_from": row.contact_id,
-        },
-    }
-    return NewEvent(event_id, data, row.session_id, row.channel)
+    told = {"event": _SLOT_EVENT, "timestamp": time.time(), "name": row.slot, "value": row.value}
+    return new_event({**told, "metadata": {"carried_from": row.contact_id}}, row.session_id, row.channel)
 
 
 def _listening(source: str) -> NewEvent:
-    event_id = new_event_id()
-    metadata = {"event_id": event_id, "session_id": None, "channel": None, "carried_from": source}
-    data = {"event": "action", "timestamp": time.time(), "name": "action_listen", "metadata": metadata}
-    return NewEvent(event_id, data, None, None)
+    listens = {"event": "action", "timestamp": time.time(), "name": "action_listen"}
+    return new_event({**listens, "metadata": {"carried_from": source}}, None, None)
 
 
 def _owner_and_head(connection: Any, contact_id: str) -> Any:

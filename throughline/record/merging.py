@@ -30,11 +30,12 @@ TREE = "merges"
 class Merges(OnDatabase):
     """Merging and un-merging."""
 
-    def merge(self, contact_id: str, into: str, *, reason: str, session_id: str | None) -> None:
+    def merge(self, contact_id: str, into: str, *, reason: str, session_id: str | None, also: Sequence[NewEvent] = ()) -> None:
         """Make ``contact_id`` an alias of ``into``: they are one person. Both are resolved first.
 
         Open sessions move along. Facts that ``into`` has no value for are carried over, as SlotSet events in its tracker, so that
-        nothing known is asked again; where both know something, ``into`` is right. What was changed is kept in ``merges``.
+        nothing known is asked again; where both know something, ``into`` is right. Behind them stand the events ``also``. What was changed
+        is kept in ``merges``.
         ``reason`` is a proof that makes one of two (domain/assurance.py). Raises Rejected("no_proof") for any other, for two people with
         accounts Rejected("two_accounts") unless an operator says so, Rejected("unknown_contact"), or Rejected("same_contact") when they
         already are one.
@@ -55,7 +56,7 @@ class Merges(OnDatabase):
             moved = list(connection.execute(sa.select(sessions.c.session_id).where(open_sessions)).scalars())
             connection.execute(sessions.update().where(open_sessions).values(contact_id=target))
             connection.execute(contacts.update().where(contacts.c.contact_id == source).values(merged_into=target))
-            carried, last_seq = carry_facts(connection, source, target)
+            carried, last_seq = carry_facts(connection, source, target, also=also)
             detail = {"sessions": moved, "events": carried}
             row = {"contact_id": source, "into_contact_id": target, "reason": reason, "session_id": session_id, "moved": detail}
             connection.execute(merges.insert().values(**row, merged_at=utc_now()))

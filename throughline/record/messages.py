@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from throughline.domain.turns import Turn
 from throughline.errors import Rejected
 from throughline.record.database import OnDatabase
-from throughline.record.entries import Heard, LeftOver, Stored
+from throughline.record.entries import Heard, LeftOver, Progress, Stored
 from throughline.record.identity import aliases_of, living, utc_now
 from throughline.record.limits import check_ids, check_texts, check_words
 from throughline.record.schema import events, heard, messages
@@ -73,16 +73,17 @@ class Messages(OnDatabase):
                 living(connection, turn.contact_id)
             raise
 
-    def is_finished(self, message_id: str) -> bool:
-        """Whether the message's turn is committed. Raises Rejected("unknown_message")."""
+    def progress(self, message_id: str) -> Progress:
+        """What has become of a message. Raises Rejected("unknown_message")."""
+        query = sa.select(messages.c.finished_at, messages.c.asked_for).where(messages.c.message_id == message_id)
         with self._database.reading() as connection:
-            row = connection.execute(sa.select(messages.c.finished_at).where(messages.c.message_id == message_id)).first()
+            row = connection.execute(query).first()
         if row is None:
             raise Rejected("unknown_message")
-        return row.finished_at is not None
+        return Progress(row.finished_at is not None, tuple(row.asked_for or ()))
 
     def finish_message(self, message_id: str) -> None:
-        """The message's turn is committed. Raises Rejected("unknown_message")."""
+        """Nothing is left to be done for a message. Raises Rejected("unknown_message")."""
         with self._database.writing() as connection:
             this = messages.c.message_id == message_id
             if connection.execute(sa.select(messages.c.id).where(this)).first() is None:
@@ -163,4 +164,4 @@ def _left_over(connection: Any, row: Any) -> LeftOver:
         source=row.source,
         confidence=row.confidence,
     )
-    return LeftOver(turn, row.received_at, row.attempts)
+    return LeftOver(turn, row.received_at, row.attempts, tuple(row.asked_for or ()))

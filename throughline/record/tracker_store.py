@@ -31,10 +31,10 @@ from rasa.shared.core.trackers import DialogueStateTracker
 from throughline.errors import ConfigurationError, Problem
 from throughline.record import store
 from throughline.record.entries import Checkpoint, Head, Held, NewEvent, Window
-from throughline.record.events import new_event_id
+from throughline.record.events import new_event
 from throughline.record.live_tracker import LiveTracker
 from throughline.record.tracker_cache import Kept, TrackerCache
-from throughline.record.turn_context import current
+from throughline.record.turn_context import current, durable_requests
 from throughline.record.window import EMPTY, header_events, next_checkpoint
 from throughline.settings.server import load_settings
 
@@ -138,6 +138,7 @@ class RecordTrackerStore(TrackerStore):
             expected=None if loaded is None else loaded.head,
             checkpoint=checkpoint,
             message_id=None if turn is None else turn.message_id,
+            asked_for=durable_requests(entry.data for entry in entries),
         )
         for event, entry in zip(new, entries, strict=True):
             event.metadata = dict(entry.data["metadata"])
@@ -235,11 +236,9 @@ def _event_id(event: Event) -> str | None:
 def _stamped(event: Event, tracker: DialogueStateTracker) -> NewEvent:
     """The event as it will stand in the record. Its metadata is a dict of its own: Rasa shares one between message and event."""
     turn = current.get()
-    event_id = new_event_id()
     session_id = None if turn is None else turn.session_id
     channel = tracker.get_latest_input_channel() if turn is None else turn.channel
-    metadata = {**event.metadata, "event_id": event_id, "session_id": session_id, "channel": channel}
-    return NewEvent(event_id, {**event.as_dict(), "metadata": metadata}, session_id, channel)
+    return new_event({**event.as_dict(), "metadata": event.metadata}, session_id, channel)
 
 
 def _at_new_session(new: Sequence[Event], id_of: Mapping[int, str]) -> Checkpoint | None:

@@ -8,12 +8,15 @@ Where nobody set it (``rasa shell``, Rasa's HTTP API) events are saved without a
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from throughline.domain.privacy import Standing
 from throughline.record.entries import Window
+
+MERGE = "merge"
 
 
 @dataclass
@@ -32,6 +35,16 @@ class TurnContext:
         """The window read under this turn's lock, once: whoever reads again wants to know what has become of it."""
         window, self.window = self.window, None
         return window if window is not None and window.head.contact_id == contact_id else None
+
+
+def requests_in(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What actions have asked the server for in the metadata of these events."""
+    return [event["metadata"]["request"] for event in events if "request" in (event.get("metadata") or {})]
+
+
+def durable_requests(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those that whoever comes next has to carry out where the server dies before it has: a call that was to end ends with its server."""
+    return [request for request in requests_in(events) if request.get("kind") == MERGE]
 
 
 current: ContextVar[TurnContext | None] = ContextVar("throughline_turn", default=None)

@@ -42,7 +42,7 @@ class EchoRunner:
         is_new = self.record.store_message(turn).is_new
         await self.goes_on.wait()
         living = self.record.resolve(turn.contact_id)
-        if is_new or not self.record.is_finished(turn.message_id):
+        if is_new or not self.record.progress(turn.message_id).finished:
             self.taken.append(turn)
             self.say(living, turn.session_id, {"event": "user", "text": turn.text, "message_id": turn.message_id}, turn.channel)
             self.say(living, turn.session_id, {"event": "bot", "text": f"You said: {turn.text}"}, turn.channel)

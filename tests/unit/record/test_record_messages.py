@@ -8,13 +8,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from throughline.domain.turns import Turn
 from throughline.errors import Overtaken, Rejected
 from throughline.record import Record
-from throughline.record.entries import NewEvent, Stored
+from throughline.record.entries import NewEvent, Progress, Stored
+from throughline.record.events import new_event
 
 pytestmark = pytest.mark.unit
 
@@ -168,8 +170,27 @@ def test_what_was_heard_is_a_row_of_its_own_and_the_event_stays(record: Record) 
 def test_a_message_is_finished_once_its_turn_is_committed(record: Record) -> None:
     message = turn(record)
     with pytest.raises(Rejected, match="unknown_message"):
-        record.is_finished(message.message_id)
+        record.progress(message.message_id)
     record.store_message(message)
-    assert not record.is_finished(message.message_id)
+    assert not record.progress(message.message_id).finished
     record.finish_message(message.message_id)
-    assert record.is_finished(message.message_id)
+    assert record.progress(message.message_id).finished
+
+
+def test_what_a_turn_has_asked_for_is_kept_until_the_message_is_finished(record: Record) -> None:
+    message, wanted = turn(record), ({"kind": "merge", "into": "c_other", "because": "code"},)
+    record.store_message(message)
+
+    def append(number: int, **options: Any) -> None:
+        event = new_event({"event": "user", "timestamp": 1.0, "text": message.text}, message.session_id, "phone")
+        record.append_events(message.contact_id, [event], expected=None, message_id=message.message_id, **options)
+
+    append(1, asked_for=wanted)
+    assert record.progress(message.message_id) == Progress(finished=False, asked_for=wanted)
+    assert [left.asked_for for left in record.unfinished_of(message.contact_id)] == [wanted]
+    with pytest.raises(Overtaken):  # its turn was taken
+        append(2, asked_for=wanted)
+    append(3)  # what carries it out
+    assert record.progress(message.message_id).finished
+    assert record.unfinished_messages() == []
+    assert len(record.conversation(message.contact_id)) == 2
