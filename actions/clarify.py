@@ -17,6 +17,7 @@ from actions.questions import open_question, put
 from actions.situation import FORM, Event, Situation, situation, stays_open
 from throughline.domain import answers
 
+_POLICY = "ask_policy"
 _SILENT = ("action_listen", "action_extract_slots", "action_session_start")
 
 
@@ -41,6 +42,10 @@ class Clarify(Action):
             return [SlotSet("ui_guess", None), FollowupAction("action_request_person")]
         if where.in_form:
             return await _ask_plainly(where, dispatcher)
+        topic = where.topic(where.business.dialogue.topic_guess_confidence) if times == 1 else None
+        if topic:
+            dispatcher.utter_message(response=f"utter_guess_{_POLICY}", topic=topic.heading)
+            return [SlotSet("ui_guess", _POLICY), SlotSet("ui_topic", topic.name), *stays_open(where)]
         guess = _guess(where, message) if times == 1 else None
         if guess:
             dispatcher.utter_message(response=f"utter_guess_{guess}")

@@ -21,13 +21,14 @@ class FollowGuess(Action):
         where = situation(tracker)
         guess = str(tracker.get_slot("ui_guess"))
         closed = SlotSet("ui_guess", None)
+        topic = [SlotSet("ui_topic", None)] if tracker.get_slot("ui_topic") else []
         if _last_said(tracker) != f"utter_guess_{guess}":
             dispatcher.utter_message(response="utter_what_next")
-            return [closed, FollowupAction("action_listen")]
+            return [closed, *topic, FollowupAction("action_listen")]
         if where.intent == "affirm" and guess in where.business.dialogue.guesses:
             return [closed, FollowupAction(where.business.dialogue.guesses[guess])]
         dispatcher.utter_message(response="utter_rephrase_other")
-        return [closed, FollowupAction("action_listen")]
+        return [closed, *topic, FollowupAction("action_listen")]
 
 
 def _last_said(tracker: Tracker) -> str | None:

@@ -20,6 +20,7 @@ from throughline import bootstrap
 from throughline.bootstrap import Application
 from throughline.domain import recap, speakable
 from throughline.domain.company import Business
+from throughline.domain.knowledge import Topic
 from throughline.domain.privacy import told_in
 from throughline.domain.turns import PHONE
 from throughline.domain.words import Said, Words
@@ -89,6 +90,13 @@ class Situation:
     def intent(self) -> str:
         """The intent of the latest message."""
         return str(((self.tracker.latest_message or {}).get("intent") or {}).get("name") or "")
+
+    def topic(self, least: float) -> Topic | None:
+        """The topic of data/knowledge that the latest message is about, with a confidence of ``least`` or more."""
+        found = next(iter((self.tracker.latest_message or {}).get("knowledge") or ()), None)
+        if found is None or float(found["confidence"]) < least:
+            return None
+        return self.app.knowledge.get(str(found["topic"]))
 
     @property
     def in_form(self) -> bool:

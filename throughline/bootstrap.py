@@ -23,9 +23,11 @@ from throughline.connectors.calendar.embedded import EmbeddedCalendar
 from throughline.connectors.calendar.protocol import Calendar
 from throughline.connectors.crm.embedded import EmbeddedCrm
 from throughline.connectors.crm.protocol import Crm
+from throughline.domain.knowledge import Topic
 from throughline.errors import ConfigurationError, Problem
 from throughline.record import Record
 from throughline.settings.business import Business, load_business
+from throughline.settings.knowledge import load_knowledge
 from throughline.settings.server import Settings, load_settings
 from throughline.speech.stt.protocol import SpeechToText
 from throughline.speech.tts.protocol import TextToSpeech
@@ -49,6 +51,7 @@ class Application:
     record: Record
     crm: Crm
     calendar: Calendar
+    knowledge: Mapping[str, Topic]
 
 
 @functools.lru_cache(maxsize=1)
@@ -57,6 +60,7 @@ def application() -> Application:
     settings = load_settings()
     log.configure(personal_data=settings.log.personal_data, level=settings.log.level)
     business = load_business(Path(settings.business_dir))
+    topics = load_knowledge()
     record = open_record(settings)
     return Application(
         settings=settings,
@@ -64,6 +68,7 @@ def application() -> Application:
         record=record,
         crm=EmbeddedCrm(record),
         calendar=EmbeddedCalendar(record),
+        knowledge={topic.name: topic for topic in topics},
     )
 
 

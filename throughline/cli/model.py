@@ -19,7 +19,7 @@ from throughline.errors import ConfigurationError, Problem
 
 MODELS = Path("models")
 _INPUTS = ("domain.yml", "config.yml", "requirements.lock")
-_INPUT_FOLDERS = ("data/nlu", "data/rules", "data/stories", "throughline/nlu")
+_INPUT_FOLDERS = ("data/nlu", "data/rules", "data/stories", "data/knowledge", "throughline/nlu")
 _KEPT = 3  # older models are removed: each is tens of megabytes
 
 
@@ -32,7 +32,7 @@ def inputs_hash() -> str:
     """16 hex digits over the names and contents of all that goes into a model."""
     paths = [Path(name) for name in _INPUTS]
     for folder in _INPUT_FOLDERS:
-        paths += sorted(path for path in Path(folder).rglob("*") if path.suffix in (".yml", ".py"))
+        paths += sorted(path for path in Path(folder).rglob("*") if path.suffix in (".yml", ".md", ".py"))
     digest = hashlib.sha256()
     for path in paths:
         content = path.read_bytes()

@@ -168,6 +168,12 @@ class Dialogue:
     gas_words: tuple[str, ...] = field(metadata=doc("Words that are about gas, whatever else was understood."))
     guesses: dict[str, str] = field(metadata=doc("For each intent we ask back about, the action a yes leads to."))
     guess_confidence: float = field(metadata=doc("A guess below this is not asked about.", minimum=0, maximum=1))
+    topic_confidence: float = field(
+        metadata=doc("A topic of data/knowledge is answered where it is as sure as this.", minimum=0, maximum=1)
+    )
+    topic_guess_confidence: float = field(
+        metadata=doc("It is asked about where it is less sure, but as sure as this.", minimum=0, maximum=1)
+    )
     openings: tuple[str, ...] = field(metadata=doc("How free answers begin, which is no part of them."))
     closings: tuple[str, ...] = field(metadata=doc("How free answers end, which is no part of them."))
     name_openings: tuple[str, ...] = field(metadata=doc("What a name follows."))

@@ -1,0 +1,128 @@
+"""Rasa component: which topic of data/knowledge a message asks for, and whether that is what it is about.
+
+Stands after the intent classifier and before FallbackClassifier. It is the same kind of classifier on the same sentence vectors, over
+topics instead of intents; its confidence falls in the same way for what is like nothing it has learned, so the two can be
+compared: where a topic is surer than any intent, the message gets the intent ``ask_policy``. The topics go along with the message
+(``knowledge``), for the action to answer from, or to ask back about. Trainers write the questions in data/knowledge, beside the answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rasa.engine.graph import ExecutionContext, GraphComponent
+from rasa.engine.recipes.default_recipe import DefaultV1Recipe
+from rasa.engine.storage.resource import Resource
+from rasa.engine.storage.storage import ModelStorage
+from rasa.shared.nlu.constants import INTENT, INTENT_NAME_KEY, INTENT_RANKING_KEY, PREDICTED_CONFIDENCE_KEY, TEXT
+from rasa.shared.nlu.training_data.message import Message
+from rasa.shared.nlu.training_data.training_data import TrainingData
+
+from throughline.nlu import sentence_model
+from throughline.nlu.hybrid_model import HybridModel, Ranked, Settings
+from throughline.nlu.sentence_featurizer import FEATURES_NAME, SentenceFeaturizer
+from throughline.settings.knowledge import load_knowledge
+
+KNOWLEDGE = "knowledge"
+"""Where a message carries its topics: ``[{"topic", "confidence"}, ...]``, the likeliest first."""
+
+_ARRAYS, _WORDS = "topics.npz", "topics.json"
+
+
+@DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.INTENT_CLASSIFIER, is_trainable=True)
+class KnowledgeSelector(GraphComponent):
+    """Sets ``knowledge``, and the intent where the message is about a topic."""
+
+    @classmethod
+    def required_components(cls) -> list[type]:
+        """The sentence vectors come from there. (An intent classifier has to come before, too; Rasa can't be told of that, because a
+        classifier is not part of another one's training.)"""
+        return [SentenceFeaturizer]
+
+    @staticmethod
+    def required_packages() -> list[str]:
+        """For training."""
+        return ["sklearn"]
+
+    @staticmethod
+    def get_default_config() -> dict[str, Any]:
+        """``folder``: the topics. ``intent``: what a message about one gets. ``threshold``: below it, a topic is not what a message is
+        about. ``kept``: how many topics go along."""
+        return {"folder": "data/knowledge", "intent": "ask_policy", "threshold": 0.45, "kept": 3}
+
+    def __init__(
+        self, config: dict[str, Any], model_storage: ModelStorage, resource: Resource, model: HybridModel | None = None
+    ) -> None:
+        self._config = config
+        self._storage = model_storage
+        self._resource = resource
+        self._model = model
+
+    @classmethod
+    def create(
+        cls, config: dict[str, Any], model_storage: ModelStorage, resource: Resource, execution_context: ExecutionContext
+    ) -> KnowledgeSelector:
+        """One that has learned nothing yet."""
+        return cls(config, model_storage, resource)
+
+    @classmethod
+    def load(
+        cls,
+        config: dict[str, Any],
+        model_storage: ModelStorage,
+        resource: Resource,
+        execution_context: ExecutionContext,
+        **kwargs: Any,
+    ) -> KnowledgeSelector:
+        """What `train` stored."""
+        with model_storage.read_from(resource) as folder:
+            words = json.loads((folder / _WORDS).read_text(encoding="utf-8"))
+            with np.load(folder / _ARRAYS, allow_pickle=False) as stored:
+                arrays = dict(stored)
+        return cls(
+            config, model_storage, resource, HybridModel.restore(words["labels"], words["vocabulary"], arrays, Settings())
+        )
+
+    @classmethod
+    def fingerprint_addon(cls, config: dict[str, Any]) -> str:
+        """What Rasa does not see of what is learned here: without it, an earlier training would be taken for this one."""
+        files = sorted(Path(config["folder"]).glob("*.md"))
+        return hashlib.sha256(b"".join(file.read_bytes() + b"\0" for file in files)).hexdigest()
+
+    def train(self, training_data: TrainingData) -> Resource:
+        """Learn the topics of the folder. Raises ConfigurationError with every fault of its files."""
+        topics = load_knowledge(Path(self._config["folder"]))
+        lines = [(line, topic.name) for topic in topics for line in topic.lines]
+        texts, labels = [line for line, _ in lines], [name for _, name in lines]
+        self._model = HybridModel.train(texts, labels, sentence_model.load().embed(texts), Settings())
+        with self._storage.write_to(self._resource) as folder:
+            words = {"labels": self._model.labels, "vocabulary": self._model.terms.vocabulary}
+            (folder / _WORDS).write_text(json.dumps(words, ensure_ascii=False), encoding="utf-8")
+            np.savez(folder / _ARRAYS, **self._model.arrays())
+        return self._resource
+
+    def process(self, messages: list[Message]) -> list[Message]:
+        """Set the topics of each message, and its intent where one of them is surer."""
+        if self._model is None:
+            raise RuntimeError("the topics were asked for before they were learned")
+        for message in messages:
+            sentence = message.get_dense_features(TEXT, [FEATURES_NAME])[1]
+            if sentence is not None:
+                self._set(message, self._model.rank([message.get(TEXT)], np.stack([sentence.features[0]]))[0])
+        return messages
+
+    def _set(self, message: Message, ranking: list[Ranked]) -> None:
+        kept = [{"topic": found.intent, "confidence": found.confidence} for found in ranking[: self._config["kept"]]]
+        message.set(KNOWLEDGE, kept, add_to_output=True)
+        surest = ranking[0].confidence
+        intent = message.get(INTENT) or {}
+        if surest < self._config["threshold"] or surest <= float(intent.get(PREDICTED_CONFIDENCE_KEY) or 0.0):
+            return
+        asks = {INTENT_NAME_KEY: self._config["intent"], PREDICTED_CONFIDENCE_KEY: surest}
+        others = [entry for entry in message.get(INTENT_RANKING_KEY) or [] if entry[INTENT_NAME_KEY] != self._config["intent"]]
+        message.set(INTENT, asks, add_to_output=True)
+        message.set(INTENT_RANKING_KEY, [asks, *others], add_to_output=True)
