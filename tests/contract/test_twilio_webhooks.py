@@ -149,7 +149,7 @@ async def open_line(
         twilio=replace(settings.twilio, transfer_to=transfer_to, webhook_ms=webhook_ms),
     )
     business = company(office=(office,))
-    app = Application(settings, business, record, EmbeddedCrm(record), EmbeddedCalendar(record))
+    app = Application(settings, business, record, EmbeddedCrm(record), EmbeddedCalendar(record), {})
     environ = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN} if account else {}
     server, sanic = SimpleNamespace(app=app, ready=True), Sanic("webhooks")
     listener = socket.create_server(("127.0.0.1", 0))

@@ -18,6 +18,7 @@ from throughline.bootstrap import Application
 from throughline.connectors.calendar.embedded import EmbeddedCalendar
 from throughline.connectors.crm.embedded import EmbeddedCrm
 from throughline.settings.business import load_business
+from throughline.settings.knowledge import load_knowledge
 from throughline.settings.server import Settings
 
 NOW = datetime(2026, 11, 23, 18, tzinfo=timezone.utc)  # a Monday, 10 in the morning in Portland
@@ -34,6 +35,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Application
         record=record,
         crm=EmbeddedCrm(record),
         calendar=EmbeddedCalendar(record),
+        knowledge={topic.name: topic for topic in load_knowledge()},
     )
     monkeypatch.setattr(bootstrap, "application", lambda: application)
     monkeypatch.setattr("actions.situation.now", lambda: NOW)

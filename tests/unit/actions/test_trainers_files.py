@@ -90,6 +90,13 @@ def test_the_recogniser_is_told_what_each_question_expects() -> None:
     assert set(BUSINESS.phone.expects) == set(FACTS)
 
 
+def test_a_topic_is_answered_where_it_has_become_the_intent() -> None:
+    (selector,) = (part for part in CONFIG["pipeline"] if part["name"].endswith("KnowledgeSelector"))
+    (fallback,) = (part for part in CONFIG["pipeline"] if part["name"] == "FallbackClassifier")
+    dialogue = BUSINESS.dialogue
+    assert dialogue.topic_guess_confidence < dialogue.topic_confidence == selector["threshold"] == fallback["threshold"]
+
+
 def test_understanding_and_business_share_their_time_zone() -> None:
     (grammar,) = (part for part in CONFIG["pipeline"] if part["name"].endswith("SpokenEntityExtractor"))
     assert grammar["timezone"] == BUSINESS.company.timezone
