@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -116,11 +116,20 @@ class TurnRunner:
         stored: then nothing was acknowledged."""
         return await self._loop.run(self._take(turn))
 
-    async def resume(self, contact_id: str, session_id: str, channel: str, *, claimed: bool = False) -> TurnResult:
+    async def resume(
+        self,
+        contact_id: str,
+        session_id: str,
+        channel: str,
+        *,
+        claimed: bool = False,
+        still: Callable[[], Awaitable[bool]] | None = None,
+    ) -> TurnResult:
         """Greet on ``channel`` with what is known and ask the next open question. No message of the customer's is made up.
-        ``claimed``: the caller's number is somebody's we know, and we may ask for a proof."""
+        ``claimed``: the caller's number is somebody's we know, and we may ask for a proof. ``still``, asked under the contact's lock, says
+        whether it is still to be done."""
         first = (SlotSet(CLAIM, True),) if claimed else ()
-        return await self._loop.run(self._resume(contact_id, session_id, channel, first))
+        return await self._loop.run(self._resume(contact_id, session_id, channel, first, still))
 
     async def prompt(self, contact_id: str, session_id: str, channel: str, response: str) -> TurnResult:
         """Say one response of the domain, in the record too."""
@@ -290,20 +299,35 @@ class TurnRunner:
         await self._processor.save_tracker(tracker)
         return tracker
 
-    async def _resume(self, contact_id: str, session_id: str, channel: str, first: tuple[Any, ...]) -> TurnResult:
+    async def _resume(
+        self,
+        contact_id: str,
+        session_id: str,
+        channel: str,
+        first: tuple[Any, ...],
+        still: Callable[[], Awaitable[bool]] | None,
+    ) -> TurnResult:
         """Finish what was left of the conversation, of which a caller hears what was said on the phone; then go on with it."""
         said: tuple[Utterance, ...] = ()
         for left in await self._record.call(self._record.unfinished_of, contact_id):
             result = await self._finish(left)
             if left.turn.channel == channel:
                 said += result.utterances
-        resumed = await self._say_alone(contact_id, session_id, channel, RESUME, first)
+        resumed = await self._say_alone(contact_id, session_id, channel, RESUME, first, still)
         return replace(resumed, utterances=said + resumed.utterances)
 
     async def _say_alone(
-        self, contact_id: str, session_id: str, channel: str, action: str, first: tuple[Any, ...] = ()
+        self,
+        contact_id: str,
+        session_id: str,
+        channel: str,
+        action: str,
+        first: tuple[Any, ...] = (),
+        still: Callable[[], Awaitable[bool]] | None = None,
     ) -> TurnResult:
         async with self._holding.living(contact_id) as window:
+            if still is not None and not await still():
+                return TurnResult(window.head.contact_id, ())
             return await self._say_locked(window.head.contact_id, session_id, channel, action, first, window)
 
     async def _say_locked(

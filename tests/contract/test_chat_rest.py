@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,39 @@ async def test_an_answer_after_a_place_has_everything_since(client: Client) -> N
     assert (await client.look(first["session_id"], after=second["last"])).json()["messages"] == []
 
 
+def leave_in_mid_form(client: Client) -> None:
+    """A booking is open, and there was silence for days."""
+    contact, long_ago = client.server.runner.taken[0].contact_id, {"timestamp": time.time() - 3 * 86_400}
+    for event in ({"event": "active_loop", "name": "fault_form"}, {"event": "bot", "text": "Which brand?"}):
+        client.server.runner.say(contact, client.server.runner.taken[0].session_id, {**event, **long_ago})
+
+
+async def test_who_comes_back_in_the_middle_of_a_form_is_welcomed_back_where_the_chat_is_opened(client: Client) -> None:
+    session_id = (await client.say("my dryer is loud")).json()["session_id"]
+    leave_in_mid_form(client)
+    opened = (await client.look(session_id)).json()
+    assert [message["text"] for message in opened["messages"]][-2:] == ["Which brand?", "Welcome back."]
+    again = (await client.look(session_id)).json()
+    assert again == opened, "once"
+
+
+async def test_or_where_a_client_says_nothing_yet(client: Client) -> None:
+    session_id = (await client.say("my dryer is loud")).json()["session_id"]
+    leave_in_mid_form(client)
+    opened = (await client.say(None, session_id)).json()
+    assert opened["messages"] == [{"text": "Welcome back."}]
+    assert (await client.look(session_id, after=opened["last"])).json()["messages"] == []
+    assert (await client.say(None, session_id)).json()["messages"] == [], "once"
+
+
+async def test_who_speaks_at_once_is_answered_and_who_only_looks_for_what_is_new_is_not_spoken_to(client: Client) -> None:
+    first = (await client.say("my dryer is loud")).json()
+    leave_in_mid_form(client)
+    assert (await client.look(first["session_id"], after=first["last"])).json()["messages"] == [{"text": "Which brand?"}]
+    answer = (await client.say("a Miele", first["session_id"])).json()
+    assert answer["messages"] == [{"text": "You said: a Miele"}]
+
+
 # Bounds
 
 
@@ -295,6 +329,7 @@ async def test_looking_back_is_limited(client: Client) -> None:
     codes = [(await client.look(session_id, after=0)).status_code for _ in range(125)]
     assert codes[:120] == [200] * 120
     assert set(codes[120:]) == {429}
+    assert refusal(await client.say(None, session_id)) == (429, "too_fast"), "so is looking without a word"
 
 
 # Pages of other origins

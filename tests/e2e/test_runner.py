@@ -24,7 +24,7 @@ from aiohttp import web
 from tests.e2e.talk import Assistant, Customer
 from tests.waiting import until
 from throughline import log
-from throughline.domain.turns import PHONE, Turn, TurnResult
+from throughline.domain.turns import PHONE, WEB_CHAT, Turn, TurnResult
 from throughline.errors import Unavailable
 from throughline.record import sqlite_ways
 
@@ -382,6 +382,21 @@ async def test_a_call_that_goes_on_hears_what_its_last_words_led_to(assistant: A
     assert words(assistant, customer.contact_id)[-1] == "miele"
     assert customer.facts()["brand"] == "Miele"
     assert words(assistant, customer.contact_id, "bot")[-len(result.utterances) :] == lines(result)
+
+
+async def test_of_pages_that_ask_at_once_to_go_on_one_is_told(assistant: Assistant, customer: Customer) -> None:
+    """Whether it is still to be said is asked where nobody else can say it meanwhile."""
+    await customer.says(FAULT)
+    spoken = last_seq(assistant, customer.contact_id)
+
+    async def still() -> bool:
+        return last_seq(assistant, customer.contact_id) == spoken
+
+    resumed = [assistant.runner.resume(customer.contact_id, customer.session_id, WEB_CHAT, still=still) for _ in range(3)]
+    results = await asyncio.gather(*resumed)
+
+    assert [bool(result.utterances) for result in results].count(True) == 1
+    assert {result.contact_id for result in results} == {customer.contact_id}
 
 
 async def test_a_caller_who_was_asked_to_say_it_again_is_not_taken_to_have_said_it_twice(

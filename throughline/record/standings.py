@@ -6,6 +6,7 @@ telephone call went on after its line broke. What always holds: these only read;
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,26 +31,34 @@ class Standings(OnDatabase):
         at = now or utc_now()
         with self._database.reading() as connection:
             session = read_session(connection, session_id, at)
-            others = _by_code(connection, session_id, at - together) | _by_call(connection, session, at - together)
-        return Standing(session.assurance, frozenset({session_id, *others}))
+            return standing_of(connection, session, aliases_of(connection, session.contact_id), at - together)
+
+
+def standing_of(connection: Any, session: Session, people: Sequence[str], since: datetime) -> Standing:
+    """What the session's visit may be told, inside the caller's transaction. ``people`` are all ids of whom it belongs to; what ties two
+    visits together counts ``since`` then."""
+    others = _by_code(connection, session.session_id, since) | _by_call(connection, session, people, since)
+    return Standing(session.assurance, frozenset({session.session_id, *others}))
 
 
 def _by_code(connection: Any, session_id: str, since: datetime) -> set[str]:
     ours = (codes.c.session_id == session_id) | (codes.c.used_by_session == session_id)
     rows = connection.execute(sa.select(codes.c.session_id, codes.c.used_by_session).where(ours, codes.c.used_at > since))
-    return {str(other) for row in rows for other in (row.session_id, row.used_by_session)}
+    return {str(other) for row in rows for other in (row.session_id, row.used_by_session) if other is not None}
 
 
-def _by_call(connection: Any, session: Session, since: datetime) -> set[str]:
-    people = aliases_of(connection, session.contact_id)
-    lately = sessions.c.started_at > min(since, session.started_at - _LONGEST_CALL)
+def _by_call(connection: Any, session: Session, people: Sequence[str], since: datetime) -> set[str]:
+    call_sid, chat = session.detail.get("call_sid"), session.detail.get("chat_session_id")
+    # A chat may have been open for weeks, and no more of them is read than what can be one visit with it.
+    lately = sessions.c.started_at > (since if call_sid is None else min(since, session.started_at - _LONGEST_CALL))
+    if chat is not None:
+        lately |= sessions.c.session_id == chat
     rows = connection.execute(
         sa.select(sessions.c.session_id, sessions.c.started_at, sessions.c.detail).where(
             sessions.c.contact_id.in_(people), lately
         )
     )
-    call_sid, found = session.detail.get("call_sid"), set()
-    chat = session.detail.get("chat_session_id")
+    found = set()
     for row in rows:
         is_its_call = row.detail.get("chat_session_id") == session.session_id and row.started_at > since
         is_same_call = call_sid is not None and row.detail.get("call_sid") == call_sid

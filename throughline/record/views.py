@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
+from throughline.domain.privacy import Standing
 from throughline.errors import Rejected
 from throughline.record.database import OnDatabase
 from throughline.record.entries import Session, StoredEvent
 from throughline.record.event_reads import rows_of_people, stored
-from throughline.record.identity import aliases_of, living
+from throughline.record.identity import aliases_of, living, utc_now
 from throughline.record.schema import events, messages, sessions, tracker_heads
 from throughline.record.sessions import read_session
+from throughline.record.standings import standing_of
 
 _SAID = ("user", "bot")
 _REPLY_BATCH = 20
@@ -30,17 +32,56 @@ class Conversation:
     last_at: datetime
 
 
+@dataclass(frozen=True)
+class Unseen:
+    """One look at a conversation for the page of one session: the ``session`` as it was then, what it might be told, and the ``events``
+    after the page's place."""
+
+    session: Session
+    standing: Standing
+    events: tuple[StoredEvent, ...]
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What has been typed in a session up to a moment: as far as it is committed it stands up to the event ``up_to``; ``waiting`` are the
+    ids of the messages whose turns are not over."""
+
+    up_to: int
+    waiting: frozenset[str]
+
+
 class Views(OnDatabase):
     """Where a page stands in its conversation."""
 
-    def unseen(self, session_id: str, *, after_seq: int, limit: int) -> tuple[Session, list[StoredEvent]]:
-        """The session as it is now, and the first ``limit`` events after ``after_seq`` of whoever it belongs to now: read together, so that
-        a page never gets the conversation of a contact its session has just left. Raises Rejected("unknown_session")."""
+    def unseen(
+        self, session_id: str, *, after_seq: int, limit: int, together: timedelta, now: datetime | None = None
+    ) -> Unseen:
+        """The first ``limit`` events after ``after_seq`` of whoever the session belongs to now, with what it may be told (Standings): read
+        together, so that a page never gets the conversation of a contact its session has just left.
+        Raises Rejected("unknown_session")."""
+        at = now or utc_now()
         with self._database.reading() as connection:
-            session = read_session(connection, session_id)
+            session = read_session(connection, session_id, at)
             people = aliases_of(connection, session.contact_id)
             rows = rows_of_people(connection, people, after_seq=after_seq, limit=limit)
-        return session, [stored(row) for row in rows]
+            if all(
+                row.session_id == session_id for row in rows
+            ):  # nearly always: nobody has to know who else is in the same hands
+                standing = Standing(session.assurance, frozenset({session_id}))
+            else:
+                standing = standing_of(connection, session, people, at - together)
+        return Unseen(session, standing, tuple(stored(row) for row in rows))
+
+    def typed(self, session_id: str) -> Typed:
+        """What has been typed in the session up to now. Raises Rejected("unknown_session")."""
+        with self._database.reading() as connection:
+            people = aliases_of(connection, read_session(connection, session_id).contact_id)
+            unfinished = messages.c.contact_id.in_(people) & messages.c.finished_at.is_(None)
+            query = sa.select(messages.c.message_id).where(unfinished, messages.c.session_id == session_id)
+            waiting = frozenset(connection.execute(query).scalars())
+            heads = sa.select(sa.func.max(tracker_heads.c.last_seq)).where(tracker_heads.c.contact_id.in_(people))
+            return Typed(connection.execute(heads).scalar() or 0, waiting)
 
     def note_shown(self, session_id: str, seq: int) -> None:
         """The session's page has been shown everything up to event ``seq``. Never goes back."""

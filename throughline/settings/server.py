@@ -92,6 +92,13 @@ class ChatSettings:
         "that opens as many costs the record some 45 MB a day. Behind a proxy set `site.trusted_proxies`, or all customers "
         "count as one address.",
     )
+    pages_per_address: int = setting(
+        500,
+        minimum=10,
+        maximum=100000,
+        doc="Chat pages one network address may have open at one server; it may connect twice as often in a minute. As generous as "
+        "`sessions_per_minute`, for the same reason.",
+    )
     session_days: int = setting(30, minimum=1, maximum=365, doc="How long a browser's chat session can be taken up again.")
     finish_within_s: int = setting(
         600,

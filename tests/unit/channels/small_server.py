@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from ruamel.yaml import YAML
 from channels.chat_door import ChatDoor
 from tests.website import AUDIENCE, ISSUER, ORIGIN, SECRET
 from throughline import record as record_room
+from throughline.domain.network_address import client_address, one_party
 from throughline.domain.turns import WEB_CHAT, Turn, TurnResult
 from throughline.record import Record
 from throughline.record.entries import NewEvent
@@ -32,6 +34,7 @@ class EchoRunner:
         self.record = record
         self.goes_on = asyncio.Event()
         self.goes_on.set()
+        self.lock = asyncio.Lock()
         self.error: Exception | None = None
         self.taken: list[Turn] = []
 
@@ -49,12 +52,16 @@ class EchoRunner:
             self.record.finish_message(turn.message_id)
         return TurnResult(living, ())
 
-    async def resume(self, contact_id: str, session_id: str, channel: str) -> TurnResult:
-        """Greet."""
+    async def resume(
+        self, contact_id: str, session_id: str, channel: str, *, still: Callable[[], Awaitable[bool]]
+    ) -> TurnResult:
+        """Greet, one after the other."""
         if self.error is not None:
             raise self.error
-        living = self.record.resolve(contact_id)
-        self.say(living, session_id, {"event": "bot", "text": "Welcome back.", "timestamp": time.time()}, channel)
+        async with self.lock:
+            living = self.record.resolve(contact_id)
+            if await still():
+                self.say(living, session_id, {"event": "bot", "text": "Welcome back.", "timestamp": time.time()}, channel)
         return TurnResult(living, ())
 
     def say(self, contact_id: str, session_id: str, data: dict[str, Any], channel: str = WEB_CHAT) -> None:
@@ -80,11 +87,14 @@ class SmallServer:
         self.runner = EchoRunner(self.record)
         self.origins = frozenset({ORIGIN})
         self.chat_door = ChatDoor(self)  # type: ignore[arg-type]
+        self.warm_ups: list[Callable[[], Awaitable[None]]] = []
+        self.before_ready = self.warm_ups.append
 
     def origin_allowed(self, request: Any) -> bool:
         """As Server's."""
         return urlsplit(request.headers.get("origin", "")).geturl() in self.origins
 
     def network_address(self, request: Any) -> str:
-        """As Server's, behind one proxy."""
-        return str(request.headers.get("x-forwarded-for") or request.ip)
+        """As Server's."""
+        forwarded, proxies = request.headers.getall("x-forwarded-for", []), self.app.settings.site.trusted_proxies
+        return one_party(client_address(str(request.ip), forwarded, proxies=proxies))
