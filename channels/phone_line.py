@@ -22,6 +22,7 @@ from throughline.domain.assurance import ATTESTED, CALLER_ID, PROVEN_NUMBER, Ass
 from throughline.domain.turns import PAGE_CALL, PHONE, Turn, TurnResult
 from throughline.errors import Rejected, ThroughlineError, Unavailable
 from throughline.record import CallToken, PhoneCall, Session
+from throughline.record.tries import FIRST_PART
 
 _log = log.get_logger("channels")
 
@@ -92,7 +93,8 @@ class PhoneLine:
         vouched = call.attestation.startswith(_FULL_ATTESTATION)
         if call.session is not None:  # its server went away: the same call goes on
             await self._record.call(self._record.end_session, call.session.session_id, "cancelled")
-            detail, level = {**call.session.detail, **detail}, call.session.assurance
+            before = {FIRST_PART: call.session.session_id, **call.session.detail}
+            detail, level = {**before, **detail}, call.session.assurance
             await self._open(call.session.contact_id, level, detail, known=True, caller=call.caller, vouched=vouched)
         else:
             may_claim = call.caller and not call.attestation.startswith(_FALSE_NUMBER)

@@ -16,6 +16,7 @@ from throughline.call.media_streams import Start
 from throughline.domain.assurance import CODE, Assurance
 from throughline.domain.transcripts import TELEPHONE
 from throughline.domain.turns import PAGE_CALL, TELEPHONE_CALL, WEB_CHAT
+from throughline.errors import Rejected
 from throughline.record import Record, Session
 from throughline.record.schema import phone_calls, sessions
 
@@ -118,6 +119,34 @@ async def test_guesses_are_counted_by_the_number_and_by_who_vouches_for_it(serve
     assert rows[2].caller_digest == rows[3].caller_digest != rows[0].caller_digest
     withheld = session_of(await telephone_call(server, 9, caller="")).session_id
     assert stored(server.record, withheld).caller_digest is None
+
+
+async def connected_again(server: SmallServer, port: PhoneLine, step: int) -> PhoneLine:
+    """The line broke, and the same call goes on."""
+    call_sid = port._call_sid
+    token = server.record.reconnect_call(call_sid, after_step=step, ttl_s=60)
+    again = line(server, TELEPHONE_CALL)
+    await again.admit(start(token, call_sid))
+    return again
+
+
+def guess(server: SmallServer, port: PhoneLine) -> str:
+    with pytest.raises(Rejected) as refused:
+        limits = server.app.settings.codes.limits()
+        server.record.redeem_code("00000000", session_id=session_of(port).session_id, limits=limits)
+    return refused.value.reason
+
+
+async def test_a_call_has_three_guesses_however_often_its_line_breaks(server: SmallServer) -> None:
+    """Also where nobody knows whose it is: then there is no caller's limit behind it."""
+    port = await telephone_call(server, 1, caller="")
+    assert guess(server, port) == "unknown_code"
+    port = await connected_again(server, port, 1)
+    assert guess(server, port) == "unknown_code"
+    port = await connected_again(server, port, 2)
+    assert [guess(server, port) for _ in range(2)] == ["unknown_code", "too_many_tries"]
+    another = await telephone_call(server, 2, caller="")
+    assert guess(server, another) == "unknown_code"
 
 
 async def test_a_pages_guesses_are_counted_by_its_network_address(server: SmallServer) -> None:
