@@ -184,7 +184,7 @@ class TwilioWebhooks:
             return self._answers.hang_up()
         try:
             await self._by(deadline, self._promise(fields, "message_left"))
-        except Unavailable as error:  # Twilio keeps the message
+        except (Unavailable, Rejected) as error:  # Twilio keeps the message
             _log.error("phone.message_not_noted", recording=fields.get("RecordingSid", "")[:64], error=str(error))
         return self._answers.message_taken()
 

@@ -8,6 +8,7 @@ import functools
 import socket
 import sqlite3
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -20,9 +21,11 @@ import httpx
 import pytest
 import pytest_asyncio
 from sanic import Blueprint, Sanic
+from structlog.testing import capture_logs
 
 from channels.line_answers import LineAnswers
 from channels.twilio_webhooks import TwilioWebhooks, mount, next_for
+from tests.waiting import until
 from throughline import bootstrap
 from throughline import record as record_room
 from throughline.bootstrap import Application
@@ -326,6 +329,37 @@ async def test_a_message_left_is_listened_to_before_the_call_back(line: Line) ->
     assert session is not None
     (handoff,) = line.record.handoffs(session.contact_id)
     assert handoff.packet["recording"] == recording
+
+
+async def test_a_message_is_listened_to_though_its_call_back_was_promised_after_all(
+    hurried: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer could not wait for the record, which took the promise a moment later: the caller was asked for a message."""
+    hurried.connected("failed")
+    open_handoff = hurried.record.open_handoff
+
+    def too_late(*args: Any, **kwargs: Any) -> str:
+        time.sleep(2 * IMPATIENT_MS / 1000)
+        return open_handoff(*args, **kwargs)
+
+    monkeypatch.setattr(hurried.record, "open_handoff", too_late)
+    assert "Record" in await hurried.names("resume?step=1", CallStatus="in-progress")
+    await until(lambda: hurried.counted()["handoffs"])
+    monkeypatch.setattr(hurried.record, "open_handoff", open_handoff)
+    await hurried.names("recorded", RecordingUrl="https://api.twilio.com/Recordings/RE1", RecordingSid="RE1")
+    session = hurried.record.phone_call(CALL).session
+    assert session is not None
+    (handoff,) = hurried.record.handoffs(session.contact_id)
+    assert handoff.reason == "assistant_failed"
+    assert handoff.packet["recording"] == "https://api.twilio.com/Recordings/RE1"
+
+
+async def test_a_message_of_a_call_that_the_record_missed_is_taken_and_told(line: Line) -> None:
+    """It was down when the call came in."""
+    with capture_logs() as logged:
+        said = await line.verbs("recorded", RecordingUrl="https://api.twilio.com/Recordings/RE1", RecordingSid="RE1")
+    assert [verb.text for verb in said if verb.tag == "Say"] == [line.app.business.phone.line.message_taken]
+    assert [entry["recording"] for entry in logged if entry["event"] == "phone.message_not_noted"] == ["RE1"]
 
 
 async def test_who_leaves_no_message_is_hung_up_on(line: Line) -> None:

@@ -1,6 +1,7 @@
 """A call that the assistant could not finish, and nobody else could take: somebody is asked to call back, with everything that was said.
 
-Stands between the telephone line and the record. What always holds: one call leads to one call-back, however often it is asked for.
+Stands between the telephone line and the record. What always holds: one call leads to one call-back, however often it is asked for; a
+message that the caller leaves is in it, also where it was promised before.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ async def promise_call_back(
         session_id,
         kind=KIND,
         reason=reason,
-        packet={**packet.as_json(packed), "call_back_to": caller, "recording": recording},
+        packet={**packet.as_json(packed), "call_back_to": caller},
         idempotency_key=f"{KIND}:{call_sid}",
+        recording=recording,
     )
 
 

@@ -34,6 +34,40 @@ def test_a_handoff_with_the_same_key_is_one_handoff(record: Record) -> None:
     assert (handoff.kind, handoff.reason, handoff.packet, handoff.session_id) == ("person", "asked", packet, session)
 
 
+def test_a_message_that_is_left_later_is_added_to_its_handoff(record: Record) -> None:
+    contact = record.create_contact()
+
+    def leave(recording: str = "", reason: str = "message_left") -> str:
+        return record.open_handoff(
+            contact, None, kind="call_back", reason=reason, packet={"to": "x"}, idempotency_key="k1", recording=recording
+        )
+
+    leave(reason="busy")
+    assert record.handoffs(contact)[0].packet == {"to": "x"}
+    for recording in ("https://x.example/RE1", "https://x.example/RE1", "", "https://x.example/RE2"):
+        leave(recording)
+    [handoff] = record.handoffs(contact)
+    assert handoff.reason == "busy"
+    assert handoff.packet == {"to": "x", "recording": "https://x.example/RE1 https://x.example/RE2"}
+
+
+def test_messages_that_are_left_at_the_same_moment_are_all_there(record: Record) -> None:
+    contact, left = record.create_contact(), [f"https://x.example/RE{number}" for number in range(6)]
+
+    def leave(recording: str) -> None:
+        record.open_handoff(
+            contact, None, kind="call_back", reason="x", packet={}, idempotency_key="k1", recording=recording
+        )
+
+    threads = [threading.Thread(target=leave, args=(recording,)) for recording in left]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    [handoff] = record.handoffs(contact)
+    assert sorted(handoff.packet["recording"].split()) == left
+
+
 def test_outcomes_of_all_aliases_are_the_persons(record: Record) -> None:
     caller, customer = record.create_contact(), record.create_contact()
     first = record.record_outcome(caller, None, kind="visit", data={"reference": "1"}, idempotency_key="k1")
