@@ -18,7 +18,6 @@ from throughline.record.identity import aliases_of, living, utc_now
 from throughline.record.limits import check_ids, check_json, check_words
 from throughline.record.schema import handoffs, outcomes
 
-
 RECORDING = "recording"
 """In a packet: where the message is that was left for it. Erasing and retention have it deleted there."""
 
@@ -37,8 +36,8 @@ class Outcomes(OnDatabase):
         idempotency_key: str,
         recording: str = "",
     ) -> str:
-        """Pass a conversation on; the hand-off's id. ``recording`` is the address of a message that was left for it: it stands in the packet
-        under that name, also of a hand-off that was open before. Raises Rejected("unknown_contact"|"too_long")."""
+        """Pass a conversation on; the hand-off's id. ``recording`` is the address of a message that was left for it: it stands in the
+        packet under that name, also of a hand-off that was open before. Raises Rejected("unknown_contact"|"too_long")."""
         check_words(kind=kind)
         check_ids(reason=reason, idempotency_key=idempotency_key)
         whole = {**packet, RECORDING: recording} if recording else dict(packet)

@@ -55,9 +55,7 @@ def test_messages_that_are_left_at_the_same_moment_are_all_there(record: Record)
     contact, left = record.create_contact(), [f"https://x.example/RE{number}" for number in range(6)]
 
     def leave(recording: str) -> None:
-        record.open_handoff(
-            contact, None, kind="call_back", reason="x", packet={}, idempotency_key="k1", recording=recording
-        )
+        record.open_handoff(contact, None, kind="call_back", reason="x", packet={}, idempotency_key="k1", recording=recording)
 
     threads = [threading.Thread(target=leave, args=(recording,)) for recording in left]
     for thread in threads:
