@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = "0004"  # the newest migration; a database that says so needs no look at the migrations
+SCHEMA_VERSION = "0005"  # the newest migration; a database that says so needs no look at the migrations
 
 ID_CHARS = 255  # as wide as Rasa's own sender_id
 WORD_CHARS = 64
@@ -198,6 +198,7 @@ messages = sa.Table(
     sa.Column("received_at", UtcTime, nullable=False),
     sa.Column("finished_at", UtcTime),
     sa.Column("attempts", sa.Integer, nullable=False, default=0, server_default="0"),  # to finish what a crash cut short
+    sa.Column("turn_seq", sa.Integer),  # the last event of its turn, once that is committed
     sa.Column("asked_for", JsonText),  # by its turn, which is committed, and not carried out yet
     sa.Index("ix_messages_unfinished", "contact_id", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
 )

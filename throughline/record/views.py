@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +20,7 @@ from throughline.record.sessions import read_session
 from throughline.record.standings import standing_of
 
 _SAID = ("user", "bot")
-_REPLY_BATCH = 20
+_NEAR = 20  # lines of both parties before and behind the end of a turn: more than a reply has
 
 
 @dataclass(frozen=True)
@@ -98,30 +99,22 @@ class Views(OnDatabase):
         return int(latest[0].id) - 1 if latest else 0
 
     def reply_to(self, message_id: str) -> list[StoredEvent]:
-        """What was said to a message: everything the assistant said in its session until the customer's next message there. Empty while
-        the message's turn is not committed. Raises Rejected("unknown_message")."""
+        """What was said to a message: what the assistant said in its session until the customer's next message there, as far as it stands
+        near the message's turn. It costs the same however old the message is. Empty while the turn is not committed.
+        Raises Rejected("unknown_message")."""
         with self._database.reading() as connection:
-            message = connection.execute(sa.select(messages).where(messages.c.message_id == message_id)).first()
+            asked = sa.select(messages.c.contact_id, messages.c.session_id, messages.c.turn_seq)
+            message = connection.execute(asked.where(messages.c.message_id == message_id)).first()
             if message is None:
                 raise Rejected("unknown_message")
-            if message.finished_at is None:
+            if message.turn_seq is None:
                 return []
-            people = aliases_of(connection, message.contact_id)
-            said: list[StoredEvent] = []
-            # From the newest back: the message that a client asks about is nearly always the last.
-            rows = rows_of_people(connection, people, limit=_REPLY_BATCH, newest=True, types=_SAID)
-            while rows:
-                for row in reversed(rows):
-                    if row.session_id != message.session_id:
-                        continue
-                    if row.type_name != "user":
-                        said.append(stored(row))
-                    elif row.data.get("message_id") == message_id:
-                        return said[::-1]
-                    else:
-                        said.clear()
-                rows = rows_of_people(connection, people, before_seq=rows[0].id, limit=_REPLY_BATCH, newest=True, types=_SAID)
-        return []
+            people, end = aliases_of(connection, message.contact_id), message.turn_seq
+            turn = rows_of_people(connection, people, before_seq=end + 1, limit=_NEAR, newest=True, types=_SAID)
+            # A turn that makes one of two people goes on with the other's next words.
+            behind = rows_of_people(connection, people, after_seq=end, limit=_NEAR, types=_SAID)
+        before = _said_in(message.session_id, reversed(turn))
+        return [*reversed(before), *_said_in(message.session_id, behind)]
 
     def latest_conversations(self, *, limit: int) -> list[Conversation]:
         """The contacts whose conversations went on last, newest first, each under its living id."""
@@ -135,6 +128,18 @@ class Views(OnDatabase):
                 if len(found) == limit:
                     break
         return list(found.values())
+
+
+def _said_in(session_id: str, rows: Iterable[Any]) -> list[StoredEvent]:
+    """What the assistant says in this session in these rows, up to the first of the customer's words."""
+    said = []
+    for row in rows:
+        if row.session_id != session_id:
+            continue
+        if row.type_name == "user":
+            break
+        said.append(stored(row))
+    return said
 
 
 def _told(connection: Any, contact: str) -> Conversation | None:

@@ -18,8 +18,7 @@ from throughline import record as record_room
 from throughline.domain.network_address import client_address, one_party
 from throughline.domain.turns import WEB_CHAT, Turn, TurnResult
 from throughline.record import Record
-from throughline.record.entries import NewEvent
-from throughline.record.events import new_event_id
+from throughline.record.events import new_event
 from throughline.settings.business import load_business
 from throughline.settings.server import ChatSettings, LoginSettings, Settings, SiteSettings
 from throughline.website_login import WebsiteLogin, website_login
@@ -47,9 +46,8 @@ class EchoRunner:
         living = self.record.resolve(turn.contact_id)
         if is_new or not self.record.progress(turn.message_id).finished:
             self.taken.append(turn)
-            self.say(living, turn.session_id, {"event": "user", "text": turn.text, "message_id": turn.message_id}, turn.channel)
-            self.say(living, turn.session_id, {"event": "bot", "text": f"You said: {turn.text}"}, turn.channel)
-            self.record.finish_message(turn.message_id)
+            words = {"event": "user", "text": turn.text, "message_id": turn.message_id}
+            self._commit(turn, living, words, {"event": "bot", "text": f"You said: {turn.text}"})
         return TurnResult(living, ())
 
     async def resume(
@@ -66,9 +64,11 @@ class EchoRunner:
 
     def say(self, contact_id: str, session_id: str, data: dict[str, Any], channel: str = WEB_CHAT) -> None:
         """Commit one event."""
-        event_id = new_event_id()
-        event = NewEvent(event_id, {"timestamp": 1.0, "metadata": {"event_id": event_id}, **data}, session_id, channel)
-        self.record.append_events(contact_id, [event], expected=None)
+        self.record.append_events(contact_id, [new_event({"timestamp": 1.0, **data}, session_id, channel)], expected=None)
+
+    def _commit(self, turn: Turn, living: str, *data: dict[str, Any]) -> None:
+        events = [new_event({"timestamp": 1.0, **one}, turn.session_id, turn.channel) for one in data]
+        self.record.append_events(living, events, expected=None, message_id=turn.message_id)
 
 
 class SmallServer:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from throughline.domain.assurance import Assurance
 from throughline.domain.turns import PHONE, WEB_CHAT, Turn
 from throughline.errors import Rejected
 from throughline.record import Record, Session
 from throughline.record.entries import NewEvent
-from throughline.record.events import new_event_id
+from throughline.record.events import new_event, new_event_id
 from throughline.record.views import Typed, Unseen
 
 pytestmark = pytest.mark.unit
@@ -81,6 +83,44 @@ def test_an_unknown_session_finds_nothing(record: Record) -> None:
     ):
         with pytest.raises(Rejected, match="unknown_session"):
             work()
+
+
+def test_the_answer_to_an_old_message_costs_what_that_to_the_last_costs(record: Record, chat: Session) -> None:
+    """Whoever repeats an old message does not have the conversation gone through."""
+    for number in range(150):
+        store(record, chat, f"m{number}")
+        say(record, chat, "hello", f"m{number}")
+        say(record, chat, f"to {number}")
+
+    def cost(number: int) -> int:
+        """In statements, of which each gives back a few rows."""
+        asked: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+            asked.append(statement)
+
+        engine = record._database.ways.engine
+        sa.event.listen(engine, "before_cursor_execute", note)
+        assert [event.data["text"] for event in record.reply_to(f"m{number}")] == [f"to {number}"]
+        sa.event.remove(engine, "before_cursor_execute", note)
+        return len(asked)
+
+    assert cost(0) == cost(75) == cost(149) < 12
+
+
+def test_a_turn_that_is_committed_is_answered_while_something_is_left_to_be_done_for_it(record: Record, chat: Session) -> None:
+    store(record, chat, "m1")
+    said = [
+        new_event({"event": kind, "text": text, "timestamp": 1.0, "message_id": named}, chat.session_id, WEB_CHAT)
+        for kind, text, named in (("user", "12345678", "m1"), ("bot", "I have found you.", None))
+    ]
+    record.append_events(chat.contact_id, said, expected=None, message_id="m1", asked_for=[{"kind": "merge"}])
+    assert [event.data["text"] for event in record.reply_to("m1")] == ["I have found you."]
+    known = record.create_contact()
+    record.merge(chat.contact_id, known, reason="code", session_id=chat.session_id)
+    greeting = new_event({"event": "bot", "text": "Welcome back.", "timestamp": 1.0}, chat.session_id, WEB_CHAT)
+    record.append_events(known, [greeting], expected=None, message_id="m1")
+    assert [event.data["text"] for event in record.reply_to("m1")] == ["I have found you.", "Welcome back."]
 
 
 def test_what_was_typed_is_committed_or_waits(record: Record, chat: Session) -> None:
