@@ -1,7 +1,8 @@
 """Rasa's events, the tracker heads over them, and the facts that are made from them.
 
-What always holds: events are only ever appended; an append names the version of the head it was built on, so that of two writers
-who started from the same state one fails and has changed nothing; ``seq`` orders all events; a fact is a SlotSet event's value.
+What always holds: events are only ever appended (erasing and un-merging alone take some away); an append names the version of the head it
+was built on, so that of two writers who started from the same state one fails and has changed nothing; ``seq`` orders all events; a fact is
+a SlotSet event's value.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from throughline.record import schema
 from throughline.record.database import Database
 from throughline.record.erasing import RECORDING, RECORDING_ID, Erasing, without_person
 from throughline.record.identity import utc_now
-from throughline.record.personal import NOBODY
+from throughline.record.whose import NOBODY
 
 _MARK = "retained"
 _ONCE_IN = timedelta(hours=20)  # a day, less what a server may be late

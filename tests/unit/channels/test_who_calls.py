@@ -170,5 +170,5 @@ async def test_what_is_said_after_a_merge_was_taken_back_is_the_callers_own(serv
         [event.data["text"] for event in server.record.conversation(one) if event.session_id == call.session_id]
         for one in (call.contact_id, customer)
     )
-    assert own == ["my own again", "You said: my own again"]
-    assert theirs == ["with the customer", "You said: with the customer"]
+    assert own == ["with the customer", "You said: with the customer", "my own again", "You said: my own again"]
+    assert theirs == []

@@ -17,8 +17,8 @@ from throughline.domain.retention import Retention
 from throughline.domain.turns import Turn
 from throughline.record import Record, schema
 from throughline.record.identity import utc_now
-from throughline.record.personal import NOBODY
 from throughline.record.retention import KINDS
+from throughline.record.whose import NOBODY
 from throughline.settings.business import load_business
 
 pytestmark = pytest.mark.unit
