@@ -84,6 +84,11 @@ class Record(Contacts, Merges, Sessions, Passes, PhoneCalls, Messages, Events, O
         with self._database.reading() as connection:
             connection.execute(sa.select(sa.literal(1)))
 
+    def loud_settings(self) -> dict[str, str]:
+        """The settings, as they are, by which the database's server writes customers' words into a log of its own; for each the statement
+        that mends it. Raises Unavailable."""
+        return self._database.loud_settings()
+
     def on_commit(self, callback: CommitCallback) -> Callable[[], None]:
         """Have ``callback(contact_id, last_seq)`` called after every commit that changed a conversation: of this process at once, in the
         thread that committed; of others in the thread that watches the database, maybe more than once. ``callback(None, 0)`` says that

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
@@ -343,6 +344,22 @@ def own_certificate(folder: Path) -> Path:
 def test_an_address_that_twilio_cannot_reach_is_told(address: str, told: str) -> None:
     problems = reachable_by_twilio(address, "THROUGHLINE_PUBLIC_URL")
     assert [problem for problem in problems if told in str(problem)] if told else problems == []
+
+
+def test_a_doubt_is_told_with_its_mend_and_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loud: dict[str, str] = {}
+    monkeypatch.setattr(check_command, "_PARTS", {"record's log": check_command._record_log})
+    monkeypatch.setattr(check_command.bootstrap, "open_record", lambda _: SimpleNamespace(loud_settings=lambda: loud))
+    monkeypatch.setenv("COLUMNS", "250")
+    assert main(["check"]) == 0
+    assert "✓ record's log: what is stored stands in no log of the database's" in capsys.readouterr().out
+    loud["log_min_error_statement = error"] = "ALTER DATABASE throughline SET log_min_error_statement = panic"
+    assert main(["check"]) == 0
+    printed = capsys.readouterr().out
+    assert "! record's log: the database writes customers' words into its own log" in printed
+    assert "Mend: as its superuser: ALTER DATABASE throughline SET log_min_error_statement = panic; then" in printed
 
 
 def test_the_command_tells_the_parts_apart_and_ends_with_1_for_a_fault(
