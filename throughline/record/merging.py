@@ -21,7 +21,8 @@ from throughline.record.event_reads import newest_facts
 from throughline.record.events import append_held, carry_facts, hold, new_event_id
 from throughline.record.identity import aliases_of, has_account, living, utc_now
 from throughline.record.limits import check_ids
-from throughline.record.schema import addresses, audit_log, call_tokens, codes, contacts, merges, sessions
+from throughline.record.links import run_out
+from throughline.record.schema import addresses, audit_log, call_tokens, codes, contacts, links, merges, sessions
 
 TREE = "merges"
 """Merges take turns over all servers: while one looks at who is who, the trees don't change. They are as rare as calls."""
@@ -72,8 +73,8 @@ class Merges(OnDatabase):
 
         Its sessions go back and prove nothing any more; facts that the merge carried over leave the other's tracker where nothing newer was
         said, and where somebody else who was merged into it knows the same, theirs takes the place; the number that the session of the
-        merge came from is no longer the other's by that; codes and call tokens of those sessions that still are open become void. What was
-        said after the merge, and sessions that began after it, stay where they are.
+        merge came from is no longer the other's by that; open codes, call tokens and links of those sessions become void. What was said
+        after the merge, and sessions that began after it, stay where they are.
 
         Raises Rejected("unknown_contact"), Rejected("not_merged"), and Rejected("merged_further") where the other was merged into a third
         afterwards: that has to be taken back first.
@@ -140,11 +141,12 @@ def _sessions_back(connection: Any, merge: Any) -> list[str]:
 
 
 def _part_passes(connection: Any, session_ids: Collection[str]) -> None:
-    """Codes and call tokens of these sessions lead to whom they were merged with: no longer."""
+    """Codes, call tokens and links of these sessions lead to whom they were merged with: no longer."""
     open_codes = codes.c.session_id.in_(session_ids) & codes.c.open_digest.is_not(None)
     connection.execute(codes.update().where(open_codes).values(open_digest=None))
     unused = call_tokens.c.chat_session_id.in_(session_ids) & call_tokens.c.used_at.is_(None)
     connection.execute(call_tokens.update().where(unused).values(used_at=utc_now()))
+    run_out(connection, links.c.session_id.in_(session_ids), utc_now())
 
 
 def _part_number(connection: Any, merge: Any) -> None:

@@ -168,6 +168,11 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding(schema.tracker_heads, _by_contact(schema.tracker_heads), ("window_header",)),
     Holding(schema.codes, _contact_or_session(schema.codes), ("session_id", "created_at", "expires_at", "used_at")),
+    Holding(
+        schema.links,
+        _contact_or_session(schema.links),
+        ("kind", "address", "session_id", "created_at", "expires_at", "used_at"),
+    ),
     Holding(schema.chat_tokens, _by_session(schema.chat_tokens), ("session_id", "created_at", "expires_at")),
     Holding(schema.failed_tries, _by_session(schema.failed_tries), ("session_id", "kind", "at")),
     Holding(schema.call_tokens, _call_token_rows, ("origin", "created_at", "expires_at", "used_at")),
