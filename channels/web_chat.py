@@ -118,12 +118,37 @@ class WebChat(InputChannel):
         if socket is not None and socket.view is not None:
             await socket.view.close()
 
-    async def _session_requested(self, sid: str, data: Any = None) -> None:
-        socket = self._sockets.get(sid)
+    async def _session_requested(self, sid: str, data: Any = None) -> dict[str, str] | None:
+        """Returns what became of the link by which the page was opened, if it brought one."""
+        socket, link = self._sockets.get(sid), web_messages.link_of(data)
         if socket is None:
-            return
+            return None
         async with self._told(sid), socket.turn:
-            await self._door.welcome_back(await self._bind(sid, socket, data, confirm=True))
+            visit = await self._bind(sid, socket, data, confirm=True)
+            if link is not None:
+                return {"link": await self._open_link(sid, socket, visit, link)}
+            await self._door.welcome_back(visit)
+        return None
+
+    async def _open_link(self, sid: str, socket: ChatSocket, visit: Visit, link: Any) -> str:
+        """Go on with the conversation that the link leads to, in another visit where it must. Gives ``opened``, the reason of a refusal,
+        which the page is told, or ``unavailable``: then it may be brought again."""
+        place: int | None = visit.session.shown_seq if socket.view is None else socket.view.after_seq
+        await self._close_view(socket)  # until it is clear where what is shown begins
+        try:
+            chosen = await self._door.visit_for_link(visit, link, socket.address)
+            if chosen.session_id != visit.session_id:
+                socket.visit, visit, place = chosen, chosen, None
+                await self._sio.emit("session_confirm", chosen.session_id, to=sid)
+            socket.visit, begins = await self._door.open_link(visit, link)
+        except ThroughlineError as error:
+            await self._watch(sid, socket, visit, place)
+            reason = error.reason if isinstance(error, Rejected) else "unavailable"
+            _log.info("chat.link_refused", reason=reason)
+            await self._notice(sid, "link_unavailable" if reason == "unavailable" else reason)
+            return reason
+        await self._watch(sid, socket, socket.visit, await self._door.start_of(socket.visit.session) if begins else place)
+        return "opened"
 
     async def _user_uttered(self, sid: str, data: Any = None) -> None:
         socket = self._sockets.get(sid)
@@ -183,20 +208,22 @@ class WebChat(InputChannel):
             return socket.visit.login
         return self._door.login_of(token)
 
-    async def _watch(self, sid: str, socket: ChatSocket, visit: Visit) -> None:
-        """Show the page what it missed, then everything as it is committed."""
+    async def _watch(self, sid: str, socket: ChatSocket, visit: Visit, after: int | None = None) -> None:
+        """Show the page what it missed, or what was committed ``after`` a place of its own, then everything as it is committed."""
         if socket.view is not None:
             return
         session = visit.session
-        after = shown = session.shown_seq
-        if not socket.keeps_history or visit.is_new:  # a new visit of a known customer begins with their latest messages
-            after = await self._door.start_of(session)
+        shown = session.shown_seq
+        if after is None and (not socket.keeps_history or visit.is_new):
+            after = await self._door.start_of(session)  # a new visit of a known customer begins with their latest messages
 
         async def show(event: StoredEvent, now: Session) -> None:
             for message in await self._door.shown(event, now, replayed=event.seq <= shown):
                 await self._sio.emit("bot_uttered", message, to=sid)
 
-        socket.view = self._feed.watch(session, after, show, ready=lambda: self._login_is_good(socket))
+        socket.view = self._feed.watch(
+            session, shown if after is None else after, show, ready=lambda: self._login_is_good(socket)
+        )
 
     async def _login_is_good(self, socket: ChatSocket) -> None:
         """Returns once the socket's login, if it has one, is not over: until it is renewed nothing is shown, and nothing of it lost."""

@@ -6,6 +6,7 @@ own, and so they tell nothing: what always holds is that no place in them is fil
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,13 +15,18 @@ from throughline.domain.privacy import filled, placeholders
 LINK_TEXT = "utter_link_text"
 LINK, CODE = "link", "code"
 PLACES = frozenset({LINK, CODE})
-MAX_TOKEN_CHARS = 128
 _FRAGMENT = "#link="
+_SECRET = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 def chat_link(public_url: str, token: str) -> str:
     """Where the page opens the link. A fragment: it reaches no server, no proxy's log and no other site."""
     return f"{public_url}/demo/{_FRAGMENT}{token}"
+
+
+def is_secret(value: object) -> bool:
+    """Whether ``value`` looks like what stands behind ``#link=``."""
+    return isinstance(value, str) and _SECRET.fullmatch(value) is not None
 
 
 def link_words(responses: Mapping[str, Any]) -> str | None:

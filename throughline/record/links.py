@@ -13,7 +13,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from throughline.domain.assurance import LINK
 from throughline.errors import Rejected
 from throughline.record.database import OnDatabase
 from throughline.record.entries import OpenedLink
@@ -72,26 +71,21 @@ class Links(OnDatabase):
         Raises Rejected("unknown_link"|"used_link"|"expired_link"|"account_link"), and then it is not used up; Rejected("unknown_session").
         """
         check_ids(token=token)
-        at, this = now or utc_now(), links.c.token_sha256 == sha256(token)
+        at = now or utc_now()
         with self._database.writing() as connection:
-            session = read_session(connection, session_id, at)
-            row = connection.execute(sa.select(links).where(this).with_for_update(key_share=True)).first()
-            if row is None:
-                raise Rejected("unknown_link")
-            contact_id = living(connection, row.contact_id)
-            opened = OpenedLink(contact_id, row.kind, row.address)
-            if row.used_at is not None:
-                if row.used_by_session == session_id and at - row.used_at <= _AGAIN:
-                    return opened
-                raise Rejected("used_link")
-            if row.expires_at <= at:
-                raise Rejected("expired_link")
-            if session.contact_id != contact_id and has_account(connection, session.contact_id):
-                raise Rejected("account_link")
-            connection.execute(links.update().where(this).values(used_at=at, used_by_session=session_id))
-            entry = {"action": "link_opened", "contact_id": contact_id, "session_id": session_id, "at": at}
-            connection.execute(audit_log.insert().values(**entry, detail={"proof": LINK, "kind": row.kind}))
+            opened, is_first = _look(connection, token, session_id, at, for_update=True)
+            if is_first:
+                used = {"used_at": at, "used_by_session": session_id}
+                connection.execute(links.update().where(links.c.token_sha256 == sha256(token)).values(used))
+                entry = {"action": "link_opened", "contact_id": opened.contact_id, "session_id": session_id, "at": at}
+                connection.execute(audit_log.insert().values(**entry, detail={"kind": opened.kind}))
         return opened
+
+    def look_at_link(self, token: str, *, session_id: str, now: datetime | None = None) -> OpenedLink:
+        """What ``open_link`` would give, with nothing used up. Raises as ``open_link``."""
+        check_ids(token=token)
+        with self._database.reading() as connection:
+            return _look(connection, token, session_id, now or utc_now())[0]
 
     def is_blank(self, contact_id: str) -> bool:
         """Whether nobody has said anything as this contact or one of its aliases. Raises Rejected("unknown_contact")."""
@@ -101,6 +95,25 @@ class Links(OnDatabase):
             if connection.execute(waiting).first() is not None:
                 return False
             return all(connection.execute(_WORDS, {"owner": one}).first() is None for one in ids)
+
+
+def _look(connection: Any, token: str, session_id: str, at: datetime, *, for_update: bool = False) -> tuple[OpenedLink, bool]:
+    """Where the link leads the session that brings it, and whether it does so for the first time. Raises Rejected."""
+    session = read_session(connection, session_id, at)
+    query = sa.select(links).where(links.c.token_sha256 == sha256(token))
+    row = connection.execute(query.with_for_update(key_share=True) if for_update else query).first()
+    if row is None:
+        raise Rejected("unknown_link")
+    opened = OpenedLink(living(connection, row.contact_id), row.kind, row.address)
+    if row.used_at is not None:
+        if row.used_by_session == session_id and at - row.used_at <= _AGAIN:
+            return opened, False
+        raise Rejected("used_link")
+    if row.expires_at <= at:
+        raise Rejected("expired_link")
+    if session.contact_id != opened.contact_id and has_account(connection, session.contact_id):
+        raise Rejected("account_link")
+    return opened, True
 
 
 def run_out(connection: Any, which: Any, at: datetime) -> None:
