@@ -105,6 +105,7 @@ def _kept_for_safety(person: Rows, zone: ZoneInfo) -> list[str]:
             "Visits to us", person["sessions"], ("started_at", "ended_at", "channel", "assurance", "end_reason", "detail"), zone
         ),
         _table("One-time codes", person["codes"], ("created_at", "expires_at", "used_at"), zone),
+        _table("Links sent", person["links"], ("kind", "address", "created_at", "expires_at", "used_at"), zone),
         _table("Wrong codes and answers", person["failed_tries"], ("at", "kind"), zone),
         _table("How you were recognised", person["audit_log"], ("at", "action"), zone),
     ]
