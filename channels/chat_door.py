@@ -5,10 +5,11 @@ Stands between the forms (socket.io in web_chat.py, REST in chat_rest.py), the p
 - A session id is issued here, unguessable; one that is foreign, unknown or over is never taken up.
 - A session opened with the website's login belongs to that login's account: its id alone opens nothing, and no other account does.
 - A login that can't be believed is refused; it never becomes an anonymous visit that the customer takes for their own.
+- A link that we sent opens its conversation in a visit in which nobody has said anything; it takes along nothing that is in this browser.
 - What was said in another visit is shown to whoever may be told it: data/business/privacy.yml, ``other_visits``.
 - What a customer types is words: bounded in size and rate, never a command.
 
-Why it is so: docs/decisions/0009-website-login.md.
+Why it is so: docs/decisions/0009-website-login.md, 0017-links.md.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from channels import web_messages
 from channels.limits import RateLimit
 from channels.wording import sentence
 from throughline import log
-from throughline.domain.assurance import Assurance
+from throughline.domain.assurance import LEVELS, LINK, Assurance
+from throughline.domain.links import is_secret
 from throughline.domain.privacy import Standing
 from throughline.domain.turns import PHONE, WEB_CHAT, Turn
 from throughline.errors import Postponed, Rejected, ThroughlineError
@@ -47,6 +50,11 @@ NOTICES: Mapping[str, str] = {
     "answer_late": "utter_answer_late",
     "bad_login": "utter_login_invalid",
     "expired_login": "utter_login_expired",
+    "account_link": "utter_link_account",
+    "expired_link": "utter_link_expired",
+    "link_unavailable": "utter_link_unavailable",
+    "unknown_link": "utter_link_unknown",
+    "used_link": "utter_link_used",
     "postponed": "utter_postponed",
     "too_fast": "utter_too_fast",
     "too_large": "utter_too_long",
@@ -143,6 +151,35 @@ class ChatDoor:
         issued = await call(record.issue_chat_token, session.session_id, ttl_s=ttl_s)
         return Visit(session, issued, login, is_new=True)
 
+    async def visit_for_link(self, visit: Visit, link: object, address: str) -> Visit:
+        """The visit in which the conversation can go on that ``link`` was sent from: the client's own, where nobody has said anything in
+        it or it is part of that conversation; else a new one of nobody's, at the network ``address``. So whoever is made to open somebody
+        else's link shares nothing with them that was said before.
+        Raises Rejected("unknown_link"|"used_link"|"expired_link"|"account_link"|"too_fast"), Unavailable."""
+        leads_to = await self._record.call(self._record.look_at_link, _secret(link), session_id=visit.session.session_id)
+        session = await self._record.call(self._record.session, visit.session.session_id)
+        if session.contact_id == leads_to.contact_id or await self._record.call(self._record.is_blank, session.contact_id):
+            return visit
+        return await self.open(None, None, address)
+
+    async def open_link(self, visit: Visit, link: object) -> tuple[Visit, bool]:
+        """Go on in ``visit``, as ``visit_for_link`` gave it, with the conversation that the link was sent from, and ask its open question.
+        Gives the visit as it is then, and whether it has become part of that conversation only now. Where it fails half-way, the same visit
+        may bring the link again. Raises Rejected("unknown_link"|"used_link"|"expired_link"|"account_link"), Unavailable."""
+        call, record, session_id = self._record.call, self._record, visit.session.session_id
+        before = await call(record.session, session_id)
+        opened = await call(record.open_link, _secret(link), session_id=session_id)
+        lasts = timedelta(hours=self._server.app.settings.identity.chat_hours)
+        await call(record.raise_assurance, session_id, LEVELS[LINK], lasts=lasts)
+        try:
+            await call(record.add_address, opened.contact_id, opened.kind, opened.address, proof=LINK)
+            await self._server.runner.join(before.contact_id, opened.contact_id, session_id, WEB_CHAT, because=LINK)
+        except Rejected as refused:  # somebody was erased, or has become somebody else's, at this moment
+            _log.warning("chat.link_leads_nowhere", session=session_id, reason=refused.reason)
+            raise Rejected("unknown_link") from refused
+        _log.info("chat.link_opened", session=session_id)
+        return replace(visit, session=await call(record.session, session_id)), before.contact_id != opened.contact_id
+
     async def welcome_back(self, session: Session) -> int | None:
         """Tell whoever left in the middle of a form, and opens the chat again a good while later, what we remember, and ask the open
         question again: in the visit they had, or in a new one if they have shown who they are. Of several pages that are opened at once
@@ -224,6 +261,13 @@ class ChatDoor:
     def notice(self, reason: str) -> str:
         """What a customer is told, outside the conversation, when something was refused or failed for this reason."""
         return sentence(self._server.domain, NOTICES.get(reason, "utter_apology"), WEB_CHAT)
+
+
+def _secret(link: object) -> str:
+    """The link's secret, as far as one can tell by looking at it. Raises Rejected("unknown_link")."""
+    if not is_secret(link):
+        raise Rejected("unknown_link")
+    return str(link)
 
 
 def reason_of(error: ThroughlineError) -> str:

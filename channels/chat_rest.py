@@ -3,15 +3,17 @@
 Stands beside the socket of web_chat.py, behind the same door (chat_door.py), and so under the same rules. Bodies are JSON, also when they
 are sent as ``text/plain``; the website's token comes as ``Authorization: Bearer``.
 
-    messages  {"session_id": null | str, "message": str, "message_id"?: str, "after"?: int} -> {"session_id", "messages", "last"}
-    history   {"session_id": str, "after"?: int}                                            -> {"messages", "last"}
+    messages  {"session_id": null | str, "message": str, "message_id"?: str, "after"?: int, "link"?: str}
+                                                 -> {"session_id", "messages", "last"}
+    history   {"session_id": str, "after"?: int} -> {"messages", "last"}
 
 ``messages`` are exactly what the widgets get. A client keeps the ``session_id`` it is given: another one than it sent means that a new
 visit has begun. ``last`` is a place in the conversation: with ``after`` an answer holds everything that was said since, on the phone too;
 without it, the reply alone, or the latest messages with the customer's own. A customer who comes back in the middle of a form is welcomed
-back where a client opens the chat: by a message without words, or a history without ``after``. Sending a message again with its
-``message_id`` has no second effect and gives the same answer. Refusals are ``{"error", "message"}``, the message for the customer, from
-the domain.
+back where a client opens the chat: by a message without words, or a history without ``after``. ``link`` is what stands behind ``#link=`` in
+the address that was sent to the customer: it is opened before the message is taken, which may be empty, and the answer begins with what
+was said before. Sending a message again with its ``message_id`` has no second effect and gives the same answer. Refusals are
+``{"error", "message"}``, the message for the customer, from the domain.
 """
 
 from __future__ import annotations
@@ -55,6 +57,10 @@ _STATUS: Mapping[str, int] = {
     "expired_login": 401,
     "foreign_origin": 403,
     "unknown_session": 403,
+    "unknown_link": 403,
+    "account_link": 409,
+    "expired_link": 410,
+    "used_link": 410,
     "too_long": 413,
     "too_large": 413,
     "too_fast": 429,
@@ -106,13 +112,21 @@ class ChatRest:
             raise Rejected("bad_request", "message")
         if wished is not None and not (isinstance(wished, str) and 0 < len(wished) <= _MAX_MESSAGE_ID_CHARS):
             raise Rejected("bad_request", "message_id")
-        login = self._door.login_of(bearer_token(request))
-        visit = await self._door.open(_session_id(body), login, self._server.network_address(request))
+        link = body.get("link")
+        if not isinstance(link, (str, type(None))):
+            raise Rejected("bad_request", "link")
+        login, address = self._door.login_of(bearer_token(request)), self._server.network_address(request)
+        visit = await self._door.open(_session_id(body), login, address)
+        if link is not None:
+            visit, _ = await self._door.open_link(await self._door.visit_for_link(visit, link, address), link)
         message_id = await self._in_time(self._door.take(visit, body))
-        if message_id is None:
+        if message_id is None and link is None:
             self._count_look(visit.session)
             welcomed_at = await self._welcomed(visit.session)
             after = welcomed_at if after is None else after
+        replayed = link is not None and after is None
+        if replayed:
+            after = await self._door.start_of(visit.session)
         if after is not None:
             answer = self._shown(await self._since(visit.session, after), after, replayed=False)
         else:

@@ -18,7 +18,7 @@ from throughline import log
 from throughline.bootstrap import Telephone
 from throughline.call.media_streams import MAX_TOKEN_CHARS, Start
 from throughline.call.port import Admission
-from throughline.domain.assurance import ATTESTED, CALLER_ID, PROVEN_NUMBER, Assurance
+from throughline.domain.assurance import ATTESTED, CALLER_ID, FALSE_NUMBER, PROVEN_NUMBER, Assurance
 from throughline.domain.turns import PAGE_CALL, PHONE, Turn, TurnResult
 from throughline.errors import Rejected, ThroughlineError, Unavailable
 from throughline.record import CallToken, PhoneCall, Session
@@ -28,7 +28,6 @@ _log = log.get_logger("channels")
 
 # STIR/SHAKEN as Twilio tells it (twilio.com/docs/voice/trusted-calling-with-shakenstir): only A says that the caller may use the number.
 _FULL_ATTESTATION = "TN-Validation-Passed-A"
-_FALSE_NUMBER = "TN-Validation-Failed"
 # The caller's own end; and where the call goes on: with another stream, with another server.
 _STAYS_OPEN = ("hung_up", "line_lost", "cancelled")
 
@@ -97,7 +96,7 @@ class PhoneLine:
             detail, level = {**before, **detail}, call.session.assurance
             await self._open(call.session.contact_id, level, detail, known=True, caller=call.caller, vouched=vouched)
         else:
-            may_claim = call.caller and not call.attestation.startswith(_FALSE_NUMBER)
+            may_claim = call.caller and not call.attestation.startswith(FALSE_NUMBER)
             claims = await self._claims(call.caller) if may_claim else []
             self._claimed = bool(claims)
             contact_id = await self._record.call(self._record.create_contact)

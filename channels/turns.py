@@ -131,6 +131,11 @@ class TurnRunner:
         first = (SlotSet(CLAIM, True),) if claimed else ()
         return await self._loop.run(self._resume(contact_id, session_id, channel, first, still))
 
+    async def join(self, contact_id: str, into: str, session_id: str, channel: str, *, because: str) -> TurnResult:
+        """Make ``contact_id`` part of ``into``, for the proof ``because``, and go on there as ``resume`` does; where they are one already,
+        go on. Raises Rejected where they may not become one, Unavailable."""
+        return await self._loop.run(self._join(contact_id, into, session_id, channel, because))
+
     async def prompt(self, contact_id: str, session_id: str, channel: str, response: str) -> TurnResult:
         """Say one response of the domain, in the record too."""
         return await self._loop.run(self._say_alone(contact_id, session_id, channel, response))
@@ -405,7 +410,7 @@ class TurnRunner:
                 if (await self._record.call(self._record.progress, turn.message_id)).finished:
                     return None  # by whoever found it left over
                 if source != target:
-                    await self._make_one(turn, source, target, because)
+                    await self._make_one(turn.session_id, turn.channel, source, target, because)
                 return await self._say_locked(target, turn.session_id, turn.channel, RESUME, finishes=turn.message_id)
         except Rejected as error:
             _log.error("turn.not_merged", message_id=turn.message_id, reason=error.reason)
@@ -414,14 +419,20 @@ class TurnRunner:
             _log.warning("turn.request_left", message_id=turn.message_id, error=str(error))
         return None
 
-    async def _make_one(self, turn: Turn, source: str, target: str, because: str) -> None:
+    async def _join(self, contact_id: str, into: str, session_id: str, channel: str, because: str) -> TurnResult:
+        async with self._holding.both(contact_id, into) as (source, target):
+            if source != target:
+                await self._make_one(session_id, channel, source, target, because)
+            return await self._say_locked(target, session_id, channel, RESUME)
+
+    async def _make_one(self, session_id: str, channel: str, source: str, target: str, because: str) -> None:
         store = self._agent_of().tracker_store
         also = [
-            new_event(event.as_dict(), turn.session_id, turn.channel)
+            new_event(event.as_dict(), session_id, channel)
             for event in _brought_along(await store.retrieve(source), await store.retrieve(target))
         ]
         merge = self._record.merge
-        await self._record.call(merge, source, target, reason=because, session_id=turn.session_id, also=also)
+        await self._record.call(merge, source, target, reason=because, session_id=session_id, also=also)
 
     def _result(self, contact_id: str, tracker: DialogueStateTracker, saved: Sequence[Mapping[str, Any]]) -> TurnResult:
         slot = tracker.get_slot("requested_slot") if tracker.active_loop_name else None

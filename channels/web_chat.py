@@ -56,8 +56,9 @@ _CONNECTIONS_PER_MINUTE = (
 _MOST_SENT = 100
 
 
-Work = Callable[[str, "ChatSocket", Any], Awaitable[None]]
-"""What an event of a page is for: by its socket's id, its socket, and what came along."""
+Answer = dict[str, str]
+Work = Callable[[str, "ChatSocket", Any], Awaitable[Answer | None]]
+"""What an event of a page is for: by its socket's id, its socket, and what came along; with what the page is answered."""
 
 
 @dataclass
@@ -154,34 +155,60 @@ class WebChat(InputChannel):
         if socket is not None and socket.view is not None:
             await socket.view.close()
 
-    async def _session_requested(self, sid: str, data: Any = None) -> None:
-        await self._in_turn(sid, data, self._open)
+    async def _session_requested(self, sid: str, data: Any = None) -> Answer | None:
+        """Returns what became of the link by which the page was opened, if it brought one."""
+        return await self._in_turn(sid, data, self._open)
+
+    async def _open_link(self, sid: str, socket: ChatSocket, visit: Visit, link: Any) -> str:
+        """Go on with the conversation that the link leads to, in another visit where it must. Gives ``opened``, the reason of a refusal,
+        which the page is told, or ``unavailable``: then it may be brought again."""
+        place: int | None = visit.session.shown_seq if socket.view is None else socket.view.after_seq
+        await self._close_view(socket)  # until it is clear where what is shown begins
+        try:
+            chosen = await self._door.visit_for_link(visit, link, socket.address)
+            if chosen.session_id != visit.session_id:
+                socket.visit, visit, place = chosen, chosen, None
+                await self._sio.emit("session_confirm", chosen.session_id, to=sid)
+            socket.visit, begins = await self._door.open_link(visit, link)
+        except ThroughlineError as error:
+            await self._watch(sid, socket, visit, place)
+            reason = error.reason if isinstance(error, Rejected) else "unavailable"
+            _log.info("chat.link_refused", reason=reason)
+            await self._notice(sid, "link_unavailable" if reason == "unavailable" else reason)
+            return reason
+        await self._watch(sid, socket, socket.visit, await self._door.start_of(socket.visit.session) if begins else place)
+        return "opened"
 
     async def _user_uttered(self, sid: str, data: Any = None) -> None:
         await self._in_turn(sid, data, self._take)
 
-    async def _in_turn(self, sid: str, data: Any, work: Work) -> None:
+    async def _in_turn(self, sid: str, data: Any, work: Work) -> Answer | None:
         """Do what an event of a page asks for, once what it asked for before is done: its messages are taken in the order in which they
         came."""
         socket = self._sockets.get(sid)
         if socket is None:
-            return
+            return None
         if socket.waiting >= _MAX_WAITING or not self._events.allow(sid, time.monotonic()):
             await self._notice(sid, "too_fast")
-            return
+            return None
         socket.waiting += 1
+        answer = None  # to what was refused or failed, which is told
         try:
             async with self._told(sid), socket.turn:
-                await work(sid, socket, data)
+                answer = await work(sid, socket, data)
         finally:
             socket.waiting -= 1
+        return answer
 
-    async def _open(self, sid: str, socket: ChatSocket, data: Any) -> None:
-        """The page asks for its session."""
-        before = socket.visit
+    async def _open(self, sid: str, socket: ChatSocket, data: Any) -> Answer | None:
+        """The page asks for its session, and may bring the link by which it was opened."""
+        before, link = socket.visit, web_messages.link_of(data)
         visit = await self._bind(sid, socket, data, confirm=True)
+        if link is not None:
+            return {"link": await self._open_link(sid, socket, visit, link)}
         if before is None or before.session_id != visit.session_id:
             await self._door.welcome_back(visit.session)
+        return None
 
     async def _take(self, sid: str, socket: ChatSocket, data: Any) -> None:
         """The customer has typed something."""
@@ -231,16 +258,15 @@ class WebChat(InputChannel):
             return socket.visit.login
         return self._door.login_of(token)
 
-    async def _watch(self, sid: str, socket: ChatSocket, visit: Visit) -> None:
-        """Show the page what it missed, then everything as it is committed."""
+    async def _watch(self, sid: str, socket: ChatSocket, visit: Visit, after: int | None = None) -> None:
+        """Show the page what it missed, or what was committed ``after`` a place of its own, then everything as it is committed."""
         if socket.view is not None:
             return
         session, typed = visit.session, None
-        after = session.shown_seq
-        if not socket.keeps_history or visit.is_new:  # a new visit of a known customer begins with their latest messages
-            after = await self._door.start_of(session)
-        else:
+        if socket.keeps_history and not visit.is_new:
             typed = await self._record.call(self._record.typed, session.session_id)
+        if after is None:  # an empty page, and a new visit of a known customer, begin with their latest messages
+            after = await self._door.start_of(session) if typed is None else session.shown_seq
 
         async def show(event: StoredEvent, unseen: Unseen) -> None:
             known = _is_there(event, socket, typed, unseen.session.session_id)

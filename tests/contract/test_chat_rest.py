@@ -8,6 +8,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -371,3 +372,55 @@ async def test_a_turn_of_somebody_else_is_never_in_an_answer(client: Client) -> 
     assert (one["messages"], other["messages"]) == ([{"text": "You said: mine"}], [{"text": "You said: yours"}])
     turns: list[Turn] = client.server.runner.taken
     assert len({turn.message_id for turn in turns}) == 2
+
+
+def sent_link(client: Client, **when: datetime) -> str:
+    """A link of a call in which something was said."""
+    record = client.server.record
+    call = record.open_session(record.create_contact(), PHONE)
+    client.server.runner.say(call.contact_id, call.session_id, {"event": "user", "text": "my dryer is loud"}, PHONE)
+    return record.issue_link(call.contact_id, call.session_id, kind="phone", address="+15035550170", ttl_s=900, **when)
+
+
+async def test_a_link_opens_its_conversation_before_the_message_is_taken(client: Client) -> None:
+    link = sent_link(client)
+    answer = (await client.say("since today", link=link)).json()
+    assert [message["text"] for message in answer["messages"]] == [
+        "You, by phone: my dryer is loud",
+        "Welcome back.",
+        "You: since today",
+        "You said: since today",
+    ]
+    again = (await client.say("and more", answer["session_id"])).json()
+    assert again["session_id"] == answer["session_id"]
+    assert again["messages"] == [{"text": "You said: and more"}]
+
+
+async def test_a_link_alone_needs_no_words(client: Client) -> None:
+    answer = (await client.say("", link=sent_link(client))).json()
+    assert [message["text"] for message in answer["messages"]] == ["You, by phone: my dryer is loud", "Welcome back."]
+    assert client.server.runner.taken == []
+    after = (await client.say("", answer["session_id"], after=answer["last"])).json()
+    assert after["messages"] == []
+
+
+async def test_a_link_moves_a_client_that_has_a_conversation_of_its_own(client: Client) -> None:
+    own = (await client.say("I'm Maria")).json()["session_id"]
+    answer = (await client.say("", own, link=sent_link(client))).json()
+    assert answer["session_id"] != own
+    assert "Maria" not in str(answer)
+
+
+async def test_a_link_that_is_refused_takes_no_message(client: Client) -> None:
+    link, now = sent_link(client), datetime.now(timezone.utc)
+    await client.say("", link=link)
+    own = (await client.say("hello", token=login_token())).json()["session_id"]
+    for refused, told in (
+        (await client.say("stolen", link=link), (410, "used_link")),
+        (await client.say("late", link=sent_link(client, now=now - timedelta(hours=1))), (410, "expired_link")),
+        (await client.say("forged", link="x" * 43), (403, "unknown_link")),
+        (await client.say("mine", own, login_token(), link=sent_link(client)), (409, "account_link")),
+        (await client.say("odd", link=7), (400, "bad_request")),
+    ):
+        assert refusal(refused) == told
+    assert [turn.text for turn in client.server.runner.taken] == ["hello"]

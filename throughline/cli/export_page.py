@@ -108,6 +108,7 @@ def _kept_for_safety(person: Rows, zone: ZoneInfo) -> list[str]:
         _table("Telephone calls", person["phone_calls"], ("announced_at", "ended_at", "caller", "attestation"), zone),
         _table("Visits to us", person["sessions"], _OF_A_VISIT, zone),
         _table("One-time codes", person["codes"], ("created_at", "expires_at", "used_at"), zone),
+        _table("Links sent", person["links"], ("kind", "address", "created_at", "expires_at", "used_at"), zone),
         _table("Wrong codes and answers", person["failed_tries"], ("at", "kind"), zone),
         _table("How you were recognised", person["audit_log"], ("at", "action", "detail"), zone),
         _table("Taken for one person", person["merges"], ("merged_at", "undone_at", "reason"), zone),

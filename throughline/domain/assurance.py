@@ -54,7 +54,10 @@ LEVELS: Mapping[str, Assurance] = MappingProxyType(
 MERGING = frozenset({OPERATOR, *(proof for proof, level in LEVELS.items() if level >= Assurance.POSSESSED)})
 """Only these make one person of two contacts. A number is none of them, whoever vouches for it."""
 
-PROVEN_NUMBER = (ATTESTED, CODE, FACT)
+FALSE_NUMBER = "TN-Validation-Failed"
+"""How an attestation begins that says of the caller's number that it is not theirs (STIR/SHAKEN, as Twilio tells it)."""
+
+PROVEN_NUMBER = (ATTESTED, CODE, FACT, LINK)
 """Proofs by which a telephone number may claim to be a contact's. A claim opens nothing: it only lets us ask."""
 
 

@@ -60,6 +60,15 @@ class CallToken:
 
 
 @dataclass(frozen=True)
+class OpenedLink:
+    """Where a link led that was sent to ``address`` (``kind``: phone or email): to whom (living contact)."""
+
+    contact_id: str
+    kind: str
+    address: str
+
+
+@dataclass(frozen=True)
 class PhoneCall:
     """A call of the telephone line. ``caller`` is E.164 or empty, ``attestation`` what STIR/SHAKEN said of it. It was to be connected
     ``step`` times, of which ``connected_step`` is the latest that was (0: none); ``session`` is the latest visit it led to."""

@@ -253,6 +253,8 @@ def _forget_elsewhere(connection: Any, person: Person, at: datetime) -> None:
     """Take their ids, and what was carried over from them, out of other people's rows."""
     c, s = schema.codes.c, schema.sessions
     connection.execute(schema.codes.update().where(c.used_by_session.in_(person.sessions)).values(used_by_session=None))
+    opened_by = schema.links.c.used_by_session.in_(person.sessions)
+    connection.execute(schema.links.update().where(opened_by).values(used_by_session=None))
     # A call from their number may have been theirs: its session names them among those it was asked about.
     with_number = sa.select(schema.addresses.c.contact_id).where(
         schema.addresses.c.kind == "phone",

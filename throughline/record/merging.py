@@ -19,8 +19,9 @@ from throughline.record.entries import Merge, NewEvent
 from throughline.record.events import append_held, carry_facts, hold
 from throughline.record.identity import ACCOUNT, aliases_of, has_account, living, utc_now
 from throughline.record.limits import check_ids
+from throughline.record.links import run_out
 from throughline.record.parting import tell_apart
-from throughline.record.schema import addresses, audit_log, call_tokens, codes, contacts, merges, sessions
+from throughline.record.schema import addresses, audit_log, call_tokens, codes, contacts, links, merges, sessions
 from throughline.record.whose import AFTER, UNTIL, find_person, newest_seq
 
 TREE = "merges"
@@ -74,7 +75,7 @@ class Merges(OnDatabase):
         Its visits go back and prove nothing any more: those that the merge moved, those that followed from them, those of its account. With
         them goes everything that was said and done in them (parting.py). What the merge carried over leaves the other's tracker, and where
         somebody else who was merged into it knows the same, theirs takes the place. The number that such a visit came from is no longer
-        the other's by that; codes and call tokens of these visits that still are open become void, and one that led here does so no
+        the other's by that; codes, call tokens and links of these visits that still are open become void, and one that led here does so no
         more. What was said in no visit, and in visits that began after the merge in no such way, stays where it was said.
 
         Raises Rejected("unknown_contact"), Rejected("not_merged"), and Rejected("merged_further") where the other was merged into a third
@@ -157,14 +158,17 @@ def _visits_back(connection: Any, merge: Any) -> list[str]:
 
 
 def _part_passes(connection: Any, session_ids: Collection[str]) -> None:
-    """Codes and call tokens of these sessions lead to whom they were merged with: no longer. A code that has led from one of the two to the
-    other is neither taken again, as it would be for a turn that has to be, nor does it say that both are in the same hands."""
+    """Codes, call tokens and links of these sessions lead to whom they were merged with: no longer. A code or a link that has led from one to
+    the other is neither taken again, as it would be for a turn that has to be, nor does it say that both are in the same hands."""
     open_codes = codes.c.session_id.in_(session_ids) & codes.c.open_digest.is_not(None)
     connection.execute(codes.update().where(open_codes).values(open_digest=None))
     given, used = codes.c.session_id.in_(session_ids), codes.c.used_by_session.in_(session_ids)
     connection.execute(codes.update().where((given & ~used) | (used & ~given)).values(used_by_session=None))
+    sent, opened = links.c.session_id.in_(session_ids), links.c.used_by_session.in_(session_ids)
+    connection.execute(links.update().where((sent & ~opened) | (opened & ~sent)).values(used_by_session=None))
     unused = call_tokens.c.chat_session_id.in_(session_ids) & call_tokens.c.used_at.is_(None)
     connection.execute(call_tokens.update().where(unused).values(used_at=utc_now()))
+    run_out(connection, links.c.session_id.in_(session_ids), utc_now())
 
 
 def _part_numbers(connection: Any, merge: Any, session_ids: Collection[str]) -> None:

@@ -166,6 +166,12 @@ HOLDINGS: tuple[Holding, ...] = (
         {"id": _NUMBER, "contact_id": _WHOSE, "digest": _DIGEST, "open_digest": _DIGEST},
     ),
     Holding(
+        schema.links,
+        _contact_or_session(schema.links),
+        ("kind", "address", "session_id", "created_at", "expires_at", "used_at", "used_by_session"),
+        {"token_sha256": _DIGEST, "contact_id": _WHOSE},
+    ),
+    Holding(
         schema.chat_tokens,
         _by_session(schema.chat_tokens),
         ("session_id", "created_at", "expires_at"),

@@ -40,6 +40,7 @@ def _ended_sessions(cutoff: datetime) -> Any:
 _ROWS: tuple[tuple[str, Any, Clause], ...] = (
     ("messages", schema.messages, lambda cutoff: schema.messages.c.finished_at < cutoff),
     ("passes", schema.codes, lambda cutoff: schema.codes.c.expires_at < cutoff),
+    ("passes", schema.links, lambda cutoff: schema.links.c.expires_at < cutoff),
     ("passes", schema.call_tokens, lambda cutoff: schema.call_tokens.c.expires_at < cutoff),
     ("passes", schema.chat_tokens, lambda cutoff: schema.chat_tokens.c.expires_at < cutoff),
     (

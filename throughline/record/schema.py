@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = "0005"  # the newest migration; a database that says so needs no look at the migrations
+SCHEMA_VERSION = "0006"  # the newest migration; a database that says so needs no look at the migrations
 
 ID_CHARS = 255  # as wide as Rasa's own sender_id
 WORD_CHARS = 64
@@ -159,6 +159,23 @@ call_tokens = sa.Table(
     sa.Column("expires_at", UtcTime, nullable=False),
     sa.Column("used_at", UtcTime),
     sa.Column("call_sid", sa.String(ID_CHARS), index=True),  # the telephone call it was given to; NULL: a page's
+)
+
+# Links that were sent to somebody's telephone or e-mail address.
+links = sa.Table(
+    "links",
+    metadata,
+    sa.Column("token_sha256", sa.String(64), primary_key=True),
+    _contact(index=True),
+    _session(nullable=False),
+    sa.Column("kind", sa.String(WORD_CHARS), nullable=False),  # of the address, as in addresses
+    sa.Column("address", sa.String(ID_CHARS), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("expires_at", UtcTime, nullable=False),
+    sa.Column("used_at", UtcTime),
+    _session(name="used_by_session", index=True),
+    sa.Index("ix_links_session_id_created_at", "session_id", "created_at"),
+    sa.Index("ix_links_address_created_at", "address", "created_at"),
 )
 
 # A call of the telephone line, under the id that the telephone company gave it.

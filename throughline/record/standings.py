@@ -1,7 +1,7 @@
 """What a visit may be told: how sure we are of who is there, and which other visits are in the same hands.
 
-Visits are in the same hands for a while when one gave the other's one-time code, when a page's call belongs to its chat, and when a
-telephone call went on after its line broke. What always holds: these only read; a visit is always in its own hands.
+Visits are in the same hands for a while when one gave the other's one-time code or opened its link, when a page's call belongs to its chat,
+and when a telephone call went on after its line broke. What always holds: these only read; a visit is always in its own hands.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from throughline.domain.privacy import Standing
 from throughline.record.database import OnDatabase
 from throughline.record.entries import Session
 from throughline.record.identity import aliases_of, utc_now
-from throughline.record.schema import codes, sessions
+from throughline.record.schema import codes, links, sessions
 from throughline.record.sessions import read_session
 
 _LONGEST_CALL = timedelta(days=1)  # parts of one call lie no further apart
@@ -37,13 +37,16 @@ class Standings(OnDatabase):
 def standing_of(connection: Any, session: Session, people: Sequence[str], since: datetime) -> Standing:
     """What the session's visit may be told, inside the caller's transaction. ``people`` are all ids of whom it belongs to; what ties two
     visits together counts ``since`` then."""
-    others = _by_code(connection, session.session_id, since) | _by_call(connection, session, people, since)
+    given = _by_pass(connection, codes, session.session_id, since) | _by_pass(connection, links, session.session_id, since)
+    others = given | _by_call(connection, session, people, since)
     return Standing(session.assurance, frozenset({session.session_id, *others}))
 
 
-def _by_code(connection: Any, session_id: str, since: datetime) -> set[str]:
-    ours = (codes.c.session_id == session_id) | (codes.c.used_by_session == session_id)
-    rows = connection.execute(sa.select(codes.c.session_id, codes.c.used_by_session).where(ours, codes.c.used_at > since))
+def _by_pass(connection: Any, passes: Any, session_id: str, since: datetime) -> set[str]:
+    """By a code or a link, of which one visit issued it and the other used it."""
+    p = passes.c
+    ours = (p.session_id == session_id) | (p.used_by_session == session_id)
+    rows = connection.execute(sa.select(p.session_id, p.used_by_session).where(ours, p.used_at > since))
     return {str(other) for row in rows for other in (row.session_id, row.used_by_session) if other is not None}
 
 

@@ -27,6 +27,7 @@ from throughline.record.contacts import Contacts
 from throughline.record.crm_tables import CrmTables
 from throughline.record.database import Database, key_of
 from throughline.record.events import Events
+from throughline.record.links import Links
 from throughline.record.merging import Merges
 from throughline.record.messages import Messages
 from throughline.record.migrations import upgrade
@@ -47,7 +48,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Record(Contacts, Merges, Sessions, Passes, PhoneCalls, Messages, Events, Outcomes, Views, Standings, People, Retaining):
+class Record(
+    Contacts, Merges, Sessions, Passes, Links, PhoneCalls, Messages, Events, Outcomes, Views, Standings, People, Retaining
+):
     """The record of one database. Each parent class is one topic of it."""
 
     def __init__(self, url: str) -> None:

@@ -117,9 +117,12 @@ class ChatSettings:
 
 @dataclass(frozen=True)
 class CodeSettings:
-    """One-time codes that lead a call to its chat, and tokens that let a call in."""
+    """One-time codes and links that lead to the same conversation on the other channel, and tokens that let a call in."""
 
     code_ttl_s: int = setting(300, minimum=30, maximum=3600, doc="How long a one-time code is good.")
+    link_ttl_s: int = setting(
+        900, minimum=60, maximum=86400, doc="How long a link that was sent by text message can be opened. It opens once."
+    )
     tries_per_call: int = setting(3, minimum=1, maximum=10, doc="Wrong codes and facts a call or a chat may give.")
     tries_per_hour: int = setting(
         10,
@@ -160,7 +163,10 @@ class IdentitySettings:
     """How long a proof of who somebody is counts. A call is believed until it ends, a login until its token runs out."""
 
     chat_hours: int = setting(
-        12, minimum=1, maximum=720, doc="How long a chat that gave a code is believed. Then it is asked for another."
+        12,
+        minimum=1,
+        maximum=720,
+        doc="How long a chat that gave a code or opened a link is believed. Then it is asked for another.",
     )
     number_days: int = setting(
         365,
@@ -209,6 +215,11 @@ class TwilioSettings:
     )
     transfer_to: str = setting(
         "", doc="Telephone number, `+15035550100`, that calls for a person are put through to. Empty: call-backs."
+    )
+    text_from: str = setting(
+        "",
+        doc="Telephone number of the account, `+15035550100`, that text messages are sent from: a caller who wants to go on in the chat "
+        "gets a link. Empty: none are sent, and callers are told a code.",
     )
     ring_s: int = setting(
         25, minimum=5, maximum=120, doc="How long that telephone rings before the caller is promised a call-back."
@@ -336,10 +347,12 @@ def load_settings(file: Path = FILE) -> Settings:
         problems.append(Problem(f"{file} {KEY}", "must be a mapping.", "Write its settings indented below it."))
         mapping = {}
     settings = pour(Settings, mapping, file=file, path=KEY, problems=problems)
-    if settings is not None and settings.twilio.transfer_to and not is_e164(settings.twilio.transfer_to):
-        line = line_of(mapping.get("twilio", {}), "transfer_to")
-        mend = 'Write it quoted, with its country code: "+15035550100".'
-        problems.append(Problem(f"{file}:{line} {KEY}.twilio.transfer_to", "is no telephone number.", mend))
+    for name in ("transfer_to", "text_from"):
+        number = "" if settings is None else getattr(settings.twilio, name)
+        if number and not is_e164(number):
+            line = line_of(mapping.get("twilio", {}), name)
+            mend = 'Write it quoted, with its country code: "+15035550100".'
+            problems.append(Problem(f"{file}:{line} {KEY}.twilio.{name}", "is no telephone number.", mend))
     if settings is not None and settings.database.lock_lifetime_s >= settings.database.lock_wait_s:
         written = mapping.get("database", {})
         key = "lock_lifetime_s" if "lock_lifetime_s" in written else "lock_wait_s"

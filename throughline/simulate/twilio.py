@@ -26,11 +26,11 @@ from websockets.exceptions import WebSocketException
 
 from throughline.errors import ProtocolError, Unavailable
 from throughline.simulate.call import Caller
-from throughline.simulate.twilio_api import TwilioApi
+from throughline.simulate.twilio_api import SentText, TwilioApi
 from throughline.simulate.twilio_webhooks import NOT_XML, TOTAL_S, Webhook, WebhookFailed, WebhookSender, signature
 from throughline.simulate.twiml import VERBS, Verb, parse
 
-__all__ = ["Party", "PlacedCall", "TwilioApi", "TwilioLine", "signature"]
+__all__ = ["Party", "PlacedCall", "SentText", "TwilioApi", "TwilioLine", "signature"]
 
 _STREAM_CONNECTS_S = 5.0
 _MOST_DOCUMENTS = 50

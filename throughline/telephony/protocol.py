@@ -24,3 +24,12 @@ class Recordings(Protocol):
 
     async def delete_recordings_of(self, call_sid: str) -> None:
         """The same for everything recorded of a call. Raises Unavailable: some may be left."""
+
+
+class Texts(Protocol):
+    """Sends text messages from a number of ours."""
+
+    async def send_text(self, to: str, text: str) -> None:
+        """Have the company send ``text`` to the telephone number ``to`` (E.164). When this returns it has taken it; whether it arrives,
+        it does not know yet. Raises Rejected("not_textable") for a number that gets no text messages from us, such as a landline or one
+        that has asked for none; Unavailable where it was not taken, or nobody knows whether it was."""

@@ -62,6 +62,14 @@ class EchoRunner:
                 self.say(living, session_id, {"event": "bot", "text": "Welcome back.", "timestamp": time.time()}, channel)
         return TurnResult(living, ())
 
+    async def join(self, contact_id: str, into: str, session_id: str, channel: str, *, because: str) -> TurnResult:
+        """Merge and greet."""
+        if self.error is not None:
+            raise self.error
+        if self.record.resolve(contact_id) != self.record.resolve(into):
+            self.record.merge(contact_id, into, reason=because, session_id=session_id)
+        return await self.resume(into, session_id, channel)
+
     def say(self, contact_id: str, session_id: str, data: dict[str, Any], channel: str = WEB_CHAT) -> None:
         """Commit one event."""
         self.record.append_events(contact_id, [new_event({"timestamp": 1.0, **data}, session_id, channel)], expected=None)

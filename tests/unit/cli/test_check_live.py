@@ -131,6 +131,11 @@ class TestElevenLabs:
         assert server.asked == [] and server.voices_asked == 0
 
 
+def texting_from(number: str) -> Settings:
+    settings = load_settings()
+    return replace(settings, twilio=replace(settings.twilio, text_from=number))
+
+
 class TestTwilio:
     @pytest.fixture
     def api(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwilioApi]:
@@ -179,6 +184,17 @@ class TestTwilio:
         monkeypatch.delenv("TWILIO_AUTH_TOKEN")
         assert isinstance(look("twilio account"), NotTried)
         assert isinstance(look("twilio number"), NotTried)
+        assert isinstance(look("text messages", texting_from(NUMBER)), NotTried)
+
+    def test_whether_the_number_can_send_text_messages(self, api: TwilioApi) -> None:
+        assert isinstance(look("text messages"), NotTried), "none are to be sent"
+        assert look("text messages", texting_from(NUMBER)) == f"{NUMBER} sends links to {PUBLIC}/demo/"
+        assert api.texts == [], "none was"
+        api.voice_only.add(NUMBER)
+        (told,) = faults("text messages", texting_from(NUMBER))
+        assert "can't send text messages" in told and "capabilities" in told
+        (told,) = faults("text messages", texting_from("+15035550199"))
+        assert "twilio.text_from: +15035550199 is not the account's" in told
 
 
 class GuardedLine(SmallLine):

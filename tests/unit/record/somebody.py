@@ -96,6 +96,8 @@ def _in_the_chat(record: Record, one: Somebody) -> None:
         record, one.contact_id, one.chat, f"{one.name} lives here", slots={"customer_name": one.name, "appliance": "dishwasher"}
     )
     record.issue_code(one.contact_id, one.chat, ttl_s=300)
+    link = record.issue_link(one.contact_id, one.chat, kind="email", address=f"{one.name}@example.com", ttl_s=900)
+    record.open_link(link, session_id=one.chat)
     record.issue_call_token(contact_id=one.contact_id, chat_session_id=one.chat, origin="page", ttl_s=60)
 
 

@@ -425,6 +425,7 @@ def test_a_person_is_shown_nothing_of_others_and_no_secrets(record: Record) -> N
         secrets = [
             *connection.execute(sa.select(schema.codes.c.digest)).scalars(),
             *connection.execute(sa.select(schema.chat_tokens.c.token_sha256)).scalars(),
+            *connection.execute(sa.select(schema.links.c.token_sha256)).scalars(),
             *connection.execute(sa.select(schema.call_tokens.c.token_sha256)).scalars(),
             "d" * 64,
         ]

@@ -145,10 +145,10 @@ def test_the_copy_of_a_message_goes_once_its_turn_is_over(record: Record, dana: 
 
 def test_codes_tokens_and_tries_go_once_they_are_over(record: Record, dana: Somebody, shipped: Business) -> None:
     record.issue_chat_token(dana.chat)  # good as long as the visit goes on
-    tables = (schema.codes, schema.call_tokens, schema.chat_tokens, schema.failed_tries)
-    assert [count(record, table) for table in tables] == [1, 2, 2, 1]
+    tables = (schema.codes, schema.call_tokens, schema.links, schema.chat_tokens, schema.failed_tries)
+    assert [count(record, table) for table in tables] == [1, 2, 1, 2, 1]
     record.retain(keeping(shipped, passes_days=30), later(days=60))
-    assert [count(record, table) for table in tables] == [0, 0, 1, 0]
+    assert [count(record, table) for table in tables] == [0, 0, 0, 1, 0]
     record.end_session(dana.chat, "left")
     record.retain(keeping(shipped, passes_days=30), later(days=61), again=True)
     assert count(record, schema.chat_tokens) == 0

@@ -84,6 +84,17 @@ def test_a_code_that_was_not_given_ties_nothing(record: Record, chat: Session, c
     assert together(record, chat) == {chat.session_id}
 
 
+def test_who_opened_a_link_is_together_with_the_call_it_was_sent_from_for_a_while(
+    record: Record, chat: Session, call: Session
+) -> None:
+    token = record.issue_link(call.contact_id, call.session_id, kind="phone", address="+15035550170", ttl_s=900)
+    assert together(record, call) == {call.session_id}, "a link that was not opened ties nothing"
+    record.open_link(token, session_id=chat.session_id)
+    both = {chat.session_id, call.session_id}
+    assert together(record, chat) == together(record, call) == both
+    assert together(record, call, HOUR + timedelta(minutes=1)) == {call.session_id}
+
+
 def test_a_later_call_of_the_same_person_is_not_together_with_their_chat(record: Record, chat: Session, call: Session) -> None:
     give_code(record, chat, call)
     later = record.open_session(chat.contact_id, "phone", assurance=Assurance.POSSESSED)

@@ -12,7 +12,7 @@ from twilio.rest import Client
 
 from tests.unit.simulate.small_line import PUBLIC, SmallLine
 from throughline.simulate.in_thread import in_thread
-from throughline.simulate.twilio import TwilioApi, TwilioLine
+from throughline.simulate.twilio import SentText, TwilioApi, TwilioLine
 
 pytestmark = pytest.mark.contract
 
@@ -49,6 +49,25 @@ def test_the_account_and_its_number(api: TwilioApi) -> None:
     assert (number.phone_number, number.voice_url) == (NUMBER, f"{PUBLIC}/webhooks/phone/voice")
     assert client(api).incoming_phone_numbers.list(phone_number="+44") == []
     assert api.requests[-1].fields["PhoneNumber"] == "+44"
+
+
+def test_a_text_message_is_noted_or_refused_as_twilio_would(api: TwilioApi) -> None:
+    to = "+15035550170"
+    sent = client(api).messages.create(to=to, from_=NUMBER, body="hello")
+    assert (sent.status, sent.to, sent.body) == ("queued", to, "hello")
+    assert api.texts == [SentText(NUMBER, to, "hello")]
+    api.not_textable["+15035550171"] = 21610
+    for fields, code in (
+        ({"to": "anonymous"}, 21211),
+        ({"to": "+15035550171"}, 21610),
+        ({"from_": "+15035550199"}, 21660),
+        ({"body": ""}, 21602),
+        ({"body": "x" * 1601}, 21617),
+    ):
+        with pytest.raises(TwilioRestException) as caught:
+            client(api).messages.create(**{"to": to, "from_": NUMBER, "body": "hello", **fields})
+        assert (caught.value.status, caught.value.code) == (400, code)
+    assert len(api.texts) == 1
 
 
 @pytest.mark.parametrize(("fault", "status"), [("refuse_key", 401), ("error", 500), ("limit", 429)])
