@@ -158,8 +158,8 @@ def _visits_back(connection: Any, merge: Any) -> list[str]:
 
 
 def _part_passes(connection: Any, session_ids: Collection[str]) -> None:
-    """Codes, call tokens and links of these sessions lead to whom they were merged with: no longer. A code or a link that has led from one to
-    the other is neither taken again, as it would be for a turn that has to be, nor does it say that both are in the same hands."""
+    """Codes, call tokens and links of these sessions lead to whom they were merged with: no longer. What has led from one of the two to the
+    other is neither taken again, as it would be for a turn that has to be, nor does it say that both are in the same hands."""
     open_codes = codes.c.session_id.in_(session_ids) & codes.c.open_digest.is_not(None)
     connection.execute(codes.update().where(open_codes).values(open_digest=None))
     given, used = codes.c.session_id.in_(session_ids), codes.c.used_by_session.in_(session_ids)

@@ -51,14 +51,14 @@ class EchoRunner:
         return TurnResult(living, ())
 
     async def resume(
-        self, contact_id: str, session_id: str, channel: str, *, still: Callable[[], Awaitable[bool]]
+        self, contact_id: str, session_id: str, channel: str, *, still: Callable[[], Awaitable[bool]] | None = None
     ) -> TurnResult:
         """Greet, one after the other."""
         if self.error is not None:
             raise self.error
         async with self.lock:
             living = self.record.resolve(contact_id)
-            if await still():
+            if still is None or await still():
                 self.say(living, session_id, {"event": "bot", "text": "Welcome back.", "timestamp": time.time()}, channel)
         return TurnResult(living, ())
 
