@@ -34,6 +34,7 @@ from throughline.record.outcomes import Outcomes
 from throughline.record.passes import Passes
 from throughline.record.person import People
 from throughline.record.phone_calls import PhoneCalls
+from throughline.record.placed_calls import PlacedCalls
 from throughline.record.retention import Retaining
 from throughline.record.sessions import Sessions
 from throughline.record.standings import Standings
@@ -47,7 +48,21 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Record(Contacts, Merges, Sessions, Passes, PhoneCalls, Messages, Events, Outcomes, Views, Standings, People, Retaining):
+class Record(
+    Contacts,
+    Merges,
+    Sessions,
+    Passes,
+    PhoneCalls,
+    PlacedCalls,
+    Messages,
+    Events,
+    Outcomes,
+    Views,
+    Standings,
+    People,
+    Retaining,
+):
     """The record of one database. Each parent class is one topic of it."""
 
     def __init__(self, url: str) -> None:

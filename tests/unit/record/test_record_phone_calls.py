@@ -189,7 +189,9 @@ def test_what_is_true_of_two_people_opens_neither(record: Record) -> None:
 
 
 def test_who_has_called_twice_without_having_been_recognised_is_one_person(record: Record) -> None:
-    older, newer = (caller_of(record, "attested", postcode="97201", customer_name=name) for name in ("Dana Reyes", "dana reyes"))
+    older, newer = (
+        caller_of(record, "attested", postcode="97201", customer_name=name) for name in ("Dana Reyes", "dana reyes")
+    )
     assert match(record, calling(record, 1), [newer, older], "97201") == newer
     other = caller_of(record, "attested", postcode="97201", customer_name="Sam Reyes")
     with pytest.raises(Rejected, match="several_match"):
