@@ -47,6 +47,7 @@ _log = log.get_logger("channels")
 
 RESUME = "action_resume"
 CLAIM = "ui_claim"  # the slot that says: this caller's number is somebody's we know
+CALLED = "ui_placed"  # the slot that says: we have called, and wait for who picked up to say that it is them
 APOLOGY = "utter_apology"
 _ENDED_IN = ("ui_visit", "ui_booking", "ui_handed_over")  # the slots that say what a conversation has led to
 _NEXT_BEST = {RESUME: "utter_call_welcome"}  # what a call begins with when nothing can be looked up
@@ -123,12 +124,13 @@ class TurnRunner:
         channel: str,
         *,
         claimed: bool = False,
+        called: bool = False,
         still: Callable[[], Awaitable[bool]] | None = None,
     ) -> TurnResult:
         """Greet on ``channel`` with what is known and ask the next open question. No message of the customer's is made up.
-        ``claimed``: the caller's number is somebody's we know, and we may ask for a proof. ``still``, asked under the contact's lock, says
-        whether it is still to be done."""
-        first = (SlotSet(CLAIM, True),) if claimed else ()
+        ``claimed``: the caller's number is somebody's we know, and we may ask for a proof. ``called``: we have called, and ask
+        who it is. ``still``, asked under the contact's lock, says whether it is still to be done."""
+        first = (SlotSet(CLAIM, True),) if claimed else (SlotSet(CALLED, "asked"),) if called else ()
         return await self._loop.run(self._resume(contact_id, session_id, channel, first, still))
 
     async def join(self, contact_id: str, into: str, session_id: str, channel: str, *, because: str) -> TurnResult:
@@ -437,6 +439,8 @@ class TurnRunner:
     def _result(self, contact_id: str, tracker: DialogueStateTracker, saved: Sequence[Mapping[str, Any]]) -> TurnResult:
         slot = tracker.get_slot("requested_slot") if tracker.active_loop_name else None
         kind = self._app.business.phone.expects.get(slot, "free") if slot else "free"
+        if tracker.get_slot(CALLED):
+            kind = "yes_no"
         return TurnResult(
             contact_id=contact_id,
             utterances=tuple(_utterance(event) for event in saved if event.get("event") == "bot"),

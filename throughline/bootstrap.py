@@ -136,6 +136,13 @@ def _twilio(settings: Settings, environ: Mapping[str, str]) -> TwilioControl | N
     return TwilioControl(account, token, api_url=api_url, timeout_ms=twilio.api_timeout_ms, text_from=twilio.text_from)
 
 
+@functools.lru_cache(maxsize=1)
+def call_control() -> CallControl | None:
+    """What this process places calls by; None without an account. Raises as ``telephone`` and ``application``."""
+    line = telephone(application().settings)
+    return None if line is None else line.control
+
+
 def listening(settings: Settings, environ: Mapping[str, str] = os.environ) -> SpeechToText:
     """The engines that listen, the chosen one first and after it whatever else there is. Raises ConfigurationError for one that was
     chosen and lacks its key or model; otherwise what is wrong shows when it is warmed up."""

@@ -3,7 +3,7 @@ local server of its API."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -39,6 +39,9 @@ class OnTheLine:
     def end(self) -> None:
         self.status = "completed"
 
+    async def ring(self) -> None:
+        self.status = "ringing"
+
 
 @dataclass
 class Account:
@@ -47,10 +50,15 @@ class Account:
     call: OnTheLine = field(default_factory=OnTheLine)
     account_sid: str = ACCOUNT
     auth_token: str = TOKEN
+    placed: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def calls(self) -> dict[str, OnTheLine]:
         return {CALL: self.call}
+
+    def place(self, asked: Mapping[str, str]) -> OnTheLine:
+        self.placed.append(dict(asked))
+        return self.call
 
 
 @pytest_asyncio.fixture
@@ -77,6 +85,62 @@ async def test_a_call_follows_other_instructions(api: TwilioApi) -> None:
 async def test_a_call_is_hung_up(api: TwilioApi) -> None:
     await control_of(api).hang_up(CALL)
     assert call_of(api).status == "completed"
+
+
+HOUSE, CUSTOMER = "+15035550142", "+15035550100"
+ASKED = {
+    "answered_url": "https://phone.example.com/webhooks/phone/answered?placed=p_1",
+    "fallback_url": "https://phone.example.com/webhooks/phone/fallback",
+    "status_url": "https://phone.example.com/webhooks/phone/status?placed=p_1",
+}
+
+
+def placed_by(api: TwilioApi) -> list[dict[str, str]]:
+    account = api.line
+    assert isinstance(account, Account)
+    return account.placed
+
+
+async def test_a_call_is_placed_from_the_companys_number_and_asks_by_post(api: TwilioApi) -> None:
+    assert await control_of(api).place(CUSTOMER, from_=HOUSE, ring_s=20, **ASKED) == CALL
+    assert placed_by(api) == [
+        {
+            "To": CUSTOMER,
+            "From": HOUSE,
+            "Url": ASKED["answered_url"],
+            "Method": "POST",
+            "FallbackUrl": ASKED["fallback_url"],
+            "FallbackMethod": "POST",
+            "StatusCallback": ASKED["status_url"],
+            "StatusCallbackMethod": "POST",
+            "StatusCallbackEvent": "completed",
+            "Timeout": "20",
+        }
+    ], "and nobody listens for a machine first"
+
+
+@pytest.mark.parametrize("number", ["5035550100", "+15035550199"])
+async def test_a_number_that_cannot_be_called(api: TwilioApi, number: str) -> None:
+    api.not_called = {"+15035550199"}
+    with structlog.testing.capture_logs() as logged, pytest.raises(Rejected, match="not_callable") as told:
+        await control_of(api).place(number, from_=HOUSE, ring_s=20, **ASKED)
+    assert placed_by(api) == []
+    assert number not in str(told.value) + str(logged)
+
+
+async def test_a_number_that_is_not_the_companys_calls_nobody(api: TwilioApi) -> None:
+    api.numbers = {HOUSE: {}}
+    with pytest.raises(Rejected, match="not_callable"):
+        await control_of(api).place(CUSTOMER, from_="+15035550143", ring_s=20, **ASKED)
+
+
+@pytest.mark.parametrize("fault", ["refuse_key", "stall", "error", "limit"])
+async def test_a_company_that_places_no_calls(api: TwilioApi, fault: str) -> None:
+    api.fault = fault
+    with structlog.testing.capture_logs() as logged, pytest.raises(Unavailable) as told:
+        await control_of(api).place(CUSTOMER, from_=HOUSE, ring_s=20, **ASKED)
+    assert CUSTOMER not in str(told.value) + str(logged)
+    assert placed_by(api) == []
 
 
 @pytest.mark.parametrize("call_sid", [CALL, "CA" + "8" * 32])

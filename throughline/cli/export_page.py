@@ -106,6 +106,7 @@ def _led_to(person: Rows, zone: ZoneInfo) -> list[str]:
 def _kept_for_safety(person: Rows, zone: ZoneInfo) -> list[str]:
     return [
         _table("Telephone calls", person["phone_calls"], ("announced_at", "ended_at", "caller", "attestation"), zone),
+        _table("Calls that we placed", person["placed_calls"], ("placed_at", "answered_at", "number", "outcome"), zone),
         _table("Visits to us", person["sessions"], _OF_A_VISIT, zone),
         _table("One-time codes", person["codes"], ("created_at", "expires_at", "used_at"), zone),
         _table("Links sent", person["links"], ("kind", "address", "created_at", "expires_at", "used_at"), zone),

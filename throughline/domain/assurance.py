@@ -57,8 +57,15 @@ MERGING = frozenset({OPERATOR, *(proof for proof, level in LEVELS.items() if lev
 FALSE_NUMBER = "TN-Validation-Failed"
 """How an attestation begins that says of the caller's number that it is not theirs (STIR/SHAKEN, as Twilio tells it)."""
 
-PROVEN_NUMBER = (ATTESTED, CODE, FACT, LINK)
+VERIFIED_NUMBER = (FACT, CODE, LINK, CALL_BACK)
+"""Proofs by which a telephone number is so surely a contact's that we call it when they ask us to."""
+
+PROVEN_NUMBER = (ATTESTED, *VERIFIED_NUMBER)
 """Proofs by which a telephone number may claim to be a contact's. A claim opens nothing: it only lets us ask."""
+
+# STIR/SHAKEN as Twilio tells it (twilio.com/docs/voice/trusted-calling-with-shakenstir): only A says that the caller may use the number.
+FULL_ATTESTATION = "TN-Validation-Passed-A"
+FALSE_NUMBER = "TN-Validation-Failed"
 
 
 def strength(proof: str) -> int:

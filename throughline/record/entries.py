@@ -83,6 +83,22 @@ class PhoneCall:
 
 
 @dataclass(frozen=True)
+class PlacedCall:
+    """A call that we place to ``number`` (E.164), for a living contact, asked for in the chat ``session_id``. ``call_sid`` is None until
+    the telephone company has taken it; ``answered``: somebody has picked up; ``confirmed``: they said that it is them. ``outcome`` is of
+    throughline.domain.placed_calls, None while it is under way."""
+
+    placed_id: str
+    contact_id: str
+    session_id: str
+    number: str
+    call_sid: str | None
+    answered: bool
+    confirmed: bool
+    outcome: str | None
+
+
+@dataclass(frozen=True)
 class StoredEvent:
     """One event of a conversation. ``seq`` orders all events; ``contact_id`` is the contact it was said under (an alias, after a
     merge); ``data`` is Rasa's event dict. ``session_id`` is None for events of Rasa's own tools."""

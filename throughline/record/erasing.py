@@ -270,6 +270,8 @@ def _forget_elsewhere(connection: Any, person: Person, at: datetime) -> None:
         claims = row.detail.get("claims") or []
         if set(claims) & set(person.ids):
             detail = {**row.detail, "claims": [one for one in claims if one not in person.ids]}
+            if detail.get("placed"):  # we have called them, and this is who picked up
+                detail.pop("chat_session_id", None)
             connection.execute(s.update().where(s.c.session_id == row.session_id).values(detail=detail))
     if person.once_merged:
         _forget_once_merged(connection, person, at)

@@ -108,9 +108,11 @@ def _heard_rows(person: Person) -> Any:
 
 
 def _call_rows(person: Person) -> Any:
-    """Calls that led to them, and calls that led to nobody from a number that nobody else has."""
+    """Calls that led to them, calls that we placed for them, and calls that led to nobody from a number that nobody else has."""
     p = schema.phone_calls.c
-    return p.session_id.in_(person.sessions) | (p.session_id.is_(None) & p.caller.in_(person.numbers))
+    placed = sa.select(schema.placed_calls.c.call_sid).where(schema.placed_calls.c.contact_id.in_(person.ids))
+    called = p.session_id.in_(person.sessions) | p.call_sid.in_(placed)
+    return called | (p.session_id.is_(None) & p.caller.in_(person.numbers))
 
 
 def _call_token_rows(person: Person) -> Any:
@@ -193,6 +195,12 @@ HOLDINGS: tuple[Holding, ...] = (
         schema.phone_calls,
         _call_rows,
         ("call_sid", "caller", "attestation", "step", "connected_step", "session_id", "announced_at", "ended_at"),
+    ),
+    Holding(
+        schema.placed_calls,
+        _contact_or_session(schema.placed_calls),
+        ("placed_id", "number", "call_sid", "session_id", "placed_at", "answered_at", "ended_at", "outcome"),
+        {"contact_id": _WHOSE},
     ),
     Holding(
         schema.handoffs,

@@ -49,6 +49,7 @@ _ROWS: tuple[tuple[str, Any, Clause], ...] = (
         lambda cutoff: schema.chat_tokens.c.expires_at.is_(None) & schema.chat_tokens.c.session_id.in_(_ended_sessions(cutoff)),
     ),
     ("passes", schema.failed_tries, lambda cutoff: schema.failed_tries.c.at < cutoff),
+    ("calls", schema.placed_calls, lambda cutoff: schema.placed_calls.c.placed_at < cutoff),
     ("requests", schema.processed_requests, lambda cutoff: schema.processed_requests.c.received_at < cutoff),
     ("audit", schema.audit_log, lambda cutoff: schema.audit_log.c.at < cutoff),
     ("audit", schema.erased, lambda cutoff: schema.erased.c.erased_at < cutoff),

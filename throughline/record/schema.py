@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = "0006"  # the newest migration; a database that says so needs no look at the migrations
+SCHEMA_VERSION = "0007"  # the newest migration; a database that says so needs no look at the migrations
 
 ID_CHARS = 255  # as wide as Rasa's own sender_id
 WORD_CHARS = 64
@@ -190,6 +190,22 @@ phone_calls = sa.Table(
     _session(index=True),  # the latest
     sa.Column("announced_at", UtcTime, nullable=False),
     sa.Column("ended_at", UtcTime),
+)
+
+# Calls that we place, each noted before the telephone company is asked for it: so they are counted over all servers.
+placed_calls = sa.Table(
+    "placed_calls",
+    metadata,
+    sa.Column("placed_id", sa.String(ID_CHARS), primary_key=True),  # stands in the addresses that the company asks about it
+    _contact(index=True),  # whom it is for
+    _session(nullable=False, index=True),  # the chat that asked for it
+    sa.Column("number", sa.String(ID_CHARS), nullable=False),  # E.164
+    sa.Column("call_sid", sa.String(ID_CHARS), unique=True),  # once the company has taken it
+    sa.Column("placed_at", UtcTime, nullable=False, index=True),
+    sa.Column("answered_at", UtcTime),
+    sa.Column("ended_at", UtcTime),
+    sa.Column("outcome", sa.String(WORD_CHARS)),  # of throughline.domain.placed_calls, once it is over
+    sa.Index("ix_placed_calls_number_placed_at", "number", "placed_at"),
 )
 
 # Signed requests from outside that were taken: the same one again is a repetition.

@@ -35,6 +35,7 @@ from throughline.record.outcomes import Outcomes
 from throughline.record.passes import Passes
 from throughline.record.person import People
 from throughline.record.phone_calls import PhoneCalls
+from throughline.record.placed_calls import PlacedCalls
 from throughline.record.retention import Retaining
 from throughline.record.sessions import Sessions
 from throughline.record.standings import Standings
@@ -49,7 +50,20 @@ R = TypeVar("R")
 
 
 class Record(
-    Contacts, Merges, Sessions, Passes, Links, PhoneCalls, Messages, Events, Outcomes, Views, Standings, People, Retaining
+    Contacts,
+    Merges,
+    Sessions,
+    Passes,
+    Links,
+    PhoneCalls,
+    PlacedCalls,
+    Messages,
+    Events,
+    Outcomes,
+    Views,
+    Standings,
+    People,
+    Retaining,
 ):
     """The record of one database. Each parent class is one topic of it."""
 

@@ -14,12 +14,14 @@ from datetime import timedelta
 from pathlib import Path
 
 from throughline.domain.assurance import TryLimits
+from throughline.domain.placed_calls import CallLimits
 from throughline.domain.tel_link import is_e164
 from throughline.errors import ConfigurationError, Problem
 from throughline.settings.checked_yaml import line_of, load_mapping, pour, setting
 
 FILE = Path("endpoints.yml")
 KEY = "throughline"
+_STATUS_WITHIN = timedelta(minutes=1)  # the end of a call is told a moment after it, or never
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,18 @@ class TwilioSettings:
         25, minimum=5, maximum=120, doc="How long that telephone rings before the caller is promised a call-back."
     )
     reconnects: int = setting(2, minimum=0, maximum=10, doc="How often a call that lost this server is connected again.")
+    call_ring_s: int = setting(
+        20,
+        minimum=5,
+        maximum=60,
+        doc="How long a customer's telephone rings whom the chat has us call. Most voicemails answer after 25 seconds.",
+    )
+    calls_per_hour: int = setting(
+        3, minimum=0, maximum=20, doc="Calls that we place in an hour to one number, or for one customer. 0: we call nobody."
+    )
+    all_calls_per_hour: int = setting(
+        60, minimum=0, maximum=10000, doc="The same to all customers together: what calls may cost, whoever asks for them."
+    )
 
 
 @dataclass(frozen=True)
@@ -325,6 +339,15 @@ class Settings:
     speech: SpeechSettings = setting(factory=SpeechSettings, doc="Speech engines.")
     actions: ActionSettings = setting(factory=ActionSettings, doc="The action server.")
     log: LogSettings = setting(factory=LogSettings, doc="The log.")
+
+    def call_limits(self) -> CallLimits:
+        """How many calls we place, and after how long one is over of whose end nobody tells us."""
+        return CallLimits(
+            per_number=self.twilio.calls_per_hour,
+            over_all=self.twilio.all_calls_per_hour,
+            rings_for=timedelta(seconds=self.twilio.call_ring_s) + _STATUS_WITHIN,
+            lasts=timedelta(minutes=self.phone.max_call_minutes) + _STATUS_WITHIN,
+        )
 
     def database_url(self, environ: Mapping[str, str] = os.environ) -> str:
         """The record's address, the environment's first."""

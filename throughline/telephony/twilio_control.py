@@ -3,7 +3,7 @@
 The SDK waits while Twilio answers, so it runs in a thread of its own; each request has a timeout. Twilio's addresses stand in the SDK;
 ours is put in their place where the settings name another one.
 
-Sources: twilio.com/docs/voice/api/call-resource (update a call), /docs/voice/api/recording (list, delete),
+Sources: twilio.com/docs/voice/api/call-resource (create, update a call), /docs/voice/api/recording (list, delete),
 /docs/messaging/api/message-resource (create), /docs/api/errors.
 """
 
@@ -39,6 +39,7 @@ _OF_TEXTS: Mapping[int, str] = dict.fromkeys(
     ),
     "not_textable",
 )
+_OF_PLACING: Mapping[int, str] = {400: "not_callable"}  # Twilio understands, and will not call that number
 _NOT_SENT = ("failed", "undelivered", "canceled")
 
 
@@ -50,6 +51,25 @@ class TwilioControl:
         self._text_from = text_from
         self._client = Client(account_sid, auth_token, http_client=_At(api_url, timeout_s=timeout_ms / 1000))
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="twilio")
+
+    async def place(self, to: str, *, from_: str, answered_url: str, fallback_url: str, status_url: str, ring_s: int) -> str:
+        """See the protocol. Without ``machine_detection``: Twilio would listen for seconds before anybody hears us."""
+        placed = await self._ask(
+            lambda: self._client.calls.create(
+                to=to,
+                from_=from_,
+                url=answered_url,
+                method="POST",
+                fallback_url=fallback_url,
+                fallback_method="POST",
+                status_callback=status_url,
+                status_callback_method="POST",
+                status_callback_event=["completed"],  # however it ends: also busy, no-answer, failed, canceled
+                timeout=ring_s,
+            ),
+            refusals=_OF_PLACING,
+        )
+        return str(placed.sid)
 
     async def follow(self, call_sid: str, instructions: str) -> None:
         """See the protocol; ``instructions`` are TwiML."""

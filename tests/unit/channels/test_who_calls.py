@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from channels.phone_line import PhoneLine
 from tests.unit.channels.small_server import SmallServer
 from throughline.call.media_streams import Start
-from throughline.domain.assurance import CODE, Assurance
+from throughline.domain.assurance import CALL_BACK, CALLER_ID, CODE, Assurance
 from throughline.domain.transcripts import TELEPHONE
-from throughline.domain.turns import PAGE_CALL, TELEPHONE_CALL, WEB_CHAT
+from throughline.domain.turns import PAGE_CALL, PHONE, TELEPHONE_CALL, WEB_CHAT, TurnResult
 from throughline.errors import Rejected
 from throughline.record import Record, Session
 from throughline.record.schema import phone_calls, sessions
@@ -172,3 +172,73 @@ async def test_what_is_said_after_a_merge_was_taken_back_is_the_callers_own(serv
     )
     assert own == ["with the customer", "You said: with the customer", "my own again", "You said: my own again"]
     assert theirs == []
+
+
+CALLED = "CA" + "7" * 32
+
+
+async def placed_call(server: SmallServer, *, again: bool = False) -> tuple[PhoneLine, Session, bool]:
+    """Somebody picks up when we call; the line, the session that it led to, and whether they are asked who they are. ``again``: the call is
+    connected for another time."""
+    record = server.record
+    if again:
+        token = record.reconnect_call(CALLED, after_step=record.phone_call(CALLED).step, ttl_s=60)
+    else:
+        customer = known_customer(server)
+        chat = record.open_session(customer, WEB_CHAT, assurance=Assurance.POSSESSED)
+        since, hour = datetime.now(timezone.utc) - timedelta(days=9), timedelta(hours=1)
+        placed, _ = record.begin_call(
+            chat.session_id, proved_since=since, together=hour, limits=server.app.settings.call_limits()
+        )
+        token = record.answer_call(placed.placed_id, CALLED, ttl_s=60)
+    port = line(server, TELEPHONE_CALL)
+    admission = await port.admit(start(token, CALLED))
+    return port, session_of(port), admission.called
+
+
+async def test_who_picks_up_when_we_call_is_somebody_new_until_they_say_who_they_are(server: SmallServer) -> None:
+    _, session, asked = await placed_call(server)
+    customer = server.record.person_called(session.session_id)
+    assert asked
+    assert session.contact_id != customer
+    assert session.assurance is Assurance.CLAIMED
+    assert (session.detail["caller"], session.detail["claims"]) == (NUMBER, [customer])
+    (address,) = server.record.addresses_of(session.contact_id)
+    assert address.proof == CALLER_ID, "their own number is not theirs by our call"
+    chat = server.record.placed_call(CALLED).session_id
+    together = server.record.standing(session.session_id, together=timedelta(hours=1)).together
+    assert chat not in together
+
+
+async def test_once_they_have_said_so_the_call_belongs_to_the_chat(server: SmallServer) -> None:
+    _, session, _ = await placed_call(server)
+    record, customer = server.record, server.record.person_called(session.session_id)
+    record.raise_assurance(session.session_id, Assurance.POSSESSED, lasts=None)
+    record.merge(session.contact_id, customer, reason=CALL_BACK, session_id=session.session_id)
+    chat = record.placed_call(CALLED).session_id
+    assert chat in record.standing(session.session_id, together=timedelta(hours=1)).together
+    _, again, asked = await placed_call(server, again=True)
+    assert (again.contact_id, again.assurance, asked) == (customer, Assurance.POSSESSED, False), "the same call goes on"
+
+
+async def test_where_the_line_breaks_before_they_have_said_so_they_are_asked_again(server: SmallServer) -> None:
+    _, session, _ = await placed_call(server)
+    _, again, asked = await placed_call(server, again=True)
+    assert asked
+    assert (again.contact_id, again.assurance) == (session.contact_id, Assurance.CLAIMED)
+    assert server.record.person_called(again.session_id) != again.contact_id
+
+
+async def test_the_dialogue_is_told_that_we_have_called(server: SmallServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, bool]] = []
+
+    async def resume(_contact: str, _session: str, channel: str, **how: bool) -> TurnResult:
+        assert channel == PHONE
+        asked.append(how)
+        return TurnResult("c_1", ())
+
+    monkeypatch.setattr(server.runner, "resume", resume)
+    port, _, _ = await placed_call(server)
+    await port.begin()
+    await (await telephone_call(server, 3)).begin()
+    assert asked == [{"claimed": False, "called": True}, {"claimed": True, "called": False}]

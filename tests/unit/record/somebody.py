@@ -111,11 +111,14 @@ def _on_the_phone(record: Record, one: Somebody) -> None:
     answer = say(record, one.alias, one.call, f"this is {one.name}", slots={"problem": f"{one.name}'s pump"}, channel="phone")
     record.record_heard(answer, session_id=one.call, text_heard=f"You said: this is {one.name}", complete=False)
     record.end_session(one.call, "hung_up")
+    placed = {"placed_id": f"p_{one.name}", "number": one.number, "call_sid": f"CA of {one.name}", "placed_at": NOW}
     with record._database.writing() as connection:
         tried = {"session_id": one.call, "kind": "code", "at": NOW, "caller_digest": "d" * 64}
         connection.execute(schema.failed_tries.insert().values(**tried))
         entry = {"action": "fact_matched", "contact_id": one.alias, "session_id": one.call, "detail": {"of": one.contact_id}}
         connection.execute(schema.audit_log.insert().values(**entry, at=NOW))
+        called = {"contact_id": one.contact_id, "session_id": one.chat, "outcome": "no-answer", "ended_at": NOW}
+        connection.execute(schema.placed_calls.insert().values(**placed, **called))
 
 
 def _at_the_company(record: Record, one: Somebody, visit_at: datetime) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 
 from tests.unit.record.somebody import NOW, Somebody, everything, files_with, rows_with, say, somebody
 from throughline.domain.assurance import OPERATOR, Assurance
+from throughline.domain.placed_calls import CallLimits
 from throughline.domain.turns import Turn
 from throughline.domain.visits import VisitSlot
 from throughline.errors import Rejected, ThroughlineError
@@ -276,6 +277,23 @@ def test_a_call_that_was_asked_about_them_forgets_it(record: Record) -> None:
     session = record.open_session(other, "phone", detail=detail).session_id
     record.erase(dana.contact_id, own_words={}, now=NOW)
     assert record.session(session).detail == {"call_sid": "CA1", "claims": [other]}
+
+
+def test_of_a_call_that_we_placed_and_somebody_else_took_nothing_of_theirs_is_left(record: Record) -> None:
+    dana = somebody(record, "Dana")
+    record.add_address(dana.contact_id, "phone", dana.number, proof="code")
+    limits = CallLimits(per_number=3, over_all=9, rings_for=timedelta(minutes=2), lasts=timedelta(minutes=31))
+    placed, _ = record.begin_call(dana.chat, proved_since=NOW, together=timedelta(hours=1), limits=limits)
+    record.answer_call(placed.placed_id, "CA of nobody", ttl_s=60)
+    who = record.create_contact()
+    record.add_address(who, "phone", dana.number, proof="caller_id")
+    detail = {"claims": [dana.contact_id], "chat_session_id": dana.chat, "placed": True}
+    session = record.open_session(who, "phone", detail=detail).session_id
+    record.note_call_session("CA of nobody", session)
+    record.erase(dana.contact_id, own_words={}, now=NOW)
+    assert record.session(session).detail == {"claims": [], "placed": True}
+    ids = (dana.contact_id, dana.chat, placed.placed_id)
+    assert rows_with(record, [*ids]) == []
 
 
 def test_what_a_recording_company_keeps_is_owed_until_it_is_deleted(record: Record) -> None:

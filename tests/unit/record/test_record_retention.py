@@ -127,8 +127,9 @@ def test_of_a_hand_off_stays_that_there_was_one(record: Record, dana: Somebody, 
 
 def test_callers_numbers_go_and_calls_stay(record: Record, dana: Somebody, shipped: Business) -> None:
     business = keeping(shipped, calls_days=90)
-    assert retained(record, business, later(days=91))["calls"] == 2
+    assert retained(record, business, later(days=91))["calls"] == 3
     assert record.phone_call(dana.call_sid).caller == ""
+    assert count(record, schema.placed_calls) == 0
     assert record.session(dana.call).detail == {"call_sid": dana.call_sid}
     assert record.find_by_address("phone", dana.number) == [dana.contact_id], "they gave it as theirs"
     assert retained(record, business, later(days=92))["calls"] == 0

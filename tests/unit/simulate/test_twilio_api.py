@@ -130,3 +130,20 @@ async def test_faulty_twiml_changes_nothing(small_line: SmallLine, twiml: str) -
             await asyncio.to_thread(lambda: client(api).calls(call.sid).update(twiml=twiml))
         assert caught.value.status == 400
         assert not caller.ended.is_set()
+
+
+def test_a_call_is_placed_and_rings(api: TwilioApi) -> None:
+    asked = {"to": "+15035550199", "from_": NUMBER, "url": f"{PUBLIC}/webhooks/phone/answered", "timeout": 5}
+    placed = client(api).calls.create(**asked)
+    assert (placed.status, placed.direction, placed.to) == ("queued", "outbound-api", "+15035550199")
+    assert client(api).calls(placed.sid).fetch().status == "ringing"
+    client(api).calls(placed.sid).update(status="completed")
+    assert client(api).calls(placed.sid).fetch().status == "canceled"
+
+
+@pytest.mark.parametrize(("changed", "code"), [({"to": "5550199"}, 21211), ({"from_": "+1503"}, 21210), ({"url": "/x"}, 21205)])
+def test_a_call_that_is_not_placed(api: TwilioApi, changed: dict[str, str], code: int) -> None:
+    asked = {"to": "+15035550199", "from_": NUMBER, "url": f"{PUBLIC}/webhooks/phone/answered", **changed}
+    with pytest.raises(TwilioRestException) as refused:
+        client(api).calls.create(**asked)
+    assert refused.value.code == code
