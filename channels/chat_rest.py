@@ -128,7 +128,7 @@ class ChatRest:
         if replayed:
             after = await self._door.start_of(visit.session)
         if after is not None:
-            answer = self._shown(await self._since(visit.session, after), after, replayed=False)
+            answer = self._shown(await self._since(visit.session, after), after, replayed=replayed)
         else:
             answer = self._shown(await self._reply(visit.session, message_id), 0, replayed=False)
         return {"session_id": visit.session_id, **answer}
