@@ -40,9 +40,10 @@ def standing_of(connection: Any, session: Session, people: Sequence[str], since:
     own = {session.session_id} | _parts(connection, people, [session])
     tied = _by_code(connection, own, since)
     named = tied | {session.detail.get("chat_session_id")} - {None}
-    others = _visits(connection, people, sessions.c.session_id.in_(named)) if named else []
+    # By their ids alone: PostgreSQL might go through all visits of the person instead.
+    others = [visit for visit in _visits(connection, sessions.c.session_id.in_(named)) if visit.contact_id in people]
     # A chat may have been open for weeks, and no more of the person's visits is read than what can be one with it.
-    lately = _visits(connection, people, sessions.c.started_at > since)
+    lately = _visits(connection, sessions.c.contact_id.in_(people), sessions.c.started_at > since)
     others += [visit for visit in lately if visit.detail.get("chat_session_id") in own]
     found = {str(visit.session_id) for visit in others} | _parts(connection, people, others)
     return Standing(session.assurance, frozenset({*own, *tied, *found}))
@@ -59,10 +60,11 @@ def _parts(connection: Any, people: Sequence[str], visits: Sequence[Any]) -> set
     begun = {visit.detail["call_sid"]: visit.started_at for visit in visits if visit.detail.get("call_sid")}
     if not begun:
         return set()
-    around = _visits(connection, people, sessions.c.started_at > min(begun.values()) - _LONGEST_CALL)
+    lately = sessions.c.started_at > min(begun.values()) - _LONGEST_CALL
+    around = _visits(connection, sessions.c.contact_id.in_(people), lately)
     return {str(visit.session_id) for visit in around if visit.detail.get("call_sid") in begun}
 
 
-def _visits(connection: Any, people: Sequence[str], which: Any) -> list[Any]:
-    query = sa.select(sessions.c.session_id, sessions.c.started_at, sessions.c.detail)
-    return list(connection.execute(query.where(sessions.c.contact_id.in_(people), which)))
+def _visits(connection: Any, *which: Any) -> list[Any]:
+    query = sa.select(sessions.c.session_id, sessions.c.contact_id, sessions.c.started_at, sessions.c.detail)
+    return list(connection.execute(query.where(*which)))
