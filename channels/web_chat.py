@@ -50,11 +50,8 @@ PATH = "/socket.io"
 _MAX_PACKET_BYTES = 32 * 1024
 _MAX_WAITING = 10
 _REQUESTS_PER_MINUTE = 10  # of a page for its session, beside its messages: one or two at each connection
-_CONNECTIONS_PER_MINUTE = (
-    2  # of an address, for each page that it may have open: all of them come back when a server is started again
-)
+_CONNECTIONS_PER_MINUTE = 2  # for each page that an address may have open: all come back when a server is started again
 _MOST_SENT = 100
-
 
 Answer = dict[str, str]
 Work = Callable[[str, "ChatSocket", Any], Awaitable[Answer | None]]
@@ -273,6 +270,8 @@ class WebChat(InputChannel):
             for message in self._door.shown(event, unseen.standing, known=known):
                 await self._sio.emit("bot_uttered", message, to=sid)
 
+        if self._sockets.get(sid) is not socket:
+            return  # the page has gone meanwhile: nobody would end its view
         socket.view = self._feed.watch(session, after, show, ready=lambda: self._login_is_good(socket))
 
     async def _login_is_good(self, socket: ChatSocket) -> None:

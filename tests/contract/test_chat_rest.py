@@ -20,6 +20,7 @@ from sanic_cors import CORS
 
 from channels.chat_rest import ChatRest
 from tests.unit.channels.small_server import SmallServer
+from tests.waiting import until
 from tests.website import ORIGIN, bad_tokens, login_token
 from throughline.domain.turns import PHONE, Turn
 from throughline.errors import Unavailable
@@ -31,10 +32,10 @@ ANSWER_WITHIN_S = 0.3
 
 
 class Client:
-    """Somebody with an HTTP client."""
+    """Somebody with an HTTP client. ``connections`` are those that the server has open."""
 
-    def __init__(self, http: httpx.AsyncClient, server: SmallServer, rest: ChatRest) -> None:
-        self.http, self.server, self.rest = http, server, rest
+    def __init__(self, http: httpx.AsyncClient, server: SmallServer, rest: ChatRest, connections: set[Any]) -> None:
+        self.http, self.server, self.rest, self.connections = http, server, rest, connections
 
     async def post(self, path: str, body: Any, token: str | None = None, **headers: str) -> httpx.Response:
         """Any body: JSON of it, unless it is bytes."""
@@ -67,7 +68,7 @@ async def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     await running.before_start()
     await running.start_serving()
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as http:
-        yield Client(http, server, rest)
+        yield Client(http, server, rest, running.connections)
     running.close()
     await running.wait_closed()
     server.record.close()
@@ -132,11 +133,16 @@ async def test_an_answer_that_takes_too_long_is_not_lost(client: Client) -> None
     assert [message["text"] for message in history["messages"]].count("You said: slow") == 1
 
 
-async def test_a_client_that_hangs_up_loses_nothing(client: Client) -> None:
+async def test_a_client_that_hangs_up_loses_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client.rest, "_answer_within_s", 20)  # it is the client that hangs up
     session_id = (await client.say("hello")).json()["session_id"]
     client.server.runner.goes_on.clear()
-    with pytest.raises(httpx.ReadTimeout):
-        await client.http.post(MESSAGES, json={"session_id": session_id, "message": "gone"}, timeout=0.1)
+    request = asyncio.create_task(client.say("gone", session_id))
+    await until(lambda: client.rest.under_way)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    await until(lambda: not client.connections)  # the server has noticed
     client.server.runner.goes_on.set()
     await asyncio.gather(*client.rest.under_way)
     assert [turn.text for turn in client.server.runner.taken] == ["hello", "gone"]

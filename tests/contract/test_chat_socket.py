@@ -161,6 +161,27 @@ async def test_of_pages_that_are_opened_again_at_once_one_welcomes_back(chat: Ch
     assert said.count("Welcome back.") == 1
 
 
+async def test_a_page_that_goes_before_it_has_its_session_leaves_no_view(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    opens, open_visit = asyncio.Event(), chat.server.chat_door.open
+
+    async def late(*args: Any) -> Any:
+        await opens.wait()
+        return await open_visit(*args)
+
+    monkeypatch.setattr(chat.server.chat_door, "open", late)
+    page = chat.page()
+    await page.connect()
+    await page.ask_for_session()
+    await until(lambda: chat.addresses)
+    [mine] = chat.channel._sockets.values()
+    await until(lambda: mine.waiting)
+    await page.close()
+    await until(lambda: not chat.addresses)
+    opens.set()
+    await until(lambda: not mine.waiting)
+    assert chat.channel._feed._views == {}
+
+
 # Bounds
 
 

@@ -549,6 +549,39 @@ async def test_a_merge_that_its_server_did_not_get_to_is_made_by_whoever_comes_n
     assert last_seq(assistant, customer.contact_id) == after
 
 
+async def test_after_a_merge_was_taken_back_both_go_on_with_their_own(assistant: Assistant, customer: Customer) -> None:
+    """A stranger has overheard the code. What both said in the meantime, and what the packet was made of, is told apart."""
+    record = assistant.app.record
+    await customer.says("my dryer doesn't heat")
+    code = await _code(customer)
+    caller = Customer(assistant)
+    await caller.calls(known=False)
+    stranger = caller.contact_id
+    await caller.says("my oven is broken, I'm Dana Reyes in 97201")
+    await caller.says(" ".join(code))
+    await caller.says("miele")
+    await customer.says("since yesterday")
+    assert customer.asked == "urgent", "the brand is known by the other"
+    await customer.says("I want to talk to a person")
+    assert "Dana" in str(record.handoffs(customer.contact_id)[0].packet)
+
+    record.unmerge(stranger, reason="operator")
+    caller.contact_id = stranger
+    await caller.says("it smells burnt")
+    await customer.says("what are your opening hours")
+
+    assert caller.contact_id == stranger
+    assert caller.facts() | {"problem": ""} == {
+        "appliance": "oven", "customer_name": "Dana Reyes", "postcode": "97201", "brand": "Miele", "problem": "",
+    }  # fmt: skip
+    assert customer.facts().keys() == {"appliance", "problem", "since"}
+    assert words(assistant, stranger)[-2:] == ["miele", "it smells burnt"]
+    assert words(assistant, customer.contact_id)[-2:] == ["I want to talk to a person", "what are your opening hours"]
+    theirs, own = ("Dana", "97201", "oven", "iele", stranger), ("dryer", "n't heat", customer.contact_id)
+    assert [word for word in theirs if word in str(record.person(customer.contact_id))] == []
+    assert [word for word in own if word in str(record.person(stranger))] == []
+
+
 # ---- what the log tells
 
 

@@ -112,7 +112,7 @@ def _kept_for_safety(person: Rows, zone: ZoneInfo) -> list[str]:
         _table("Links sent", person["links"], ("kind", "address", "created_at", "expires_at", "used_at"), zone),
         _table("Wrong codes and answers", person["failed_tries"], ("at", "kind"), zone),
         _table("How you were recognised", person["audit_log"], ("at", "action", "detail"), zone),
-        _table("Taken for one person", person["merges"], ("merged_at", "undone_at", "reason"), zone),
+        _table("Contacts that were made one, and parted", person["merges"], ("merged_at", "undone_at", "reason"), zone),
     ]
 
 

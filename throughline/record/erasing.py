@@ -255,6 +255,7 @@ def _forget_elsewhere(connection: Any, person: Person, at: datetime) -> None:
     connection.execute(schema.codes.update().where(c.used_by_session.in_(person.sessions)).values(used_by_session=None))
     opened_by = schema.links.c.used_by_session.in_(person.sessions)
     connection.execute(schema.links.update().where(opened_by).values(used_by_session=None))
+    connection.execute(schema.merges.update().where(schema.merges.c.session_id.in_(person.sessions)).values(session_id=None))
     # A call from their number may have been theirs: its session names them among those it was asked about.
     with_number = sa.select(schema.addresses.c.contact_id).where(
         schema.addresses.c.kind == "phone",
@@ -280,9 +281,9 @@ def _forget_elsewhere(connection: Any, person: Person, at: datetime) -> None:
 def _forget_once_merged(connection: Any, person: Person, at: datetime) -> None:
     """The same, in the rows of those who were one with them for a while."""
     a, g, m, h = schema.audit_log, schema.merges, schema.messages, schema.tracker_heads
-    # Who was recognised in another's visit, if only for a while, is for that other's log.
+    # That somebody was recognised in another's visit is for that other's log; who it was, and with whom they were made one, is not.
     of_others_visit = a.c.contact_id.in_(person.ids) & a.c.session_id.in_(person.others_sessions)
-    connection.execute(a.update().where(of_others_visit).values(contact_id=None))
+    connection.execute(a.update().where(of_others_visit).values(contact_id=None, detail={}))
     ids = {*person.ids, *connection.execute(person.sessions).scalars()}
     of_others = a.c.contact_id.in_(person.once_merged) | a.c.session_id.in_(person.others_sessions)
     _take_out(connection, a, a.c.detail, of_others, ids)

@@ -59,10 +59,10 @@ class Merges(OnDatabase):
             connection.execute(contacts.update().where(contacts.c.contact_id == source).values(merged_into=target))
             before = newest_seq(connection)
             carried, last_seq = carry_facts(connection, source, target, also=also)
-            detail = {"sessions": moved, "events": carried}
             row = {"contact_id": source, "into_contact_id": target, "reason": reason, "session_id": session_id}
-            connection.execute(merges.insert().values(**row, moved={**detail, AFTER: before}, merged_at=utc_now()))
-            _note(connection, "merge", target, session_id, {"contact_id": source, "reason": reason, **detail})
+            kept = {"sessions": moved, "events": carried, AFTER: before}
+            connection.execute(merges.insert().values(**row, moved=kept, merged_at=utc_now()))
+            _note(connection, "merge", target, session_id, {"contact_id": source, "reason": reason})
             for contact in (source, target):
                 self._database.tell(connection, contact, last_seq)
         for contact in (source, target):  # whoever watches the old contact learns here what it has become
@@ -89,8 +89,8 @@ class Merges(OnDatabase):
             mine = (merges.c.contact_id == contact_id) & merges.c.undone_at.is_(None)
             merge = connection.execute(sa.select(merges).where(mine).order_by(merges.c.id.desc()).limit(1)).one()
             connection.execute(contacts.update().where(contacts.c.contact_id == contact_id).values(merged_into=None))
-            undone = {"undone_at": utc_now(), "moved": {**merge.moved, UNTIL: newest_seq(connection)}}
-            connection.execute(merges.update().where(merges.c.id == merge.id).values(**undone))
+            lasted = {AFTER: merge.moved.get(AFTER), UNTIL: newest_seq(connection)}
+            connection.execute(merges.update().where(merges.c.id == merge.id).values(undone_at=utc_now(), moved=lasted))
             back = _visits_back(connection, merge)
             _part_passes(connection, back)
             _part_numbers(connection, merge, back)
@@ -98,7 +98,8 @@ class Merges(OnDatabase):
             _theirs_instead(connection, target, slots)
             # The heads move also where nothing went back: whoever has read either before has to read it again.
             own_last_seq, last_seq = append_held(connection, contact_id, []), append_held(connection, target, [])
-            detail = {"contact_id": contact_id, "reason": reason, "sessions": back, "slots": slots}
+            # Not which visits went back: of the other's log they are no part.
+            detail = {"contact_id": contact_id, "reason": reason, "visits": len(back), "slots": slots}
             _note(connection, "unmerge", target, session_id, detail)
             for contact, seq in ((contact_id, own_last_seq), (target, last_seq)):
                 self._database.tell(connection, contact, seq)

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from throughline.record import schema
 from throughline.record.own_content import keep_own
+from throughline.record.personal import tokens_into
 from throughline.record.tombstones import is_given_out
 from throughline.record.whose import Person, find_person
 
@@ -90,10 +91,12 @@ def _give_back_rows(connection: Any, giver: _Side, taker: _Side) -> None:
         for table, session in (
             (schema.messages, schema.messages.c.session_id),
             (schema.codes, schema.codes.c.session_id),
-            (schema.call_tokens, schema.call_tokens.c.chat_session_id),
         ):
             these = table.c.contact_id.in_(giver.ids) & session.in_(sessions)
             connection.execute(table.update().where(these).values(contact_id=to))
+        t = schema.call_tokens
+        these = t.c.contact_id.in_(giver.ids) & tokens_into(sessions)
+        connection.execute(t.update().where(these).values(contact_id=to))
         for table, content in ((schema.handoffs, "packet"), (schema.outcomes, "data")):
             these, key = table.c.contact_id.in_(giver.ids) & table.c.session_id.in_(sessions), next(iter(table.primary_key))
             for row in connection.execute(sa.select(table).where(these)).all():

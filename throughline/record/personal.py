@@ -68,6 +68,12 @@ def said_while_together(person: Person, *, among: Collection[str]) -> Any:
     return (e.type_name == "bot") & sa.or_(sa.false(), *spells)
 
 
+def tokens_into(sessions: Any) -> Any:
+    """Call tokens that were given in these sessions, or let the calls in that they are of."""
+    t, p = schema.call_tokens.c, schema.phone_calls.c
+    return t.chat_session_id.in_(sessions) | t.call_sid.in_(sa.select(p.call_sid).where(p.session_id.in_(sessions)))
+
+
 def not_of_others(table: Any, person: Person) -> Any:
     """Which of this person's rows of ``table`` are their own also where they were one with somebody: none of the other's visits, nothing
     that was carried over from there, nothing that the assistant said then."""
@@ -76,6 +82,8 @@ def not_of_others(table: Any, person: Person) -> Any:
         return clause
     if "session_id" in table.c:
         clause &= table.c.session_id.is_(None) | table.c.session_id.not_in(person.others_sessions)
+    if table is schema.call_tokens:
+        clause &= table.c.token_sha256.not_in(sa.select(table.c.token_sha256).where(tokens_into(person.others_sessions)))
     if table in (schema.events, schema.facts, schema.heard):
         about = events_about(person.once_merged, among=person.ids)
         unclear = said_while_together(person, among=(*person.ids, *person.once_merged))
@@ -123,7 +131,7 @@ def _call_token_rows(person: Person) -> Any:
 
 def _merge_rows(person: Person) -> Any:
     m = schema.merges.c
-    return m.contact_id.in_(person.ids) | m.into_contact_id.in_(person.ids) | m.session_id.in_(person.sessions)
+    return m.contact_id.in_(person.ids) | m.into_contact_id.in_(person.ids)
 
 
 def _note_rows(person: Person) -> Any:

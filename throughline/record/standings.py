@@ -36,35 +36,37 @@ class Standings(OnDatabase):
 
 def standing_of(connection: Any, session: Session, people: Sequence[str], since: datetime) -> Standing:
     """What the session's visit may be told, inside the caller's transaction. ``people`` are all ids of whom it belongs to; what ties two
-    visits together counts ``since`` then."""
-    given = _by_pass(connection, codes, session.session_id, since) | _by_pass(connection, links, session.session_id, since)
-    others = given | _by_call(connection, session, people, since)
-    return Standing(session.assurance, frozenset({session.session_id, *others}))
+    visits together counts ``since`` then, and ties every part of a telephone call."""
+    own = {session.session_id} | _parts(connection, people, [session])
+    tied = _by_pass(connection, codes, own, since) | _by_pass(connection, links, own, since)
+    named = tied | {session.detail.get("chat_session_id")} - {None}
+    # By their ids alone: PostgreSQL might go through all visits of the person instead.
+    others = [visit for visit in _visits(connection, sessions.c.session_id.in_(named)) if visit.contact_id in people]
+    # A chat may have been open for weeks, and no more of the person's visits is read than what can be one with it.
+    lately = _visits(connection, sessions.c.contact_id.in_(people), sessions.c.started_at > since)
+    others += [visit for visit in lately if visit.detail.get("chat_session_id") in own]
+    found = {str(visit.session_id) for visit in others} | _parts(connection, people, others)
+    return Standing(session.assurance, frozenset({*own, *tied, *found}))
 
 
-def _by_pass(connection: Any, passes: Any, session_id: str, since: datetime) -> set[str]:
+def _by_pass(connection: Any, passes: Any, own: set[str], since: datetime) -> set[str]:
     """By a code or a link, of which one visit issued it and the other used it."""
     p = passes.c
-    ours = (p.session_id == session_id) | (p.used_by_session == session_id)
+    ours = p.session_id.in_(own) | p.used_by_session.in_(own)
     rows = connection.execute(sa.select(p.session_id, p.used_by_session).where(ours, p.used_at > since))
     return {str(other) for row in rows for other in (row.session_id, row.used_by_session) if other is not None}
 
 
-def _by_call(connection: Any, session: Session, people: Sequence[str], since: datetime) -> set[str]:
-    call_sid, chat = session.detail.get("call_sid"), session.detail.get("chat_session_id")
-    # A chat may have been open for weeks, and no more of them is read than what can be one visit with it.
-    lately = sessions.c.started_at > (since if call_sid is None else min(since, session.started_at - _LONGEST_CALL))
-    if chat is not None:
-        lately |= sessions.c.session_id == chat
-    rows = connection.execute(
-        sa.select(sessions.c.session_id, sessions.c.started_at, sessions.c.detail).where(
-            sessions.c.contact_id.in_(people), lately
-        )
-    )
-    found = set()
-    for row in rows:
-        is_its_call = row.detail.get("chat_session_id") == session.session_id and row.started_at > since
-        is_same_call = call_sid is not None and row.detail.get("call_sid") == call_sid
-        if is_its_call or is_same_call or row.session_id == chat:
-            found.add(str(row.session_id))
-    return found
+def _parts(connection: Any, people: Sequence[str], visits: Sequence[Any]) -> set[str]:
+    """The sessions of the telephone calls of which these visits are parts."""
+    begun = {visit.detail["call_sid"]: visit.started_at for visit in visits if visit.detail.get("call_sid")}
+    if not begun:
+        return set()
+    lately = sessions.c.started_at > min(begun.values()) - _LONGEST_CALL
+    around = _visits(connection, sessions.c.contact_id.in_(people), lately)
+    return {str(visit.session_id) for visit in around if visit.detail.get("call_sid") in begun}
+
+
+def _visits(connection: Any, *which: Any) -> list[Any]:
+    query = sa.select(sessions.c.session_id, sessions.c.contact_id, sessions.c.started_at, sessions.c.detail)
+    return list(connection.execute(query.where(*which)))

@@ -6,7 +6,6 @@ are two. Order is told by the database's numbers of events, not by clocks: ``mer
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -40,10 +39,10 @@ class Together:
     since: datetime
     ended: datetime
 
-    def within(self, merge: Any) -> Together | None:
-        """The part of that time in which a merge held, too; None where there is none."""
-        after, until = max(self.after, merge.moved.get(AFTER, 0)), min(self.until, merge.moved.get(UNTIL, _NEWEST))
-        since, ended = max(self.since, merge.merged_at), min(self.ended, merge.undone_at or _ALWAYS[1])
+    def within(self, other: Together) -> Together | None:
+        """The part of that time that is in ``other``, too; None where there is none."""
+        after, until = max(self.after, other.after), min(self.until, other.until)
+        since, ended = max(self.since, other.since), min(self.ended, other.ended)
         return Together(self.contact_id, after, until, since, ended) if after <= until and since <= ended else None
 
     def __contains__(self, other: Together) -> bool:
@@ -97,27 +96,43 @@ def newest_seq(connection: Any) -> int:
 def _together(connection: Any, ids: list[str]) -> list[Together]:
     """Everybody who was one with these ids for a while and is no more, also by way of a third who was one with both at the same time."""
     m = schema.merges.c
-    found: list[Together] = []
+    found, own = list[Together](), set(ids)
     level = [Together(one, 0, _NEWEST, *_ALWAYS) for one in ids]
     while level:
-        here = {one.contact_id for one in level}
+        here: dict[str, list[Together]] = {}
+        for one in level:
+            here.setdefault(one.contact_id, []).append(one)
         rows = connection.execute(sa.select(schema.merges).where(m.contact_id.in_(here) | m.into_contact_id.in_(here))).all()
-        reached: list[Together] = []
-        for one, row in itertools.product(level, rows):
-            other = {row.contact_id: row.into_contact_id, row.into_contact_id: row.contact_id}.get(one.contact_id)
-            if other is None or (one.contact_id in ids and other in ids):
+        level = []
+        for row in rows:
+            if row.contact_id in own and row.into_contact_id in own:
                 continue
-            held = one.within(row)
-            if held is None:
-                continue
-            if one.contact_id in ids:
-                found.append(held)
-            there = replace(held, contact_id=other)
-            if other not in ids and not any(there in known for known in (*found, *reached)):
-                reached.append(there)
-        found += reached
-        level = reached
+            lasted = _lasted(connection, row)
+            for contact, other in ((row.contact_id, row.into_contact_id), (row.into_contact_id, row.contact_id)):
+                for held in filter(None, (one.within(lasted) for one in here.get(contact, ()))):
+                    there = replace(held, contact_id=other)
+                    if contact in own:
+                        found.append(held)
+                    if other not in own and not any(there in known for known in (*found, *level)):
+                        level.append(there)
+        found += level
     return found
+
+
+def _lasted(connection: Any, merge: Any) -> Together:
+    """How long a merge held. One of an older release says it by time only."""
+    after, until = merge.moved.get(AFTER), merge.moved.get(UNTIL)
+    if after is None:
+        after = _newest_before(connection, merge.merged_at)
+    if until is None:
+        until = _NEWEST if merge.undone_at is None else _newest_before(connection, merge.undone_at)
+    return Together(merge.contact_id, after, until, merge.merged_at, merge.undone_at or _ALWAYS[1])
+
+
+def _newest_before(connection: Any, at: datetime) -> int:
+    e = schema.events.c
+    # From the newest back, and not their maximum: no index has the times.
+    return int(connection.execute(sa.select(e.id).where(e.created_at < at).order_by(e.id.desc()).limit(1)).scalar() or 0)
 
 
 def _own_numbers(connection: Any, ids: list[str]) -> tuple[str, ...]:

@@ -102,8 +102,8 @@ def say(record: Record, contact_id: str, *texts: str) -> None:
         record.append_events(contact_id, [NewEvent(event_id, data, None, None)], expected=None)
 
 
-def commit_elsewhere(url: str, contact_id: str, events: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.unit.record.committer", url, contact_id, str(events)]
+def commit_elsewhere(url: str, contact_id: str, events: int, pause_s: float) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.unit.record.committer", url, contact_id, str(events), str(pause_s)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
@@ -155,11 +155,14 @@ async def test_five_processes_at_once_and_a_listener_that_is_cut_off(
     shared, own = visit(record), [visit(record) for _ in range(3)]
     pages = [Page(feed, shared), Page(feed, shared), *(Page(feed, session) for session in own)]
     contacts = [shared.contact_id] * 2 + [session.contact_id for session in own]
-    processes = [commit_elsewhere(url, contact, events=100) for contact in contacts]
+    processes = [commit_elsewhere(url, contact, events=100, pause_s=0.02) for contact in contacts]
     await until(lambda: all(len(page.texts) > 5 for page in pages), within_s=60)
     if url.startswith("postgresql"):
         postgres: Postgres = request.getfixturevalue("postgres")
-        postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+        listening = "FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+        assert "t" in postgres.execute(f"COPY (SELECT pg_terminate_backend(pid) {listening}) TO STDOUT").split()
+        committed = sum(len(record.conversation(session.contact_id)) for session in (shared, *own))
+        assert committed < 500, "there was more to come when it was cut off"
     for process in processes:
         assert await asyncio.to_thread(process.wait, 60) == 0
     for page in pages:

@@ -134,6 +134,23 @@ def test_a_call_that_went_on_after_its_line_broke_is_one_call(record: Record, ca
     assert together(record, another) == {another.session_id}
 
 
+def test_a_call_that_went_on_after_its_line_broke_stays_together_with_its_chat(record: Record, chat: Session) -> None:
+    """Or the chat's page shows no more of the call once the call's server has died (tests/scale)."""
+    first = record.open_session(record.create_contact(), "phone", detail={"call_sid": "CA1"})
+    give_code(record, chat, first)
+    goes_on = record.open_session(chat.contact_id, "phone", detail={"call_sid": "CA1"})
+    assert together(record, chat) == together(record, goes_on) == {chat.session_id, first.session_id, goes_on.session_id}
+
+
+def test_what_is_together_with_a_chat_is_not_together_with_what_else_is(record: Record, chat: Session, call: Session) -> None:
+    """Whoever is on the telephone need not be who called from the page."""
+    give_code(record, chat, call)
+    from_page = record.open_session(chat.contact_id, "phone", detail={"chat_session_id": chat.session_id, "call_sid": "page"})
+    assert together(record, chat) == {chat.session_id, call.session_id, from_page.session_id}
+    assert together(record, call) == {chat.session_id, call.session_id}
+    assert together(record, from_page) == {chat.session_id, from_page.session_id}
+
+
 def test_how_sure_we_are_is_how_sure_we_are_now(record: Record, chat: Session) -> None:
     assert record.standing(chat.session_id, together=HOUR).assurance is Assurance.ANONYMOUS
     record.raise_assurance(chat.session_id, Assurance.POSSESSED, lasts=HOUR)
