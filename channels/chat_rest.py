@@ -12,8 +12,9 @@ visit has begun. ``last`` is a place in the conversation: with ``after`` an answ
 without it, the reply alone, or the latest messages with the customer's own. A customer who comes back in the middle of a form is welcomed
 back where a client opens the chat: by a message without words, or a history without ``after``. ``link`` is what stands behind ``#link=`` in
 the address that was sent to the customer: it is opened before the message is taken, which may be empty, and the answer begins with what
-was said before. Sending a message again with its ``message_id`` has no second effect and gives the same answer. Refusals are
-``{"error", "message"}``, the message for the customer, from the domain.
+was said before. Who brings it with a session that they have may bring it again where no answer came. Sending a message again with its
+``message_id`` has no second effect and gives the same answer. Refusals are ``{"error", "message"}``, the message for the customer, from
+the domain.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from sanic.exceptions import PayloadTooLarge
 from sanic.request import Request
 from sanic.response import HTTPResponse, empty, json
 
-from channels.chat_door import ChatDoor, bearer_token, reason_of
+from channels.chat_door import ChatDoor, Visit, bearer_token, reason_of
 from channels.limits import RateLimit
 from throughline import log
 from throughline.domain.privacy import Standing
@@ -118,20 +119,24 @@ class ChatRest:
         login, address = self._door.login_of(bearer_token(request)), self._server.network_address(request)
         visit = await self._door.open(_session_id(body), login, address)
         if link is not None:
-            visit, _ = await self._door.open_link(await self._door.visit_for_link(visit, link, address), link)
+            visit = await self._in_time(self._linked(visit, link, address))
         message_id = await self._in_time(self._door.take(visit, body))
-        if message_id is None and link is None:
-            self._count_look(visit.session)
-            welcomed_at = await self._welcomed(visit.session)
-            after = welcomed_at if after is None else after
         replayed = link is not None and after is None
         if replayed:
             after = await self._door.start_of(visit.session)
+        elif message_id is None:
+            self._count_look(visit.session)
+            welcomed_at = await self._welcomed(visit.session)
+            after = welcomed_at if after is None else after
         if after is not None:
             answer = self._shown(await self._since(visit.session, after), after, replayed=replayed)
         else:
             answer = self._shown(await self._reply(visit.session, message_id), 0, replayed=False)
         return {"session_id": visit.session_id, **answer}
+
+    async def _linked(self, visit: Visit, link: str, address: str) -> Visit:
+        visit, _ = await self._door.open_link(await self._door.visit_for_link(visit, link, address), link)
+        return visit
 
     async def look_back(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
         """What was said: since ``after``, or the latest messages."""

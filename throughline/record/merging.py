@@ -163,13 +163,12 @@ def _part_passes(connection: Any, session_ids: Collection[str]) -> None:
     other is neither taken again, as it would be for a turn that has to be, nor does it say that both are in the same hands."""
     open_codes = codes.c.session_id.in_(session_ids) & codes.c.open_digest.is_not(None)
     connection.execute(codes.update().where(open_codes).values(open_digest=None))
-    given, used = codes.c.session_id.in_(session_ids), codes.c.used_by_session.in_(session_ids)
-    connection.execute(codes.update().where((given & ~used) | (used & ~given)).values(used_by_session=None))
-    sent, opened = links.c.session_id.in_(session_ids), links.c.used_by_session.in_(session_ids)
-    connection.execute(links.update().where((sent & ~opened) | (opened & ~sent)).values(used_by_session=None))
+    run_out(connection, links.c.session_id.in_(session_ids), utc_now())
+    for passes in (codes, links):
+        given, used = passes.c.session_id.in_(session_ids), passes.c.used_by_session.in_(session_ids)
+        connection.execute(passes.update().where((given & ~used) | (used & ~given)).values(used_by_session=None))
     unused = call_tokens.c.chat_session_id.in_(session_ids) & call_tokens.c.used_at.is_(None)
     connection.execute(call_tokens.update().where(unused).values(used_at=utc_now()))
-    run_out(connection, links.c.session_id.in_(session_ids), utc_now())
 
 
 def _part_numbers(connection: Any, merge: Any, session_ids: Collection[str]) -> None:

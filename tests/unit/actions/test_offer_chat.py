@@ -124,7 +124,7 @@ async def test_a_company_that_does_not_answer_holds_nobody_up(
     app: Application, phones: Phones, use: Callable[..., Application]
 ) -> None:
     phones.stalls = True
-    use(texts=phones, settings=replace(app.settings, actions=ActionSettings(connector_timeout_ms=100)))
+    use(texts=phones, settings=replace(app.settings, actions=ActionSettings(connector_timeout_ms=1000)))
     assert (await asks(calling(app))).said == ["utter_offer_chat"]
 
 

@@ -146,11 +146,11 @@ async def test_a_link_that_is_refused_moves_nobody(door: ChatDoor, server: Small
     page = await anonymous(door)
     await door.take(page, {"message": "I'm Maria, 97201"})
     long_ago = datetime.now(timezone.utc) - timedelta(hours=1)
-    before = server.record.unseen(page.session.session_id, after_seq=0, limit=50, together=timedelta(hours=1))
+    before = server.record.conversation(page.session.contact_id)
     for link, reason in ((sent(server.record, call, now=long_ago), "expired_link"), ("x" * 43, "unknown_link")):
         with pytest.raises(Rejected, match=reason):
             await opened(door, page, link)
-    assert server.record.unseen(page.session.session_id, after_seq=0, limit=50, together=timedelta(hours=1)) == before
+    assert server.record.conversation(page.session.contact_id) == before
 
 
 async def test_somebody_who_is_logged_in_opens_links_of_their_own_conversation_alone(

@@ -190,6 +190,20 @@ def test_after_a_merge_was_taken_back_its_links_lead_nowhere(
         record.open_link(token, session_id=page.session_id)
 
 
+def test_after_its_merge_was_taken_back_a_link_ties_nobody_and_is_not_opened_again(
+    record: Record, call: record_room.Session, page: record_room.Session
+) -> None:
+    token = record.issue_link(call.contact_id, call.session_id, kind="phone", address=NUMBER, ttl_s=900)
+    record.open_link(token, session_id=page.session_id)
+    record.merge(page.contact_id, call.contact_id, reason=LINK, session_id=page.session_id)
+    record.unmerge(page.contact_id, reason="wrong person")
+    assert record.session(page.session_id).contact_id == page.contact_id
+    for session in (call, page):
+        assert record.standing(session.session_id, together=HOUR).together == {session.session_id}
+    with pytest.raises(Rejected, match="used_link"):
+        record.open_link(token, session_id=page.session_id)
+
+
 def test_a_link_of_somebody_who_was_erased_opens_nothing(
     record: Record, call: record_room.Session, page: record_room.Session
 ) -> None:
