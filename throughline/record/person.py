@@ -28,6 +28,7 @@ _NAMING = {
     schema.call_tokens: ("chat_session_id",),
     schema.codes: ("used_by_session",),
     schema.events: ("data",),
+    schema.links: ("used_by_session",),
     schema.merges: ("contact_id", "into_contact_id", "session_id"),
     schema.messages: ("asked_for",),
     schema.sessions: ("detail",),

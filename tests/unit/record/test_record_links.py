@@ -204,6 +204,27 @@ def test_after_its_merge_was_taken_back_a_link_ties_nobody_and_is_not_opened_aga
         record.open_link(token, session_id=page.session_id)
 
 
+def test_links_of_a_visit_that_goes_back_go_with_it(record: Record, call: record_room.Session) -> None:
+    """The number that they were sent to is the caller's, and no longer the other's."""
+    customer = record.create_contact()
+    record.merge(call.contact_id, customer, reason="code", session_id=call.session_id)
+    record.issue_link(customer, call.session_id, kind="phone", address=NUMBER, ttl_s=900)
+    record.unmerge(call.contact_id, reason="wrong person")
+    assert [link["address"] for link in record.person(call.contact_id)["links"]] == [NUMBER]
+    assert record.person(customer)["links"] == []
+    record.erase(customer, own_words={})
+    assert [link["address"] for link in record.person(call.contact_id)["links"]] == [NUMBER]
+
+
+def test_who_asks_what_is_kept_of_them_is_told_no_visit_of_somebody_elses(
+    record: Record, call: record_room.Session, page: record_room.Session
+) -> None:
+    record.open_link(sent(record, call), session_id=page.session_id, now=NOON)
+    (link,) = record.person(call.contact_id)["links"]
+    assert (link["address"], link["used_by_session"]) == (NUMBER, None)
+    assert NUMBER not in str(record.person(page.contact_id))
+
+
 def test_a_link_of_somebody_who_was_erased_opens_nothing(
     record: Record, call: record_room.Session, page: record_room.Session
 ) -> None:
