@@ -229,6 +229,19 @@ def test_who_picked_up_is_somebody_once_they_have_become_one_with_whom_it_is_for
     assert record.phone_call(CALL).ended_at is not None
 
 
+def test_a_call_goes_back_with_the_chat_that_asked_for_it(record: Record) -> None:
+    """The chat was taken for somebody else's; that is taken back."""
+    guest, dana = somebody(record), somebody(record)
+    record.merge(guest.contact, dana.contact, reason=CODE, session_id=guest.chat)
+    call, _ = guest.proves().is_sure().asks()
+    assert call.contact_id == dana.contact
+    record.note_call_taken(call.placed_id, CALL)
+    record.unmerge(guest.contact, reason="wrong person")
+    assert record.placed_call(CALL).contact_id == guest.contact
+    assert [row["placed_id"] for row in record.person(guest.contact)["placed_calls"]] == [call.placed_id]
+    assert record.person(dana.contact)["placed_calls"] == []
+
+
 def test_a_call_that_came_in_was_placed_for_nobody(record: Record) -> None:
     record.announce_call(CALL, caller=NUMBER, attestation="", ttl_s=60)
     session = record.open_session(record.create_contact(), PHONE).session_id
