@@ -20,14 +20,6 @@ from throughline.record import Record
 STEPS_OF_A_ROW = 40
 """On SQLite, at most: one or two for each column, and a few to find it."""
 
-STILL_GROW = {
-    "calendar_visits.technician IN": "every visit that the technicians have ever had, to find the times that are taken",
-    "codes.expires_at <=": "every code that was given out and not used, to find those that ran out",
-    "sessions.started_at >": "every visit of the person, to find the calls that belong together",
-}
-"""Statements of ours that go through more the more there is: of each a part, and what it goes through. To be mended; nothing is to be
-added."""
-
 _READ_OR_CHANGE_ROWS = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
 _READ_NO_TABLE = ("pg_advisory", "pg_notify")
 
@@ -46,10 +38,6 @@ class RowsRead(dict[str, int]):
     def above(self, most: int) -> dict[str, int]:
         """Those that have gone through more than ``most``."""
         return {statement: rows for statement, rows in self.items() if rows > most}
-
-    def newly_above(self, most: int) -> dict[str, int]:
-        """Those of them that are not known for it (STILL_GROW)."""
-        return {what: rows for what, rows in self.above(most).items() if not any(part in what for part in STILL_GROW)}
 
 
 @contextmanager

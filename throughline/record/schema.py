@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = "0007"  # the newest migration; a database that says so needs no look at the migrations
+SCHEMA_VERSION = "0008"  # the newest migration; a database that says so needs no look at the migrations
 
 ID_CHARS = 255  # as wide as Rasa's own sender_id
 WORD_CHARS = 64
@@ -65,6 +65,7 @@ def _session(*, nullable: bool = True, name: str = "session_id", **options: Any)
 
 metadata = sa.MetaData()
 
+_OPEN = sa.text("open_digest IS NOT NULL")
 _UNFINISHED = sa.text("finished_at IS NULL")
 
 contacts = sa.Table(
@@ -94,7 +95,7 @@ sessions = sa.Table(
     "sessions",
     metadata,
     sa.Column("session_id", sa.String(ID_CHARS), primary_key=True),
-    _contact(index=True),
+    _contact(),
     sa.Column("channel", sa.String(WORD_CHARS), nullable=False),
     sa.Column("assurance", sa.String(WORD_CHARS), nullable=False),
     sa.Column("detail", JsonText, nullable=False),
@@ -108,6 +109,7 @@ sessions = sa.Table(
     sa.Column("caller_digest", sa.String(64)),
     # Whether somebody vouches for that number (STIR/SHAKEN, full attestation).
     sa.Column("caller_vouched", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
+    sa.Index("ix_sessions_contact_id_started_at", "contact_id", "started_at"),
 )
 
 chat_tokens = sa.Table(
@@ -132,6 +134,7 @@ codes = sa.Table(
     sa.Column("used_at", UtcTime),
     _session(name="used_by_session", index=True),
     sa.Index("ix_codes_session_id", "session_id"),
+    sa.Index("ix_codes_open_expires_at", "expires_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
 )
 
 # Wrong codes and wrong facts, one by one: counted for each session, for each caller and for all together.
@@ -408,11 +411,12 @@ calendar_visits = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("visit_id", sa.String(ID_CHARS), nullable=False, unique=True),
     sa.Column("reference", sa.String(WORD_CHARS), nullable=False, unique=True),
-    sa.Column("technician", sa.String(ID_CHARS), sa.ForeignKey("calendar_technicians.technician"), nullable=False, index=True),
+    sa.Column("technician", sa.String(ID_CHARS), sa.ForeignKey("calendar_technicians.technician"), nullable=False),
     sa.Column("starts_at", UtcTime, nullable=False),
     sa.Column("ends_at", UtcTime, nullable=False),
     sa.Column("contact_id", sa.String(ID_CHARS), nullable=False, index=True),
     sa.Column("details", JsonText, nullable=False),
     sa.Column("idempotency_key", sa.String(ID_CHARS), nullable=False, unique=True),
     sa.Column("booked_at", UtcTime, nullable=False),
+    sa.Index("ix_calendar_visits_technician_ends_at", "technician", "ends_at"),
 )

@@ -162,7 +162,7 @@ def test_no_statement_of_a_turn_goes_through_more_rows_than_a_few_windows(record
     put(record, history("new", SHORT))
     put(record, history("later", LONG))  # the others have been away since
     asked = asked_in_turns_of(record, "dana", "other", "new")
-    assert asked.newly_above(MOST_ROWS) == {}
+    assert asked.above(MOST_ROWS) == {}
     assert len(asked) > 60
 
 
@@ -174,7 +174,7 @@ def test_nor_where_the_planner_knows_of_many_conversations_of_medium_length(reco
     put_business(record, "everybody else", technicians=TECHNICIANS)
     inform(record)
     asked = asked_in_turns_of(record, people[0], people[90], people[110])  # of the middle ones it expects the most
-    assert asked.newly_above(MOST_ROWS) == {}
+    assert asked.above(MOST_ROWS) == {}
     assert len(asked) > 60
 
 
