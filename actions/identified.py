@@ -1,4 +1,5 @@
-"""What follows once somebody has shown who they are: the session is surer of it, and the number they call from becomes theirs."""
+"""What follows once somebody has shown who they are: the session is surer of it, and the number they call from, or
+are called at, becomes theirs unless the telephone company says that it is false."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from datetime import timedelta
 
 from actions.situation import Situation
 from throughline import log
-from throughline.domain.assurance import LEVELS
+from throughline.domain.assurance import FALSE_NUMBER, LEVELS
 from throughline.errors import Rejected, Unavailable
 
 _log = log.get_logger("actions")
@@ -20,7 +21,8 @@ async def identified(where: Situation, session_id: str, contact_id: str, *, proo
     try:
         await where.bounded(record.call(record.raise_assurance, session_id, LEVELS[proof], lasts=lasts))
         session = await where.bounded(record.call(record.session, session_id))
-        if caller := session.detail.get("caller"):
+        is_false = str(session.detail.get("attestation") or "").startswith(FALSE_NUMBER)
+        if (caller := session.detail.get("caller")) and not is_false:
             await where.bounded(record.call(record.add_address, contact_id, "phone", str(caller), proof=proof))
     except (Unavailable, Rejected) as error:
         _log.error("identity.not_noted", proof=proof, error=str(error))

@@ -1,11 +1,14 @@
-"""Offers to go on in the chat: a one-time code that finds this conversation again when it is typed there."""
+"""Offers to go on in the chat: by telephone with a text message, whose link opens this conversation there; else with a one-time code that
+finds it when it is typed there."""
 
 from __future__ import annotations
 
 from rasa_sdk import Action, Tracker
 from rasa_sdk.executor import CollectingDispatcher
+from rasa_sdk.types import DomainDict
 
 from actions.one_time_code import one_time_code
+from actions.sent_link import SENT, sent_link
 from actions.situation import Event, both, situation, stays_open
 from throughline import log
 from throughline.domain import speakable
@@ -21,8 +24,8 @@ class OfferChat(Action):
         """As in domain.yml."""
         return "action_offer_chat"
 
-    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, _domain: object) -> list[Event]:
-        """Issue a code and say what to do with it. An open question stays open."""
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: DomainDict) -> list[Event]:
+        """Send a link, or issue a code and say what to do with it. An open question stays open."""
         where = situation(tracker)
         try:
             code = await one_time_code(where)
@@ -30,6 +33,10 @@ class OfferChat(Action):
             _log.error("code.not_issued", error=str(error))
             dispatcher.utter_message(response="utter_offer_chat_unavailable")
             return stays_open(where)
+        said = speakable.digits(code)
+        if await sent_link(where, domain, code=said.shown):
+            dispatcher.utter_message(response=SENT)
+            return stays_open(where)
         minutes = where.settings.codes.code_ttl_s // 60
-        dispatcher.utter_message(response="utter_offer_chat", code_minutes=minutes, **both(code=speakable.digits(code)))
+        dispatcher.utter_message(response="utter_offer_chat", code_minutes=minutes, **both(code=said))
         return stays_open(where)

@@ -30,6 +30,9 @@ class Resume(Action):
     async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, _domain: object) -> list[Event]:
         """Greet. Where a booking is open it goes on: the form is set again, so that the next message answers it."""
         where = situation(tracker)
+        if tracker.get_slot("ui_placed"):  # we have called, and don't know yet who has picked up
+            dispatcher.utter_message(response="utter_call_placed")
+            return []
         handed_over, booked = tracker.get_slot("ui_handed_over"), tracker.get_slot("ui_visit")
         if not (where.facts or where.in_form or handed_over or booked):
             claimed = tracker.get_slot("ui_claim")

@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -35,9 +36,10 @@ from channels.live import LiveFeed
 from tests.postgres import Postgres
 from throughline import record as record_room
 from throughline.domain.turns import WEB_CHAT
-from throughline.record import Record, Session, StoredEvent
+from throughline.record import Record, StoredEvent
 from throughline.record.entries import NewEvent
 from throughline.record.events import new_event_id
+from throughline.record.views import Unseen
 
 WITHIN_MS = 300.0
 _LONGEST_PAUSE_S = 0.2
@@ -60,7 +62,7 @@ async def measure(url: str, commits: int, idle_s: float, progress: Progress) -> 
     shown: dict[int, float] = {}
     everything = asyncio.Event()
 
-    async def show(event: StoredEvent, _session: Session) -> None:
+    async def show(event: StoredEvent, _unseen: Unseen) -> None:
         shown[int(event.data["text"])] = time.monotonic()
         progress.advance(task)
         if len(shown) == commits:
@@ -69,7 +71,7 @@ async def measure(url: str, commits: int, idle_s: float, progress: Progress) -> 
     async def ready() -> None:
         pass
 
-    feed = LiveFeed(record)
+    feed = LiveFeed(record, timedelta(hours=1))
     try:
         session = record.open_session(record.create_contact(), WEB_CHAT)
         feed.watch(session, 0, show, ready)

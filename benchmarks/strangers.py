@@ -9,8 +9,9 @@ brings everything a stranger could have seen, overheard or made up, each kind a 
 and events, tokens and codes that were used, have run out or were voided, other people's logins, numbers and ZIP codes. The limits on
 wrong codes are turned off, so that nothing is refused only for coming too often.
 
-A read is any answer that leads to another customer. For the writes every row that was there before is compared with what it is
-afterwards, and no new row may name another customer. Exits 1 if there is a single one.
+First every customer does with what is theirs what the stranger will try: where one cannot, the rest would prove nothing. A read is any
+answer that leads to another customer. For the writes every row that was there before is compared with what it is
+afterwards, and no new row may name another customer. Exits 1 if there is a single one, or where a customer could not.
 """
 
 from __future__ import annotations
@@ -24,8 +25,6 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -35,120 +34,19 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.town import LONG_AGO, UNLIMITED, ZIP_CODE, Owners, Town
 from channels.chat_door import Visit
 from tests.unit.channels.small_server import SmallServer
 from tests.website import bad_tokens, login_token
-from throughline.domain.assurance import CODE, PROVEN_NUMBER, Assurance, TryLimits
+from throughline.domain.assurance import PROVEN_NUMBER, Assurance
 from throughline.domain.turns import PHONE, WEB_CHAT
 from throughline.errors import Rejected
 from throughline.record import Record
 from throughline.record.schema import metadata
 
-UNLIMITED = TryLimits(10**9, 10**9, 10**9, timedelta(minutes=10), timedelta(minutes=30))
-NOW = datetime.now(timezone.utc)
-LONG_AGO = NOW - timedelta(days=365)
-ZIP_CODE, WRONG_ZIP_CODE = "97201", "97202"
+WRONG_ZIP_CODE = "97202"
 
 Attempt = Callable[[Any], Awaitable[Any]]
-
-
-@dataclass
-class Customer:
-    """What there is of one. Lists hold whatever of that kind leads, or has led, to them."""
-
-    contact_id: str
-    number: str
-    account: str | None
-    sessions: list[str] = field(default_factory=list)
-    chat_tokens: list[str] = field(default_factory=list)
-    dead_codes: list[str] = field(default_factory=list)
-    account_codes: list[str] = field(default_factory=list)
-    call_tokens: list[tuple[str, str]] = field(default_factory=list)  # with the telephone call they are for
-    messages: list[str] = field(default_factory=list)
-    events: list[str] = field(default_factory=list)
-
-
-class Town:
-    """The customers, and everything that is kept of them before the stranger comes."""
-
-    def __init__(self, server: SmallServer, customers: int) -> None:
-        self.server, self.record = server, server.record
-        self.people = [self._customer(number) for number in range(customers)]
-        self.aliases, self.parted = self._merged(), self._parted()
-        self.mine = self.record.create_contact()
-
-    def _customer(self, number: int) -> Customer:
-        record, door_account = self.record, None
-        if number % 3 == 0:
-            login = self.server.chat_door.login_of(login_token(f"customer-{number}"))
-            assert login is not None
-            door_account = login.account
-        contact = record.create_contact() if door_account is None else record.contact_of_account(door_account, proof="login")
-        one = Customer(contact, f"+1503555{number:04d}", door_account)
-        detail = {} if door_account is None else {"account": door_account}
-        level = Assurance.ANONYMOUS if door_account is None else Assurance.AUTHENTICATED
-        chat = record.open_session(contact, WEB_CHAT, assurance=level, detail=detail).session_id
-        call_sid = f"CA{number:032d}"
-        used = record.announce_call(call_sid, caller=one.number, attestation="", ttl_s=60)
-        record.redeem_call_token(used, call_sid=call_sid)
-        call = record.open_session(contact, PHONE, detail={"caller": one.number, "call_sid": call_sid}).session_id
-        record.note_call_session(call_sid, call)
-        record.add_address(contact, "phone", one.number, proof=CODE)
-        one.sessions = [chat, call]
-        over = record.open_session(contact, WEB_CHAT).session_id
-        ended = record.issue_chat_token(over)
-        record.end_session(over, "left")
-        late = record.issue_chat_token(chat, ttl_s=60, now=LONG_AGO)
-        one.chat_tokens = [ended, late] + ([record.issue_chat_token(chat)] if door_account else [])
-        self._codes(one, chat)
-        unused = record.reconnect_call(call_sid, after_step=1, ttl_s=3600)
-        expired = record.issue_call_token(contact_id=contact, chat_session_id=chat, origin="page", ttl_s=60, now=LONG_AGO)
-        one.call_tokens = [(used, call_sid), (unused, ""), (unused, f"CA{number + 1:032d}"), (expired, "")]
-        self._talk(one, chat)
-        return one
-
-    def _codes(self, one: Customer, chat: str) -> None:
-        record = self.record
-        expired = record.issue_code(one.contact_id, chat, ttl_s=60, now=LONG_AGO)
-        voided = record.issue_code(one.contact_id, chat, ttl_s=3600)
-        used = record.issue_code(one.contact_id, chat, ttl_s=3600)
-        elsewhere = record.open_session(one.contact_id, PHONE).session_id
-        record.redeem_code(used, session_id=elsewhere, limits=UNLIMITED)
-        one.dead_codes = [expired, voided, used]
-        live = record.issue_code(one.contact_id, chat, ttl_s=3600)
-        if one.account is not None:  # to another account it is unknown
-            one.account_codes = [live]
-
-    def _talk(self, one: Customer, chat: str) -> None:
-        for number in range(3):
-            data = {"event": "user", "text": f"my secret {one.contact_id}", "message_id": f"{chat}:m{number}"}
-            self.server.runner.say(one.contact_id, chat, data)
-            self.server.runner.say(one.contact_id, chat, {"event": "bot", "text": f"your secret {one.contact_id}"})
-            one.messages += [f"{chat}:m{number}", f"m{number}"]
-        self.server.runner.say(one.contact_id, chat, {"event": "slot", "name": "postcode", "value": ZIP_CODE})
-        one.events = [event.event_id for event in self.record.conversation(one.contact_id)]
-
-    def _merged(self) -> list[str]:
-        """Ids that lead to a customer now."""
-        found = []
-        for one in self.people[1::3]:
-            caller = self.record.create_contact()
-            self.record.merge(caller, one.contact_id, reason=CODE, session_id=None)
-            found.append(caller)
-        return found
-
-    def _parted(self) -> list[tuple[str, str, list[str], str]]:
-        """People who were merged into a customer by mistake: their contact, session, codes from then, and the secret of their page."""
-        found = []
-        for one in self.people[2::3]:
-            visitor = self.record.create_contact()
-            session = self.record.open_session(visitor, WEB_CHAT).session_id
-            token = self.record.issue_chat_token(session)
-            self.record.merge(visitor, one.contact_id, reason=CODE, session_id=session)
-            code = self.record.issue_code(one.contact_id, session, ttl_s=3600)
-            self.record.unmerge(visitor, reason="by mistake")
-            found.append((visitor, session, [code], token))
-        return found
 
 
 class Stranger:
@@ -334,6 +232,8 @@ async def run(each: int, customers: int, console: Console) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         server = SmallServer(Path(folder), messages_per_minute=600, sessions_per_minute=6000)
         town = Town(server, customers)
+        if not await _owners_can(town, console):
+            return False
         stranger = Stranger(town)
         keeper = Keeper(server.record, stranger.mine)
         others = {one.contact_id for one in town.people} | set(town.aliases)
@@ -360,6 +260,15 @@ async def run(each: int, customers: int, console: Console) -> bool:
         console.print(f"[red]{change}[/]")
     console.print(f"{tried:,} attempts on {customers} customers: {reads} reads, {len(writes)} writes.")
     return not reads and not writes
+
+
+async def _owners_can(town: Town, console: Console) -> bool:
+    """Whether the customers themselves get everywhere: else the doors are shut to everybody, and a stranger's failing says nothing."""
+    failures = await Owners(town).failures()
+    for way, failed in failures.items():
+        shown = f"[bold red]{len(failed)} customers could not" if failed else "every customer could"
+        console.print(f"{way}: {shown}")
+    return not any(failures.values())
 
 
 def main(arguments: list[str] | None = None) -> int:

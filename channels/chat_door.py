@@ -5,18 +5,19 @@ Stands between the forms (socket.io in web_chat.py, REST in chat_rest.py), the p
 - A session id is issued here, unguessable; one that is foreign, unknown or over is never taken up.
 - A session opened with the website's login belongs to that login's account: its id alone opens nothing, and no other account does.
 - A login that can't be believed is refused; it never becomes an anonymous visit that the customer takes for their own.
+- A link that we sent opens its conversation in a visit in which nobody has said anything; it takes along nothing that is in this browser.
 - What was said in another visit is shown to whoever may be told it: data/business/privacy.yml, ``other_visits``.
 - What a customer types is words: bounded in size and rate, never a command.
 
-Why it is so: docs/decisions/0009-website-login.md.
+Why it is so: docs/decisions/0009-website-login.md, 0017-links.md.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,9 @@ from channels import web_messages
 from channels.limits import RateLimit
 from channels.wording import sentence
 from throughline import log
-from throughline.domain.assurance import Assurance
+from throughline.domain.assurance import LEVELS, LINK, Assurance
+from throughline.domain.links import is_secret
+from throughline.domain.privacy import Standing
 from throughline.domain.turns import PHONE, WEB_CHAT, Turn
 from throughline.errors import Postponed, Rejected, ThroughlineError
 from throughline.record import Session, StoredEvent
@@ -47,6 +50,11 @@ NOTICES: Mapping[str, str] = {
     "answer_late": "utter_answer_late",
     "bad_login": "utter_login_invalid",
     "expired_login": "utter_login_expired",
+    "account_link": "utter_link_account",
+    "expired_link": "utter_link_expired",
+    "link_unavailable": "utter_link_unavailable",
+    "unknown_link": "utter_link_unknown",
+    "used_link": "utter_link_used",
     "postponed": "utter_postponed",
     "too_fast": "utter_too_fast",
     "too_large": "utter_too_long",
@@ -143,20 +151,61 @@ class ChatDoor:
         issued = await call(record.issue_chat_token, session.session_id, ttl_s=ttl_s)
         return Visit(session, issued, login, is_new=True)
 
-    async def welcome_back(self, visit: Visit) -> None:
-        """Tell whoever left in the middle of a form, and opens the chat again a good while later, what we remember, and ask the open
-        question again: in the visit they had, or in a new one if they have shown who they are. Where it can't be said now, they go on
-        without."""
-        session, silent_since = visit.session, time.time() - 60 * self._settings.reminder_minutes
+    async def visit_for_link(self, visit: Visit, link: object, address: str) -> Visit:
+        """The visit in which the conversation can go on that ``link`` was sent from: the client's own, where nobody has said anything in
+        it or it is part of that conversation; else a new one of nobody's, at the network ``address``. So whoever is made to open somebody
+        else's link shares nothing with them that was said before.
+        Raises Rejected("unknown_link"|"used_link"|"expired_link"|"account_link"|"too_fast"), Unavailable."""
+        leads_to = await self._record.call(self._record.look_at_link, _secret(link), session_id=visit.session.session_id)
+        session = await self._record.call(self._record.session, visit.session.session_id)
+        if session.contact_id == leads_to.contact_id or await self._record.call(self._record.is_blank, session.contact_id):
+            return visit
+        return await self.open(None, None, address)
+
+    async def open_link(self, visit: Visit, link: object) -> tuple[Visit, bool]:
+        """Go on in ``visit``, as ``visit_for_link`` gave it, with the conversation that the link was sent from, and ask its open question.
+        Gives the visit as it is then, and whether it has become part of that conversation only now. Where it fails half-way, the same visit
+        may bring the link again. Raises Rejected("unknown_link"|"used_link"|"expired_link"|"account_link"), Unavailable."""
+        call, record, session_id = self._record.call, self._record, visit.session.session_id
+        before = await call(record.session, session_id)
+        opened = await call(record.open_link, _secret(link), session_id=session_id)
+        lasts = timedelta(hours=self._server.app.settings.identity.chat_hours)
+        await call(record.raise_assurance, session_id, LEVELS[LINK], lasts=lasts)
         try:
-            if _left_in_form(await self._record.call(self._record.window, session.contact_id), silent_since):
-                await self._server.runner.resume(session.contact_id, session.session_id, WEB_CHAT)
+            await call(record.add_address, opened.contact_id, opened.kind, opened.address, proof=LINK)
+            await self._server.runner.join(before.contact_id, opened.contact_id, session_id, WEB_CHAT, because=LINK)
+        except Rejected as refused:  # somebody was erased, or has become somebody else's, at this moment
+            _log.warning("chat.link_leads_nowhere", session=session_id, reason=refused.reason)
+            raise Rejected("unknown_link") from refused
+        _log.info("chat.link_opened", session=session_id)
+        return replace(visit, session=await call(record.session, session_id)), before.contact_id != opened.contact_id
+
+    async def welcome_back(self, session: Session) -> int | None:
+        """Tell whoever left in the middle of a form, and opens the chat again a good while later, what we remember, and ask the open
+        question again: in the visit they had, or in a new one if they have shown who they are. Of several pages that are opened at once
+        one does. The event behind which it stands; None where there was nothing to tell. Where it can't be said now, they go on without."""
+        silent_since = time.time() - 60 * self._settings.reminder_minutes
+
+        async def window() -> Window:
+            return await self._record.call(self._record.window, session.contact_id)
+
+        async def still() -> bool:
+            return _left_in_form(await window(), silent_since)
+
+        try:
+            found = await window()
+            if not _left_in_form(found, silent_since):
+                return None
+            await self._server.runner.resume(session.contact_id, session.session_id, WEB_CHAT, still=still)
         except ThroughlineError as error:
             _log.warning("chat.not_welcomed_back", session=session.session_id, error=str(error))
+            return None
+        return found.head.last_seq
 
-    async def take(self, visit: Visit, message: object) -> str | None:
+    async def take(self, visit: Visit, message: object, *, named: Callable[[str], None] | None = None) -> str | None:
         """Take the customer's words in ``message``, ``{"message", "message_id"?}``; returns once their turn is over. The id under which the
-        record has them, None where there were no words. A message id that came before has no second effect.
+        record has them, None where there were no words; ``named`` is told it first, before anybody is shown them. A message id that came
+        before has no second effect.
         Raises Rejected("expired_login"|"too_long"|"too_fast"|"unknown_session"), Unavailable when nothing could be stored."""
         if visit.login is not None and visit.login.expired(time.time()):
             raise Rejected("expired_login")
@@ -168,6 +217,8 @@ class ChatDoor:
         # As it is now: what a page says after a merge was taken back belongs to whom its session belongs to again.
         session = await self._record.call(self._record.session, visit.session.session_id)
         message_id = _message_id(session, message)
+        if named is not None:
+            named(message_id)
         await self._server.runner.take(
             Turn(
                 contact_id=session.contact_id,
@@ -184,36 +235,39 @@ class ChatDoor:
         most = self._settings.history_messages
         return await self._record.call(self._record.history_start, session.contact_id, messages=most)
 
-    async def shown(self, event: StoredEvent, session: Session, *, replayed: bool) -> list[dict[str, Any]]:
-        """The widget messages that show ``event`` in the chat of ``session``, as it is now; none for what was said in another visit and may
-        not be told here. ``replayed``: for a page that does not show what was typed into it before. Raises Unavailable."""
-        if event.type_name not in ("bot", "user") or not await self._may_see(event, session):
+    def shown(self, event: StoredEvent, standing: Standing, *, known: bool) -> list[dict[str, Any]]:
+        """The widget messages that show ``event`` to a chat of this ``standing``; none for what was said in another visit and may not be
+        told here. ``known``: the page has it already, because the customer typed it there."""
+        if event.type_name not in ("bot", "user") or not self._may_see(event, standing):
             return []
         text = str(event.data.get("text") or "")
-        own = event.session_id == session.session_id
         if event.type_name == "bot":
             if event.channel != PHONE:
                 return web_messages.widget_messages(event.data)
             label, shown = "utter_live_assistant", web_messages.safe_text(text)
-        elif event.type_name == "user" and text and (replayed or not own):
+        elif text and not known:
             label = "utter_live_customer" if event.channel == PHONE else "utter_history_customer"
             shown = web_messages.literal(text)
         else:
             return []
         return [{"text": sentence(self._server.domain, label, WEB_CHAT, words=shown)}] if shown else []
 
-    async def _may_see(self, event: StoredEvent, session: Session) -> bool:
-        """Whether what was said there may be shown in the chat of ``session``."""
-        privacy = self._server.app.business.privacy
-        if event.session_id == session.session_id or session.assurance >= privacy.other_visits_level:
-            return True
-        together = timedelta(minutes=privacy.together_minutes)
-        standing = await self._record.call(self._record.standing, session.session_id, together=together)
-        return standing.assurance >= privacy.other_visits_level or event.session_id in standing.together
+    def _may_see(self, event: StoredEvent, standing: Standing) -> bool:
+        """Whether what was said there may be shown."""
+        return (
+            event.session_id in standing.together or standing.assurance >= self._server.app.business.privacy.other_visits_level
+        )
 
     def notice(self, reason: str) -> str:
         """What a customer is told, outside the conversation, when something was refused or failed for this reason."""
         return sentence(self._server.domain, NOTICES.get(reason, "utter_apology"), WEB_CHAT)
+
+
+def _secret(link: object) -> str:
+    """The link's secret, as far as one can tell by looking at it. Raises Rejected("unknown_link")."""
+    if not is_secret(link):
+        raise Rejected("unknown_link")
+    return str(link)
 
 
 def reason_of(error: ThroughlineError) -> str:

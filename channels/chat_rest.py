@@ -3,13 +3,18 @@
 Stands beside the socket of web_chat.py, behind the same door (chat_door.py), and so under the same rules. Bodies are JSON, also when they
 are sent as ``text/plain``; the website's token comes as ``Authorization: Bearer``.
 
-    messages  {"session_id": null | str, "message": str, "message_id"?: str, "after"?: int} -> {"session_id", "messages", "last"}
-    history   {"session_id": str, "after"?: int}                                            -> {"messages", "last"}
+    messages  {"session_id": null | str, "message": str, "message_id"?: str, "after"?: int, "link"?: str}
+                                                 -> {"session_id", "messages", "last"}
+    history   {"session_id": str, "after"?: int} -> {"messages", "last"}
 
 ``messages`` are exactly what the widgets get. A client keeps the ``session_id`` it is given: another one than it sent means that a new
 visit has begun. ``last`` is a place in the conversation: with ``after`` an answer holds everything that was said since, on the phone too;
-without it, the reply alone, or the latest messages with the customer's own. Sending a message again with its ``message_id`` has no second
-effect and gives the same answer. Refusals are ``{"error", "message"}``, the message for the customer, from the domain.
+without it, the reply alone, or the latest messages with the customer's own. A customer who comes back in the middle of a form is welcomed
+back where a client opens the chat: by a message without words, or a history without ``after``. ``link`` is what stands behind ``#link=`` in
+the address that was sent to the customer: it is opened before the message is taken, which may be empty, and the answer begins with what
+was said before. Who brings it with a session that they have may bring it again where no answer came. Sending a message again with its
+``message_id`` has no second effect and gives the same answer. Refusals are ``{"error", "message"}``, the message for the customer, from
+the domain.
 """
 
 from __future__ import annotations
@@ -17,8 +22,9 @@ from __future__ import annotations
 import asyncio
 import json as json_format
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sanic import Blueprint, Sanic
 from sanic.exceptions import PayloadTooLarge
@@ -28,13 +34,17 @@ from sanic.response import HTTPResponse, empty, json
 from channels.chat_door import ChatDoor, Visit, bearer_token, reason_of
 from channels.limits import RateLimit
 from throughline import log
+from throughline.domain.privacy import Standing
 from throughline.errors import Rejected, ThroughlineError
-from throughline.record import Session, StoredEvent
+from throughline.record import Session
+from throughline.record.views import Unseen
 
 if TYPE_CHECKING:
     from channels.server import Server
 
 _log = log.get_logger("channels")
+
+T = TypeVar("T")
 
 PREFIX = "/webhooks/web_chat"
 _ANSWER_WITHIN_S = 25.0  # load balancers commonly give up after 30
@@ -48,6 +58,10 @@ _STATUS: Mapping[str, int] = {
     "expired_login": 401,
     "foreign_origin": 403,
     "unknown_session": 403,
+    "unknown_link": 403,
+    "account_link": 409,
+    "expired_link": 410,
+    "used_link": 410,
     "too_long": 413,
     "too_large": 413,
     "too_fast": 429,
@@ -65,7 +79,7 @@ class ChatRest:
 
     def __init__(self, answer_within_s: float = _ANSWER_WITHIN_S) -> None:
         self._answer_within_s = answer_within_s
-        self.under_way: set[asyncio.Task[Any]] = set()
+        self.under_way: set[asyncio.Future[Any]] = set()
         self._looks = RateLimit(_LOOKS_PER_MINUTE)
 
     def add_to(self, blueprint: Blueprint) -> None:
@@ -99,48 +113,87 @@ class ChatRest:
             raise Rejected("bad_request", "message")
         if wished is not None and not (isinstance(wished, str) and 0 < len(wished) <= _MAX_MESSAGE_ID_CHARS):
             raise Rejected("bad_request", "message_id")
-        login = self._door.login_of(bearer_token(request))
-        visit = await self._door.open(_session_id(body), login, self._server.network_address(request))
-        message_id = await self._taken(visit, body)
+        link = body.get("link")
+        if not isinstance(link, (str, type(None))):
+            raise Rejected("bad_request", "link")
+        login, address = self._door.login_of(bearer_token(request)), self._server.network_address(request)
+        visit = await self._door.open(_session_id(body), login, address)
+        if link is not None:
+            visit = await self._in_time(self._linked(visit, link, address))
+        message_id = await self._in_time(self._door.take(visit, body))
+        replayed = link is not None and after is None
+        if replayed:
+            after = await self._door.start_of(visit.session)
+        elif message_id is None:
+            self._count_look(visit.session)
+            welcomed_at = await self._welcomed(visit.session)
+            after = welcomed_at if after is None else after
         if after is not None:
-            events = await self._since(visit.session, after)
+            answer = self._shown(await self._since(visit.session, after), after, replayed=replayed)
         else:
-            events = [] if message_id is None else await self._record.call(self._record.reply_to, message_id)
-        return {"session_id": visit.session_id, **await self._shown(events, visit.session, after or 0, replayed=False)}
+            answer = self._shown(await self._reply(visit.session, message_id), 0, replayed=False)
+        return {"session_id": visit.session_id, **answer}
+
+    async def _linked(self, visit: Visit, link: str, address: str) -> Visit:
+        visit, _ = await self._door.open_link(await self._door.visit_for_link(visit, link, address), link)
+        return visit
 
     async def look_back(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
         """What was said: since ``after``, or the latest messages."""
         after = _place(body)
         session = await self._door.logged_in_session(_session_id(body), bearer_token(request))
+        self._count_look(session)
+        if after is None:
+            await self._welcomed(session)
+        start = await self._door.start_of(session) if after is None else after
+        return self._shown(await self._since(session, start), start, replayed=after is None)
+
+    def _count_look(self, session: Session) -> None:
+        """Raises Rejected("too_fast")."""
         if not self._looks.allow(session.session_id, time.monotonic()):
             raise Rejected("too_fast")
-        start = await self._door.start_of(session) if after is None else after
-        events = await self._since(session, start)
-        return await self._shown(events, session, start, replayed=after is None)
 
-    async def _taken(self, visit: Visit, body: Mapping[str, Any]) -> str | None:
-        """The message's id in the record, once its turn is over. The turn is taken to its end whatever becomes of the request."""
-        turn = asyncio.ensure_future(self._door.take(visit, body))
-        self.under_way.add(turn)
-        turn.add_done_callback(self._turn_over)
+    async def _welcomed(self, session: Session) -> int | None:
+        """As ChatDoor.welcome_back; where that takes too long it is in a later answer."""
         try:
-            return await asyncio.wait_for(asyncio.shield(turn), self._answer_within_s)
+            return await self._in_time(self._door.welcome_back(session))
+        except Rejected:
+            return None
+
+    async def _in_time(self, work: Awaitable[T]) -> T:
+        """What comes of ``work``, which is done to its end whatever becomes of the request. Raises Rejected("answer_late"), and what it
+        raises."""
+        task = asyncio.ensure_future(work)
+        self.under_way.add(task)
+        task.add_done_callback(self._over)
+        try:
+            return await asyncio.wait_for(asyncio.shield(task), self._answer_within_s)
         except asyncio.TimeoutError:
             raise Rejected("answer_late") from None
 
-    def _turn_over(self, turn: asyncio.Task[Any]) -> None:
-        self.under_way.discard(turn)
-        if not turn.cancelled() and (error := turn.exception()) is not None:
+    def _over(self, task: asyncio.Future[Any]) -> None:
+        self.under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
             _log.info("chat.turn_not_taken", error=log.told(error))
 
-    async def _since(self, session: Session, after: int) -> Sequence[StoredEvent]:
-        unseen = self._record.unseen
-        _, events = await self._record.call(unseen, session.session_id, after_seq=after, limit=_HISTORY_EVENTS)
-        return events
+    async def _since(self, session: Session, after: int) -> Unseen:
+        together = timedelta(minutes=self._server.app.business.privacy.together_minutes)
+        asking = self._record.call(
+            self._record.unseen, session.session_id, after_seq=after, limit=_HISTORY_EVENTS, together=together
+        )
+        return await asking
 
-    async def _shown(self, events: Sequence[StoredEvent], session: Session, after: int, *, replayed: bool) -> dict[str, Any]:
-        messages = [message for event in events for message in await self._door.shown(event, session, replayed=replayed)]
-        return {"messages": messages, "last": events[-1].seq if events else after}
+    async def _reply(self, session: Session, message_id: str | None) -> Unseen:
+        """What was said in the session to a message of it; nothing where there was none."""
+        said = [] if message_id is None else await self._record.call(self._record.reply_to, message_id)
+        return Unseen(session, Standing(session.assurance, frozenset({session.session_id})), tuple(said))
+
+    def _shown(self, found: Unseen, after: int, *, replayed: bool) -> dict[str, Any]:
+        """An answer of what was ``found`` behind ``after``. Unless it is ``replayed``, the client knows what was typed in its session."""
+        session_id, messages = found.session.session_id, []
+        for event in found.events:
+            messages += self._door.shown(event, found.standing, known=not replayed and event.session_id == session_id)
+        return {"messages": messages, "last": found.events[-1].seq if found.events else after}
 
     async def _answered(self, request: Request, answer: Answer) -> HTTPResponse:
         """The answer to a request, or the refusal of it."""

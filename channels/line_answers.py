@@ -13,7 +13,7 @@ from throughline.bootstrap import Application
 from throughline.domain import scheduling
 from throughline.telephony import twiml
 
-WEBHOOKS = ("voice", "resume", "dialled", "recorded", "status", "fallback")
+WEBHOOKS = ("voice", "answered", "resume", "dialled", "recorded", "status", "fallback")
 """What the telephone company asks, each below ``/webhooks/phone/``."""
 
 MEDIA_PATH = "/webhooks/phone/media"

@@ -6,7 +6,7 @@ turns, whatever was finished while nobody looked. What always holds:
 - A view shows each event after its place once, in order. A wake-up is never lost: whoever is woken while it looks, looks again.
 - It follows its session: after a merge, and after one that was taken back, it shows the conversation of whoever the session is part of.
 - Where the record does not answer it tries again, and shows what it missed.
-- Views never take all of the record's threads: turns are more urgent.
+- Views never take all of the record's threads: turns are more urgent. A look is one read, whatever it finds.
 
 Which commit wakes whom: docs/decisions/0004-views-are-fed-from-the-record.md and 0012-live-across-processes.md.
 """
@@ -15,19 +15,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from throughline import log
-from throughline.errors import Rejected, ThroughlineError, Unavailable
+from throughline.errors import Rejected, ThroughlineError
 from throughline.record import Record, Session, StoredEvent
+from throughline.record.views import Unseen
 
 _log = log.get_logger("channels")
 _BATCH = 200
-_READS_AT_ONCE = 3  # of all views together: half of the record's threads
+_AT_ONCE = 3  # of what all views together ask of the record: half of its threads
 _RETRY_S = 1.0
 
-Show = Callable[[StoredEvent, Session], Awaitable[None]]
-"""Shows an event on the page of the session, which is as it was when the event was read. Raises Unavailable before anything is shown."""
+Show = Callable[[StoredEvent, Unseen], Awaitable[None]]
+"""Shows an event on its page, by the look that found it."""
 Ready = Callable[[], Awaitable[None]]
 """Returns once the page may be shown anything; nothing is read before."""
 
@@ -84,20 +86,22 @@ class View:
     async def _catch_up(self) -> None:
         """Show what was committed since this view looked last. Raises Rejected where the session is no more, Unavailable."""
         await self._ready()
-        async with self._feed.reads:
-            session, events = await self._record.call(
-                self._record.unseen, self._session_id, after_seq=self.after_seq, limit=_BATCH
+        async with self._feed.threads:
+            unseen = await self._record.call(
+                self._record.unseen,
+                self._session_id,
+                after_seq=self.after_seq,
+                limit=_BATCH,
+                together=self._feed.together,
             )
-        if session.contact_id != self.contact_id:
-            self._feed.moved(self, session.contact_id)
+        if unseen.session.contact_id != self.contact_id:
+            self._feed.moved(self, unseen.session.contact_id)
             self.wake()  # what was committed there before this line woke somebody else
-        if len(events) == _BATCH:
+        if len(unseen.events) == _BATCH:
             self.wake()
-        for event in events:
+        for event in unseen.events:
             try:
-                await self._show(event, session)
-            except Unavailable:
-                raise  # nothing of it was shown: it is tried again
+                await self._show(event, unseen)
             except Exception as error:  # noqa: BLE001 - one event that cannot be shown must not silence the page for good
                 _log.exception("live.show_failed", error_type=type(error).__name__)
             self.after_seq = event.seq
@@ -107,16 +111,19 @@ class View:
         """Keep in the record how far the page is, for the next time it comes, here or at another server. Raises Unavailable."""
         if self.after_seq > self._noted:
             seq = self.after_seq
-            await self._record.call(self._record.note_shown, self._session_id, seq)
+            async with self._feed.threads:
+                await self._record.call(self._record.note_shown, self._session_id, seq)
             self._noted = seq
 
 
 class LiveFeed:
-    """Wakes the views of a conversation when it has changed. Made and used on the server's loop."""
+    """Wakes the views of a conversation when it has changed. Made and used on the server's loop. ``together``: how long a chat and the call
+    that it led to stay in the same hands. Whatever a view asks of the record, it waits for one of the ``threads``."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, together: timedelta) -> None:
         self.record = record
-        self.reads = asyncio.Semaphore(_READS_AT_ONCE)
+        self.together = together
+        self.threads = asyncio.Semaphore(_AT_ONCE)
         self._views: dict[str, set[View]] = {}
         self._loop = asyncio.get_running_loop()
         self._unsubscribe = record.on_commit(self._committed)

@@ -1,7 +1,8 @@
 """One call's way to the dialogue: who is calling, the runner behind it, and what becomes of the line when the call is over.
 
 Stands between a call (throughline/call) and the runner. What always holds: a caller we can't place starts on a contact of their own; a
-number alone, whoever vouches for it, opens nothing of anybody's: it lets us ask for a code or a fact.
+number alone, whoever vouches for it, opens nothing of anybody's: it lets us ask for a code or a fact. So does who picks up when we have
+called: nothing of whom we meant is theirs before they have said that it is them.
 """
 
 from __future__ import annotations
@@ -18,16 +19,14 @@ from throughline import log
 from throughline.bootstrap import Telephone
 from throughline.call.media_streams import MAX_TOKEN_CHARS, Start
 from throughline.call.port import Admission
-from throughline.domain.assurance import ATTESTED, CALLER_ID, PROVEN_NUMBER, Assurance
+from throughline.domain.assurance import ATTESTED, CALLER_ID, FALSE_NUMBER, FULL_ATTESTATION, PROVEN_NUMBER, Assurance
 from throughline.domain.turns import PAGE_CALL, PHONE, Turn, TurnResult
 from throughline.errors import Rejected, ThroughlineError, Unavailable
 from throughline.record import CallToken, PhoneCall, Session
+from throughline.record.tries import FIRST_PART
 
 _log = log.get_logger("channels")
 
-# STIR/SHAKEN as Twilio tells it (twilio.com/docs/voice/trusted-calling-with-shakenstir): only A says that the caller may use the number.
-_FULL_ATTESTATION = "TN-Validation-Passed-A"
-_FALSE_NUMBER = "TN-Validation-Failed"
 # The caller's own end; and where the call goes on: with another stream, with another server.
 _STAYS_OPEN = ("hung_up", "line_lost", "cancelled")
 
@@ -55,6 +54,7 @@ class PhoneLine:
         self._address = address
         self._call_sid = ""
         self._claimed = False
+        self._called = False
         self._session: Session | None = None
         # The contact that the call began with, also after a code has led it to another: it leads there, until that is taken back.
         self._contact_id = ""
@@ -71,7 +71,7 @@ class PhoneLine:
             await self._admit_page(token, start)
         else:
             await self._admit_telephone(token, await self._record.call(self._record.phone_call, start.call_sid))
-        return Admission(page=self._kind == PAGE_CALL)
+        return Admission(page=self._kind == PAGE_CALL, called=self._called)
 
     async def _admit_page(self, token: CallToken, start: Start) -> None:
         # Only the page that holds the chat's secret gets a token with a contact in it.
@@ -89,13 +89,21 @@ class PhoneLine:
         self._call_sid = call.call_sid
         detail: dict[str, object] = {"origin": token.origin, "call_sid": call.call_sid, "caller": call.caller}
         detail["attestation"] = call.attestation
-        vouched = call.attestation.startswith(_FULL_ATTESTATION)
+        vouched = call.attestation.startswith(FULL_ATTESTATION)
         if call.session is not None:  # its server went away: the same call goes on
             await self._record.call(self._record.end_session, call.session.session_id, "cancelled")
-            detail, level = {**call.session.detail, **detail}, call.session.assurance
+            before = {FIRST_PART: call.session.session_id, **call.session.detail}
+            detail, level = {**before, **detail}, call.session.assurance
+            self._called = bool(detail.get("placed")) and level < Assurance.POSSESSED
             await self._open(call.session.contact_id, level, detail, known=True, caller=call.caller, vouched=vouched)
+        elif token.contact_id is not None:  # we have called, and somebody has picked up
+            self._called = True
+            contact_id = await self._record.call(self._record.create_contact)
+            await self._record.call(self._record.add_address, contact_id, "phone", call.caller, proof=CALLER_ID)
+            detail |= {"claims": [token.contact_id], "chat_session_id": token.chat_session_id, "placed": True}
+            await self._open(contact_id, Assurance.CLAIMED, detail, known=True, caller=call.caller)
         else:
-            may_claim = call.caller and not call.attestation.startswith(_FALSE_NUMBER)
+            may_claim = call.caller and not call.attestation.startswith(FALSE_NUMBER)
             claims = await self._claims(call.caller) if may_claim else []
             self._claimed = bool(claims)
             contact_id = await self._record.call(self._record.create_contact)
@@ -145,9 +153,9 @@ class PhoneLine:
         )
 
     async def begin(self) -> TurnResult:
-        """Greet: resume what is known, or welcome a caller we can't place."""
-        resuming = self._server.runner.resume(self._contact_id, self._session_id, PHONE, claimed=self._claimed)
-        return await resuming
+        """Greet: resume what is known, welcome a caller we can't place, or ask whom we have called whether it is them."""
+        resume = self._server.runner.resume
+        return await resume(self._contact_id, self._session_id, PHONE, claimed=self._claimed, called=self._called)
 
     async def turn(self, text: str, *, source: str, confidence: float | None) -> TurnResult:
         """One turn of the caller."""

@@ -104,8 +104,10 @@ def _as_it_was_told(event: Event, tracker: DialogueStateTracker) -> Event:
         return event
     for earlier in reversed(tracker.events):
         if earlier.type_name == SlotSet.type_name and earlier.key == event.key:
-            same = earlier.value == event.value and bool(earlier.metadata)
-            return SlotSet(event.key, event.value, event.timestamp, {"told_in": told_in(earlier.metadata)}) if same else event
+            metadata = earlier.metadata or {}
+            # What came about in the turn at hand has metadata too, the model's; that it was stored, or put back, only the others say.
+            known = earlier.value == event.value and not metadata.keys().isdisjoint(("event_id", "told_in"))
+            return SlotSet(event.key, event.value, event.timestamp, {"told_in": told_in(metadata)}) if known else event
     return event
 
 

@@ -29,6 +29,7 @@ from channels.upkeep import Upkeep
 from channels.wording import check_wording
 from throughline import bootstrap, log
 from throughline.bootstrap import Application
+from throughline.domain.network_address import client_address, one_party
 from throughline.errors import ConfigurationError, Problem
 from throughline.handoff.owed_deletions import delete_owed
 from throughline.record.tracker_store import RecordTrackerStore
@@ -95,12 +96,11 @@ class Server:
         return origin.rstrip("/") in self.origins
 
     def network_address(self, request: Request) -> str:
-        """The address to count requests by: the peer's, or what the last of our own proxies saw."""
+        """Whom to count a request by: its peer, or whom the last of our own proxies saw; of IPv6 the network."""
+        # Every line of it: a proxy may add one of its own behind the client's.
+        forwarded = request.headers.getall("x-forwarded-for", [])
         trusted = self.app.settings.site.trusted_proxies
-        forwarded = [part.strip() for part in request.headers.get("x-forwarded-for", "").split(",") if part.strip()]
-        if trusted and len(forwarded) >= trusted:
-            return str(forwarded[-trusted])
-        return str(request.ip)
+        return one_party(client_address(str(request.ip), forwarded, proxies=trusted))
 
     async def _start(self, sanic: Sanic, _loop: Any) -> None:
         agent = getattr(sanic.ctx, "agent", None)

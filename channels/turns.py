@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -47,6 +47,7 @@ _log = log.get_logger("channels")
 
 RESUME = "action_resume"
 CLAIM = "ui_claim"  # the slot that says: this caller's number is somebody's we know
+CALLED = "ui_placed"  # the slot that says: we have called, and wait for who picked up to say that it is them
 APOLOGY = "utter_apology"
 _ENDED_IN = ("ui_visit", "ui_booking", "ui_handed_over")  # the slots that say what a conversation has led to
 _NEXT_BEST = {RESUME: "utter_call_welcome"}  # what a call begins with when nothing can be looked up
@@ -116,11 +117,26 @@ class TurnRunner:
         stored: then nothing was acknowledged."""
         return await self._loop.run(self._take(turn))
 
-    async def resume(self, contact_id: str, session_id: str, channel: str, *, claimed: bool = False) -> TurnResult:
+    async def resume(
+        self,
+        contact_id: str,
+        session_id: str,
+        channel: str,
+        *,
+        claimed: bool = False,
+        called: bool = False,
+        still: Callable[[], Awaitable[bool]] | None = None,
+    ) -> TurnResult:
         """Greet on ``channel`` with what is known and ask the next open question. No message of the customer's is made up.
-        ``claimed``: the caller's number is somebody's we know, and we may ask for a proof."""
-        first = (SlotSet(CLAIM, True),) if claimed else ()
-        return await self._loop.run(self._resume(contact_id, session_id, channel, first))
+        ``claimed``: the caller's number is somebody's we know, and we may ask for a proof. ``called``: we have called, and ask
+        who it is. ``still``, asked under the contact's lock, says whether it is still to be done."""
+        first = (SlotSet(CLAIM, True),) if claimed else (SlotSet(CALLED, "asked"),) if called else ()
+        return await self._loop.run(self._resume(contact_id, session_id, channel, first, still))
+
+    async def join(self, contact_id: str, into: str, session_id: str, channel: str, *, because: str) -> TurnResult:
+        """Make ``contact_id`` part of ``into``, for the proof ``because``, and go on there as ``resume`` does; where they are one already,
+        go on. Raises Rejected where they may not become one, Unavailable."""
+        return await self._loop.run(self._join(contact_id, into, session_id, channel, because))
 
     async def prompt(self, contact_id: str, session_id: str, channel: str, response: str) -> TurnResult:
         """Say one response of the domain, in the record too."""
@@ -290,20 +306,35 @@ class TurnRunner:
         await self._processor.save_tracker(tracker)
         return tracker
 
-    async def _resume(self, contact_id: str, session_id: str, channel: str, first: tuple[Any, ...]) -> TurnResult:
+    async def _resume(
+        self,
+        contact_id: str,
+        session_id: str,
+        channel: str,
+        first: tuple[Any, ...],
+        still: Callable[[], Awaitable[bool]] | None,
+    ) -> TurnResult:
         """Finish what was left of the conversation, of which a caller hears what was said on the phone; then go on with it."""
         said: tuple[Utterance, ...] = ()
         for left in await self._record.call(self._record.unfinished_of, contact_id):
             result = await self._finish(left)
             if left.turn.channel == channel:
                 said += result.utterances
-        resumed = await self._say_alone(contact_id, session_id, channel, RESUME, first)
+        resumed = await self._say_alone(contact_id, session_id, channel, RESUME, first, still)
         return replace(resumed, utterances=said + resumed.utterances)
 
     async def _say_alone(
-        self, contact_id: str, session_id: str, channel: str, action: str, first: tuple[Any, ...] = ()
+        self,
+        contact_id: str,
+        session_id: str,
+        channel: str,
+        action: str,
+        first: tuple[Any, ...] = (),
+        still: Callable[[], Awaitable[bool]] | None = None,
     ) -> TurnResult:
         async with self._holding.living(contact_id) as window:
+            if still is not None and not await still():
+                return TurnResult(window.head.contact_id, ())
             return await self._say_locked(window.head.contact_id, session_id, channel, action, first, window)
 
     async def _say_locked(
@@ -381,7 +412,7 @@ class TurnRunner:
                 if (await self._record.call(self._record.progress, turn.message_id)).finished:
                     return None  # by whoever found it left over
                 if source != target:
-                    await self._make_one(turn, source, target, because)
+                    await self._make_one(turn.session_id, turn.channel, source, target, because)
                 return await self._say_locked(target, turn.session_id, turn.channel, RESUME, finishes=turn.message_id)
         except Rejected as error:
             _log.error("turn.not_merged", message_id=turn.message_id, reason=error.reason)
@@ -390,18 +421,26 @@ class TurnRunner:
             _log.warning("turn.request_left", message_id=turn.message_id, error=str(error))
         return None
 
-    async def _make_one(self, turn: Turn, source: str, target: str, because: str) -> None:
+    async def _join(self, contact_id: str, into: str, session_id: str, channel: str, because: str) -> TurnResult:
+        async with self._holding.both(contact_id, into) as (source, target):
+            if source != target:
+                await self._make_one(session_id, channel, source, target, because)
+            return await self._say_locked(target, session_id, channel, RESUME)
+
+    async def _make_one(self, session_id: str, channel: str, source: str, target: str, because: str) -> None:
         store = self._agent_of().tracker_store
         also = [
-            new_event(event.as_dict(), turn.session_id, turn.channel)
+            new_event(event.as_dict(), session_id, channel)
             for event in _brought_along(await store.retrieve(source), await store.retrieve(target))
         ]
         merge = self._record.merge
-        await self._record.call(merge, source, target, reason=because, session_id=turn.session_id, also=also)
+        await self._record.call(merge, source, target, reason=because, session_id=session_id, also=also)
 
     def _result(self, contact_id: str, tracker: DialogueStateTracker, saved: Sequence[Mapping[str, Any]]) -> TurnResult:
         slot = tracker.get_slot("requested_slot") if tracker.active_loop_name else None
         kind = self._app.business.phone.expects.get(slot, "free") if slot else "free"
+        if tracker.get_slot(CALLED):
+            kind = "yes_no"
         return TurnResult(
             contact_id=contact_id,
             utterances=tuple(_utterance(event) for event in saved if event.get("event") == "bot"),

@@ -1,4 +1,5 @@
-"""Twilio's requests about a call: it comes in, its stream has ended, a person was rung, a message was left, it is over.
+"""Twilio's requests about a call: it comes in, or one that we have placed is answered; its stream has ended, a person was rung, a message
+was left, it is over.
 
 Stands between Twilio and the record; a call's audio comes in by phone.py. What always holds:
 
@@ -28,10 +29,13 @@ from channels.line_answers import WEBHOOKS, LineAnswers
 from channels.server import Server
 from throughline import log
 from throughline.bootstrap import Telephone
+from throughline.domain.placed_calls import ANSWERED, BUSY, FAILED, NO_ANSWER
 from throughline.domain.tel_link import is_e164
-from throughline.errors import Rejected, Unavailable
+from throughline.domain.turns import WEB_CHAT
+from throughline.errors import Rejected, ThroughlineError, Unavailable
 from throughline.handoff.call_back import promise_call_back
-from throughline.record import PhoneCall
+from throughline.handoff.call_me import PLACED
+from throughline.record import PhoneCall, PlacedCall
 from throughline.telephony.twilio_signature import digests
 
 _log = log.get_logger("channels")
@@ -42,9 +46,18 @@ Answer = Callable[[Request, Fields, float], Awaitable[str]]
 
 SIGNATURE_HEADER = "x-twilio-signature"
 _RETRIES_WITHIN = timedelta(seconds=60)  # Twilio waits 15 s and tries once more
+_PLACED_ID = re.compile(r"p_[A-Za-z0-9_-]{1,64}")
 _WORD = re.compile(r"[A-Za-z0-9-]{1,64}")
 _OVER = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 _TALKED = frozenset({"completed", "answered"})
+
+# What the chat is told of a call that did not reach who asked for it, by its outcome.
+_NOT_REACHED = {
+    NO_ANSWER: "utter_call_unanswered",
+    BUSY: "utter_call_busy",
+    FAILED: "utter_call_failed",
+    ANSWERED: "utter_call_not_confirmed",
+}
 
 FINISHED = frozenset({"completed", "silence", "too_long", "hung_up"})
 """Reasons after which a call is simply over."""
@@ -52,7 +65,7 @@ _BROKEN = frozenset({"listening_lost", "speaking_lost", "failed", "protocol_erro
 
 
 class TwilioWebhooks:
-    """``/webhooks/phone/`` voice, resume, dialled, recorded, status, fallback."""
+    """``/webhooks/phone/`` voice, answered, resume, dialled, recorded, status, fallback."""
 
     def __init__(self, server: Server, telephone: Telephone | None, answers: LineAnswers, is_busy: Callable[[], bool]) -> None:
         self._server = server
@@ -62,10 +75,15 @@ class TwilioWebhooks:
         self._answers = answers
         self._words = answers.words
         self._is_busy = is_busy
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def voice(self, request: Request) -> HTTPResponse:
         """A call comes in."""
         return await self._twiml(request, "voice", self._voice)
+
+    async def answered(self, request: Request) -> HTTPResponse:
+        """Somebody, or something, has picked up a call that we have placed. ``?placed=`` says which."""
+        return await self._twiml(request, "answered", self._answered)
 
     async def resume(self, request: Request) -> HTTPResponse:
         """Its stream has ended: what now? ``?step=`` says which one it was."""
@@ -84,13 +102,16 @@ class TwilioWebhooks:
         return await self._twiml(request, "fallback", self._fallback)
 
     async def status(self, request: Request) -> HTTPResponse:
-        """The call has ended, or goes on."""
+        """The call has ended, or goes on. ``?placed=`` of a call that we have placed."""
         try:
             fields = self._signed(request, "status")
             if fields.get("CallStatus") in _OVER:
                 deadline = self._deadline()
                 await self._new_or_repeated(request, "status", deadline)
-                await self._by(deadline, self._record.call(self._record.end_call, fields["CallSid"], reason="hung_up"))
+                if PLACED in request.args:
+                    await self._placed_is_over(_placed_id(request), fields, deadline)
+                else:
+                    await self._by(deadline, self._record.call(self._record.end_call, fields["CallSid"], reason="hung_up"))
         except Rejected as refusal:
             return _refused("status", refusal)
         except Unavailable as error:
@@ -143,7 +164,16 @@ class TwilioWebhooks:
             attestation=attestation if _WORD.fullmatch(attestation) else "",
             ttl_s=self._settings.codes.call_token_ttl_s,
         )
-        token = await self._by(deadline, announcing)
+        return await self._connect(await self._by(deadline, announcing), fields, deadline)
+
+    async def _answered(self, request: Request, fields: Fields, deadline: float) -> str:
+        answering = self._record.call(
+            self._record.answer_call, _placed_id(request), fields["CallSid"], ttl_s=self._settings.codes.call_token_ttl_s
+        )
+        return await self._connect(await self._by(deadline, answering), fields, deadline)
+
+    async def _connect(self, token: str, fields: Fields, deadline: float) -> str:
+        """Connect a call for the first time."""
         if not self._server.ready:
             return await self._person_or_call_back(fields, [self._words.trouble], "starting", deadline)
         if self._is_busy():
@@ -184,13 +214,36 @@ class TwilioWebhooks:
             return self._answers.hang_up()
         try:
             await self._by(deadline, self._promise(fields, "message_left"))
-        except Unavailable as error:  # Twilio keeps the message
+        except (Unavailable, Rejected) as error:  # Twilio keeps the message
             _log.error("phone.message_not_noted", recording=fields.get("RecordingSid", "")[:64], error=str(error))
         return self._answers.message_taken()
 
     async def _fallback(self, _request: Request, fields: Fields, deadline: float) -> str:
         _log.error("phone.fallback", code=fields.get("ErrorCode", "")[:16])
         return await self._person_or_call_back(fields, [self._words.trouble], "assistant_failed", deadline)
+
+    async def _placed_is_over(self, placed_id: str, fields: Fields, deadline: float) -> None:
+        """Note it, and let the chat know where nobody has picked up, or nobody has said that it is them."""
+        status = fields["CallStatus"]
+        outcome = status if status in (BUSY, NO_ANSWER) else FAILED
+        ending = self._record.call(
+            self._record.end_placed_call, placed_id, fields["CallSid"], outcome=outcome, reason="hung_up"
+        )
+        placed = await self._by(deadline, ending)
+        if placed is None or placed.confirmed:
+            return
+        _log.info("phone.not_reached", placed=placed_id, outcome=placed.outcome)
+        # It may have to wait for the turn that the chat is taking just now.
+        telling = asyncio.create_task(self._tell_chat(placed))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    async def _tell_chat(self, placed: PlacedCall) -> None:
+        told = _NOT_REACHED.get(placed.outcome or FAILED, "utter_call_failed")
+        try:
+            await self._server.runner.prompt(placed.contact_id, placed.session_id, WEB_CHAT, told)
+        except ThroughlineError as error:
+            _log.error("phone.chat_not_told", placed=placed.placed_id, error=str(error))
 
     async def _all_lines_taken(self, fields: Fields, deadline: float) -> str:
         _log.warning("phone.busy")
@@ -282,9 +335,17 @@ def next_for(call: PhoneCall, *, after_step: int, reconnects: int) -> str:
     return "connect"  # never connected, or its server went away
 
 
+def _placed_id(request: Request) -> str:
+    """Our id of a call that we have placed. Raises Rejected("bad_call")."""
+    placed_id = request.args.get(PLACED, "")
+    if not _PLACED_ID.fullmatch(placed_id):
+        raise Rejected("bad_call")
+    return str(placed_id)
+
+
 def _number(fields: Fields) -> str:
-    """The caller's number, empty where it is withheld."""
-    number = fields.get("From", "")
+    """The customer's number: the caller's, empty where it is withheld, or the one that we have called."""
+    number = fields.get("To" if fields.get("Direction", "").startswith("outbound") else "From", "")
     return number if is_e164(number) else ""
 
 

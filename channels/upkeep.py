@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 
@@ -15,7 +16,7 @@ Work = Callable[[], Awaitable[None]]
 
 
 class Upkeep:
-    """Does each of ``works`` at once and then again after its pause, in seconds. What fails is logged and done again."""
+    """Does each of ``works`` at once and then again after its pause, in seconds. What fails is done again, and logged if it can be."""
 
     def __init__(self, works: dict[str, tuple[Work, float]]) -> None:
         self._tasks = [asyncio.create_task(_again_and_again(name, *work)) for name, work in works.items()]
@@ -37,10 +38,15 @@ class Upkeep:
 
 async def _again_and_again(name: str, work: Work, pause_s: float) -> None:
     while True:
-        try:
-            await work()
-        except ThroughlineError as error:
-            _log.warning("upkeep.failed", work=name, error=str(error))
-        except Exception as error:  # noqa: BLE001 - a fault in one round must not end all later ones
-            _log.exception("upkeep.failed", work=name, error_type=type(error).__name__)
+        with contextlib.suppress(Exception):  # a log that cannot be written, on a full disk: there is nowhere left to say it
+            await _once(name, work)
         await asyncio.sleep(pause_s)
+
+
+async def _once(name: str, work: Work) -> None:
+    try:
+        await work()
+    except ThroughlineError as error:
+        _log.warning("upkeep.failed", work=name, error=str(error))
+    except Exception as error:  # noqa: BLE001 - a fault in one round must not end all later ones
+        _log.exception("upkeep.failed", work=name, error_type=type(error).__name__)

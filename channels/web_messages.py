@@ -49,6 +49,12 @@ def login_token_of(message: Any) -> Any:
     return (custom.get("token") or None) if isinstance(custom, Mapping) else None
 
 
+def link_of(message: Any) -> Any:
+    """The link by which the page was opened, as it comes in ``customData``; None where none did. Not checked."""
+    custom = message.get("customData") if isinstance(message, Mapping) else None
+    return (custom.get("link") or None) if isinstance(custom, Mapping) else None
+
+
 def plain_words(text: str) -> str:
     """``text`` without control characters and without anything Rasa would take for a command."""
     return _COMMAND_START.sub("", _CONTROL.sub(" ", text)).strip()

@@ -1,13 +1,15 @@
 """Sentences of the domain that a channel says by itself, outside any turn (a notice, an apology, the label of a live line).
 
 They go past the gate of said.py, and so they tell nothing: what always holds is that no place in them is filled but ``{words}`` in a label,
-with what the chat's door has found may be shown (chat_door.py).
+with what the chat's door has found may be shown (chat_door.py). The text message with a link, which an action sends (actions/sent_link.py),
+is checked here with them.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from throughline.domain.links import LINK_TEXT, link_words
 from throughline.domain.privacy import filled, placeholders
 from throughline.domain.turns import PHONE, WEB_CHAT
 from throughline.errors import ConfigurationError, Problem
@@ -19,6 +21,11 @@ NEEDED = {
         "utter_apology",
         "utter_busy",
         "utter_history_customer",
+        "utter_link_account",
+        "utter_link_expired",
+        "utter_link_unavailable",
+        "utter_link_unknown",
+        "utter_link_used",
         "utter_live_assistant",
         "utter_live_customer",
         "utter_login_expired",
@@ -58,6 +65,10 @@ def check_wording(domain: Any) -> list[Problem]:
             for place in sorted(placeholders(text) - ({_WORDS} if name in _LABELS else set())):
                 what = f"has {{{place}}} in it, for which a channel has no value."
                 problems.setdefault(name, Problem(f"domain.yml responses.{name}", what, "Write the sentence without it."))
+    if link_words(domain.responses) is None:
+        what = "is missing, or has no {link} in its text, or a place for which there is no value."
+        mend = "Write a text with {link} in it, and no other place but {code}."
+        problems.setdefault(LINK_TEXT, Problem(f"domain.yml responses.{LINK_TEXT}", what, mend))
     return list(problems.values())
 
 

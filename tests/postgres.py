@@ -71,6 +71,10 @@ class Postgres:
         """What the server's own client prints for one statement."""
         return str(self._server.psql(sql))
 
+    def log(self) -> str:
+        """What the server has logged."""
+        return (self._folder / "data/log").read_text(errors="replace")
+
     def _watch_us(self) -> None:
         """Have the server stopped, and what it kept removed, also where this process is killed: its end of the pipe is closed then."""
         stop = 'read -r _; kill -QUIT "$(head -n 1 "$0/data/postmaster.pid")"; sleep 1; rm -rf "$0"'

@@ -31,9 +31,10 @@ from throughline.settings.knowledge import load_knowledge
 from throughline.settings.server import Settings, load_settings
 from throughline.speech.stt.protocol import SpeechToText
 from throughline.speech.tts.protocol import TextToSpeech
-from throughline.telephony.protocol import CallControl, Recordings
+from throughline.telephony.protocol import CallControl, Recordings, Texts
 
 if TYPE_CHECKING:
+    from throughline.telephony.twilio_control import TwilioControl
     from throughline.telephony.twilio_signature import TwilioSignature
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ _EAR_OPENS_WITHIN_MS = 5000  # embedded engines load their models for a call; a 
 
 @dataclass(frozen=True)
 class Application:
-    """What a process works with."""
+    """What a process works with. ``texts`` is None where no text messages are sent."""
 
     settings: Settings
     business: Business
@@ -52,6 +53,7 @@ class Application:
     crm: Crm
     calendar: Calendar
     knowledge: Mapping[str, Topic]
+    texts: Texts | None = None
 
 
 @functools.lru_cache(maxsize=1)
@@ -69,6 +71,7 @@ def application() -> Application:
         crm=EmbeddedCrm(record),
         calendar=EmbeddedCalendar(record),
         knowledge={topic.name: topic for topic in topics},
+        texts=texts(settings),
     )
 
 
@@ -107,8 +110,24 @@ class Telephone:
     recordings: Recordings
 
 
+def texts(settings: Settings, environ: Mapping[str, str] = os.environ) -> Texts | None:
+    """What sends text messages; None without a number to send them from, or without an account. Raises as ``telephone``."""
+    return _twilio(settings, environ) if settings.twilio.text_from else None
+
+
 def telephone(settings: Settings, environ: Mapping[str, str] = os.environ) -> Telephone | None:
     """The telephone line of the account in the environment; None without one. Raises ConfigurationError for half of one."""
+    control = _twilio(settings, environ)
+    if control is None:
+        return None
+    from throughline.telephony.twilio_signature import TwilioSignature
+
+    account, token = environ[settings.twilio.account_sid_env], environ[settings.twilio.auth_token_env]
+    return Telephone(signature=TwilioSignature(account, token), control=control, recordings=control)
+
+
+def _twilio(settings: Settings, environ: Mapping[str, str]) -> TwilioControl | None:
+    """The account in the environment; None without one. Raises ConfigurationError for half of one."""
     twilio = settings.twilio
     account, token = environ.get(twilio.account_sid_env, ""), environ.get(twilio.auth_token_env, "")
     if not account and not token:
@@ -117,11 +136,16 @@ def telephone(settings: Settings, environ: Mapping[str, str] = os.environ) -> Te
         mend = f"Set {twilio.account_sid_env} (AC and 32 more) and {twilio.auth_token_env}: both stand on the console's first page."
         raise ConfigurationError([Problem("the environment", "names half of a Twilio account.", mend)])
     from throughline.telephony.twilio_control import TwilioControl
-    from throughline.telephony.twilio_signature import TwilioSignature
 
     api_url = environ.get(twilio.api_url_env) or twilio.api_url
-    control = TwilioControl(account, token, api_url=api_url, timeout_ms=twilio.api_timeout_ms)
-    return Telephone(signature=TwilioSignature(account, token), control=control, recordings=control)
+    return TwilioControl(account, token, api_url=api_url, timeout_ms=twilio.api_timeout_ms, text_from=twilio.text_from)
+
+
+@functools.lru_cache(maxsize=1)
+def call_control() -> CallControl | None:
+    """What this process places calls by; None without an account. Raises as ``telephone`` and ``application``."""
+    line = telephone(application().settings)
+    return None if line is None else line.control
 
 
 def listening(settings: Settings, environ: Mapping[str, str] = os.environ) -> SpeechToText:

@@ -6,6 +6,7 @@
  * the names that a screen reader needs.
  */
 
+import { PageLink } from "./link.js";
 import { loginToken } from "./login.js";
 
 const STORED = "chat_session";
@@ -44,11 +45,12 @@ function stored() {
 /**
  * Load and mount the widget.
  * @param {HTMLElement} element @param {object} words the `chat` part of the wording
- * @param {{onSession: () => void, onMessage: () => void, onNotice: (text: string) => void, onLost: () => void}} callbacks
- *   onNotice gets what the server says while there is no session: why it gives none
+ * @param {{onSession: () => void, onMessage: () => void, onNotice: (text: string) => void, onLink: () => void, onLost: () => void}} callbacks
+ *   onNotice gets what the server says while there is no session: why it gives none; onLink is called once the link by which the page was
+ *   opened has led to its conversation, or was refused
  * @returns {Promise<void>} rejects when the widget's file can't be loaded
  */
-export async function mountChat(element, words, { onSession, onMessage, onNotice, onLost }) {
+export async function mountChat(element, words, { onSession, onMessage, onNotice, onLink, onLost }) {
   const widget = await loadWidget();
   // A window opened for the first time while there is no connection would open a second socket and show everything twice:
   // until it is connected the widget stays away, unless it is open already; then it stays, with a note.
@@ -58,23 +60,32 @@ export async function mountChat(element, words, { onSession, onMessage, onNotice
     const hide = !connected && !isOpen();
     widget.default(settings(words, hide, events), element);
   };
+  const link = new PageLink(window);
+  let socket = null;
+  const bringLink = (session) => link.bring(socket, session, loginToken() ?? undefined, onLink);
   const events = {
     // The widget calls this with its socket as `this`, before it asks for its session itself, which it can only do without a login.
     connect() {
+      socket = this;
       const token = loginToken();
       if (token !== null) this.emit("session_request", { session_id: sessionId(), customData: { token } });
     },
     session_confirm: (confirmed) => {
-      forgetOther(confirmed?.session_id ?? confirmed); // this runs before the widget's own handler
+      const session = confirmed?.session_id ?? confirmed;
+      forgetOther(session); // this runs before the widget's own handler
       draw(true);
       onSession();
+      bringLink(session);
     },
     bot_uttered: (message) => (connected ? onMessage() : onNotice(message?.text ?? "")),
     disconnect: () => {
       draw(false);
+      link.lost();
       onLost();
     },
   };
+  // The link may be opened in a page that is there already: that loads nothing anew.
+  window.addEventListener("hashchange", () => connected && bringLink(sessionId()));
   new MutationObserver(() => name(element, words)).observe(element, { childList: true, subtree: true });
   draw(false);
 }

@@ -75,6 +75,7 @@ async function startChat(words, handover) {
       onNotice: (text) => {
         status.textContent = text;
       },
+      onLink: openChat,
       onLost: () => {
         status.textContent = words.connecting;
       },

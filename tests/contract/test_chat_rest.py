@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import socket
+import time
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from sanic_cors import CORS
 
 from channels.chat_rest import ChatRest
 from tests.unit.channels.small_server import SmallServer
+from tests.waiting import until
 from tests.website import ORIGIN, bad_tokens, login_token
 from throughline.domain.turns import PHONE, Turn
 from throughline.errors import Unavailable
@@ -29,10 +32,10 @@ ANSWER_WITHIN_S = 0.3
 
 
 class Client:
-    """Somebody with an HTTP client."""
+    """Somebody with an HTTP client. ``connections`` are those that the server has open."""
 
-    def __init__(self, http: httpx.AsyncClient, server: SmallServer, rest: ChatRest) -> None:
-        self.http, self.server, self.rest = http, server, rest
+    def __init__(self, http: httpx.AsyncClient, server: SmallServer, rest: ChatRest, connections: set[Any]) -> None:
+        self.http, self.server, self.rest, self.connections = http, server, rest, connections
 
     async def post(self, path: str, body: Any, token: str | None = None, **headers: str) -> httpx.Response:
         """Any body: JSON of it, unless it is bytes."""
@@ -65,7 +68,7 @@ async def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     await running.before_start()
     await running.start_serving()
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as http:
-        yield Client(http, server, rest)
+        yield Client(http, server, rest, running.connections)
     running.close()
     await running.wait_closed()
     server.record.close()
@@ -130,11 +133,16 @@ async def test_an_answer_that_takes_too_long_is_not_lost(client: Client) -> None
     assert [message["text"] for message in history["messages"]].count("You said: slow") == 1
 
 
-async def test_a_client_that_hangs_up_loses_nothing(client: Client) -> None:
+async def test_a_client_that_hangs_up_loses_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client.rest, "_answer_within_s", 20)  # it is the client that hangs up
     session_id = (await client.say("hello")).json()["session_id"]
     client.server.runner.goes_on.clear()
-    with pytest.raises(httpx.ReadTimeout):
-        await client.http.post(MESSAGES, json={"session_id": session_id, "message": "gone"}, timeout=0.1)
+    request = asyncio.create_task(client.say("gone", session_id))
+    await until(lambda: client.rest.under_way)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    await until(lambda: not client.connections)  # the server has noticed
     client.server.runner.goes_on.set()
     await asyncio.gather(*client.rest.under_way)
     assert [turn.text for turn in client.server.runner.taken] == ["hello", "gone"]
@@ -228,6 +236,39 @@ async def test_an_answer_after_a_place_has_everything_since(client: Client) -> N
     assert (await client.look(first["session_id"], after=second["last"])).json()["messages"] == []
 
 
+def leave_in_mid_form(client: Client) -> None:
+    """A booking is open, and there was silence for days."""
+    contact, long_ago = client.server.runner.taken[0].contact_id, {"timestamp": time.time() - 3 * 86_400}
+    for event in ({"event": "active_loop", "name": "fault_form"}, {"event": "bot", "text": "Which brand?"}):
+        client.server.runner.say(contact, client.server.runner.taken[0].session_id, {**event, **long_ago})
+
+
+async def test_who_comes_back_in_the_middle_of_a_form_is_welcomed_back_where_the_chat_is_opened(client: Client) -> None:
+    session_id = (await client.say("my dryer is loud")).json()["session_id"]
+    leave_in_mid_form(client)
+    opened = (await client.look(session_id)).json()
+    assert [message["text"] for message in opened["messages"]][-2:] == ["Which brand?", "Welcome back."]
+    again = (await client.look(session_id)).json()
+    assert again == opened, "once"
+
+
+async def test_or_where_a_client_says_nothing_yet(client: Client) -> None:
+    session_id = (await client.say("my dryer is loud")).json()["session_id"]
+    leave_in_mid_form(client)
+    opened = (await client.say(None, session_id)).json()
+    assert opened["messages"] == [{"text": "Welcome back."}]
+    assert (await client.look(session_id, after=opened["last"])).json()["messages"] == []
+    assert (await client.say(None, session_id)).json()["messages"] == [], "once"
+
+
+async def test_who_speaks_at_once_is_answered_and_who_only_looks_for_what_is_new_is_not_spoken_to(client: Client) -> None:
+    first = (await client.say("my dryer is loud")).json()
+    leave_in_mid_form(client)
+    assert (await client.look(first["session_id"], after=first["last"])).json()["messages"] == [{"text": "Which brand?"}]
+    answer = (await client.say("a Miele", first["session_id"])).json()
+    assert answer["messages"] == [{"text": "You said: a Miele"}]
+
+
 # Bounds
 
 
@@ -295,6 +336,7 @@ async def test_looking_back_is_limited(client: Client) -> None:
     codes = [(await client.look(session_id, after=0)).status_code for _ in range(125)]
     assert codes[:120] == [200] * 120
     assert set(codes[120:]) == {429}
+    assert refusal(await client.say(None, session_id)) == (429, "too_fast"), "so is looking without a word"
 
 
 # Pages of other origins
@@ -336,3 +378,55 @@ async def test_a_turn_of_somebody_else_is_never_in_an_answer(client: Client) -> 
     assert (one["messages"], other["messages"]) == ([{"text": "You said: mine"}], [{"text": "You said: yours"}])
     turns: list[Turn] = client.server.runner.taken
     assert len({turn.message_id for turn in turns}) == 2
+
+
+def sent_link(client: Client, **when: datetime) -> str:
+    """A link of a call in which something was said."""
+    record = client.server.record
+    call = record.open_session(record.create_contact(), PHONE)
+    client.server.runner.say(call.contact_id, call.session_id, {"event": "user", "text": "my dryer is loud"}, PHONE)
+    return record.issue_link(call.contact_id, call.session_id, kind="phone", address="+15035550170", ttl_s=900, **when)
+
+
+async def test_a_link_opens_its_conversation_before_the_message_is_taken(client: Client) -> None:
+    link = sent_link(client)
+    answer = (await client.say("since today", link=link)).json()
+    assert [message["text"] for message in answer["messages"]] == [
+        "You, by phone: my dryer is loud",
+        "Welcome back.",
+        "You: since today",
+        "You said: since today",
+    ]
+    again = (await client.say("and more", answer["session_id"])).json()
+    assert again["session_id"] == answer["session_id"]
+    assert again["messages"] == [{"text": "You said: and more"}]
+
+
+async def test_a_link_alone_needs_no_words(client: Client) -> None:
+    answer = (await client.say("", link=sent_link(client))).json()
+    assert [message["text"] for message in answer["messages"]] == ["You, by phone: my dryer is loud", "Welcome back."]
+    assert client.server.runner.taken == []
+    after = (await client.say("", answer["session_id"], after=answer["last"])).json()
+    assert after["messages"] == []
+
+
+async def test_a_link_moves_a_client_that_has_a_conversation_of_its_own(client: Client) -> None:
+    own = (await client.say("I'm Maria")).json()["session_id"]
+    answer = (await client.say("", own, link=sent_link(client))).json()
+    assert answer["session_id"] != own
+    assert "Maria" not in str(answer)
+
+
+async def test_a_link_that_is_refused_takes_no_message(client: Client) -> None:
+    link, now = sent_link(client), datetime.now(timezone.utc)
+    await client.say("", link=link)
+    own = (await client.say("hello", token=login_token())).json()["session_id"]
+    for refused, told in (
+        (await client.say("stolen", link=link), (410, "used_link")),
+        (await client.say("late", link=sent_link(client, now=now - timedelta(hours=1))), (410, "expired_link")),
+        (await client.say("forged", link="x" * 43), (403, "unknown_link")),
+        (await client.say("mine", own, login_token(), link=sent_link(client)), (409, "account_link")),
+        (await client.say("odd", link=7), (400, "bad_request")),
+    ):
+        assert refusal(refused) == told
+    assert [turn.text for turn in client.server.runner.taken] == ["hello"]

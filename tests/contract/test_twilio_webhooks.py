@@ -8,6 +8,7 @@ import functools
 import socket
 import sqlite3
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -20,19 +21,21 @@ import httpx
 import pytest
 import pytest_asyncio
 from sanic import Blueprint, Sanic
+from structlog.testing import capture_logs
 
 from channels.line_answers import LineAnswers
 from channels.twilio_webhooks import TwilioWebhooks, mount, next_for
+from tests.waiting import until
 from throughline import bootstrap
 from throughline import record as record_room
 from throughline.bootstrap import Application
 from throughline.connectors.calendar.embedded import EmbeddedCalendar
 from throughline.connectors.crm.embedded import EmbeddedCrm
-from throughline.domain.assurance import Assurance
+from throughline.domain.assurance import CALL_BACK, CODE, Assurance
 from throughline.domain.company import WEEKDAYS, Business, OpenDays
-from throughline.domain.turns import PHONE
+from throughline.domain.turns import PHONE, WEB_CHAT
 from throughline.errors import Rejected
-from throughline.record import PhoneCall, Record, Session
+from throughline.record import PhoneCall, PlacedCall, Record, Session
 from throughline.settings.business import load_business
 from throughline.settings.server import Settings
 from throughline.simulate.twilio_webhooks import signature
@@ -42,9 +45,9 @@ pytestmark = pytest.mark.contract
 
 ACCOUNT, TOKEN = "AC" + "0" * 32, "an auth token for tests only"
 PUBLIC = "https://phone.example.com"
-CALL, CALLER, PERSON = "CA" + "1" * 32, "+15035550100", "+15035550188"
+CALL, CALLER, PERSON, HOUSE = "CA" + "1" * 32, "+15035550100", "+15035550188", "+15035550142"
 IMPATIENT_MS = 400
-TABLES = ("contacts", "sessions", "phone_calls", "call_tokens", "processed_requests", "handoffs")
+TABLES = ("contacts", "sessions", "phone_calls", "placed_calls", "call_tokens", "processed_requests", "handoffs")
 NEVER = OpenDays(days=WEEKDAYS, opens="00:00", closes="00:00")
 ALWAYS = OpenDays(days=WEEKDAYS, opens="00:00", closes="23:59")
 
@@ -60,6 +63,7 @@ class Line:
     busy: bool = False
     telephone: bootstrap.Telephone | None = None
     calls: list[str] = field(default_factory=list)
+    told: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     @property
     def record(self) -> Record:
@@ -109,6 +113,30 @@ class Line:
     def again(self) -> str:
         return self.record.reconnect_call(CALL, after_step=self.record.phone_call(CALL).step, ttl_s=60)
 
+    async def prompt(self, contact_id: str, session_id: str, channel: str, response: str) -> None:
+        """As the runner's."""
+        self.told.append((contact_id, session_id, channel, response))
+
+    def places_call(self) -> tuple[PlacedCall, dict[str, str]]:
+        """A customer has asked to be called; the call, and what Twilio tells of it."""
+        contact, now = self.record.create_contact(), datetime.now(timezone.utc)
+        self.record.add_address(contact, "phone", CALLER, proof=CODE)
+        chat = self.record.open_session(contact, WEB_CHAT, assurance=Assurance.POSSESSED)
+        placed, _ = self.record.begin_call(
+            chat.session_id,
+            proved_since=now - timedelta(days=1),
+            together=timedelta(hours=1),
+            limits=self.app.settings.call_limits(),
+        )
+        return placed, {"From": HOUSE, "To": CALLER, "Direction": "outbound-api"}
+
+    def picked_up(self, token: str) -> Session:
+        """Somebody has, and the stream was connected."""
+        assert self.record.redeem_call_token(token, call_sid=CALL).contact_id is not None
+        session = self.record.open_session(self.record.create_contact(), PHONE)
+        self.record.note_call_session(CALL, session.session_id)
+        return session
+
     @contextlib.contextmanager
     def record_hangs(self) -> Iterator[None]:
         """Nobody else can write to the record: it waits, for longer than a webhook may."""
@@ -155,6 +183,7 @@ async def open_line(
     listener = socket.create_server(("127.0.0.1", 0))
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=20) as http:
         line = Line(folder, app, http, server, telephone=bootstrap.telephone(settings, environ))
+        server.runner = line
         webhooks = TwilioWebhooks(server, line.telephone, LineAnswers(app), lambda: line.busy)  # type: ignore[arg-type]
         blueprint = Blueprint("phone")
         mount(blueprint, lambda: webhooks)
@@ -215,7 +244,9 @@ async def test_a_call_is_connected(line: Line) -> None:
     assert (call.caller, call.attestation) == (CALLER, "TN-Validation-Passed-A")
 
 
-@pytest.mark.parametrize("name", ["voice", "resume?step=1", "dialled", "recorded", "fallback", "status"])
+@pytest.mark.parametrize(
+    "name", ["voice", "answered?placed=p_1", "resume?step=1", "dialled", "recorded", "fallback", "status", "status?placed=p_1"]
+)
 async def test_only_twilio_is_listened_to(line: Line, name: str) -> None:
     before = line.counted()
     answers = [
@@ -328,6 +359,37 @@ async def test_a_message_left_is_listened_to_before_the_call_back(line: Line) ->
     assert handoff.packet["recording"] == recording
 
 
+async def test_a_message_is_listened_to_though_its_call_back_was_promised_after_all(
+    hurried: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer could not wait for the record, which took the promise a moment later: the caller was asked for a message."""
+    hurried.connected("failed")
+    open_handoff = hurried.record.open_handoff
+
+    def too_late(*args: Any, **kwargs: Any) -> str:
+        time.sleep(2 * IMPATIENT_MS / 1000)
+        return open_handoff(*args, **kwargs)
+
+    monkeypatch.setattr(hurried.record, "open_handoff", too_late)
+    assert "Record" in await hurried.names("resume?step=1", CallStatus="in-progress")
+    await until(lambda: hurried.counted()["handoffs"])
+    monkeypatch.setattr(hurried.record, "open_handoff", open_handoff)
+    await hurried.names("recorded", RecordingUrl="https://api.twilio.com/Recordings/RE1", RecordingSid="RE1")
+    session = hurried.record.phone_call(CALL).session
+    assert session is not None
+    (handoff,) = hurried.record.handoffs(session.contact_id)
+    assert handoff.reason == "assistant_failed"
+    assert handoff.packet["recording"] == "https://api.twilio.com/Recordings/RE1"
+
+
+async def test_a_message_of_a_call_that_the_record_missed_is_taken_and_told(line: Line) -> None:
+    """It was down when the call came in."""
+    with capture_logs() as logged:
+        said = await line.verbs("recorded", RecordingUrl="https://api.twilio.com/Recordings/RE1", RecordingSid="RE1")
+    assert [verb.text for verb in said if verb.tag == "Say"] == [line.app.business.phone.line.message_taken]
+    assert [entry["recording"] for entry in logged if entry["event"] == "phone.message_not_noted"] == ["RE1"]
+
+
 async def test_who_leaves_no_message_is_hung_up_on(line: Line) -> None:
     assert await line.names("recorded") == ["Hangup"]
 
@@ -407,6 +469,91 @@ async def test_the_record_may_be_down_when_a_call_ends(hurried: Line) -> None:
     hurried.connected()
     with hurried.record_hangs():
         assert (await hurried.post("status", CallStatus="completed")).status_code == 503
+
+
+async def test_a_call_that_we_placed_is_connected_when_it_is_answered(line: Line) -> None:
+    placed, fields = line.places_call()
+    name = f"answered?placed={placed.placed_id}"
+    connect, redirect = await line.verbs(name, CallStatus="in-progress", **fields)
+    assert redirect.text == f"{PUBLIC}/webhooks/phone/resume?step=1"
+    token = line.record.redeem_call_token(connect[0][0].attrib["value"], call_sid=CALL)
+    assert (token.contact_id, token.chat_session_id) == (placed.contact_id, placed.session_id)
+    answer = await line.post(name, CallStatus="in-progress", **fields)
+    assert (answer.status_code, answer.text) == (403, "replayed_call")
+
+
+async def test_one_whose_stream_never_came_is_connected_again_for_the_same_person(line: Line) -> None:
+    placed, fields = line.places_call()
+    await line.verbs(f"answered?placed={placed.placed_id}", **fields)
+    connect, _ = await line.verbs("resume?step=1", CallStatus="in-progress", **fields)
+    token = line.record.redeem_call_token(connect[0][0].attrib["value"], call_sid=CALL)
+    assert token.contact_id == placed.contact_id
+
+
+async def test_one_that_lost_its_server_goes_on_with_who_picked_up(line: Line) -> None:
+    placed, fields = line.places_call()
+    connect, _ = await line.verbs(f"answered?placed={placed.placed_id}", **fields)
+    session = line.picked_up(connect[0][0].attrib["value"])
+    again, redirect = await line.verbs("resume?step=1", CallStatus="in-progress", **fields)
+    assert redirect.text == f"{PUBLIC}/webhooks/phone/resume?step=2"
+    token = line.record.redeem_call_token(again[0][0].attrib["value"], call_sid=CALL)
+    assert token.contact_id == session.contact_id != placed.contact_id
+
+
+@pytest.mark.parametrize("placed_id", ["", "p_unknown", "p_" + "x" * 99, "c_1"])
+async def test_a_call_that_nobody_has_placed_is_not_connected(line: Line, placed_id: str) -> None:
+    _, fields = line.places_call()
+    before = line.counted()
+    for name in ("answered", "status"):
+        answer = await line.post(f"{name}?placed={placed_id}", **{**fields, "CallStatus": "completed"})
+        assert answer.status_code == 403
+    after = line.counted()
+    assert {**after, "processed_requests": 0} == {**before, "processed_requests": 0}
+
+
+@pytest.mark.parametrize(
+    ("status", "response"),
+    [
+        ("no-answer", "utter_call_unanswered"),
+        ("busy", "utter_call_busy"),
+        ("failed", "utter_call_failed"),
+        ("canceled", "utter_call_failed"),
+    ],
+)
+async def test_the_chat_is_told_once_that_nobody_answered(line: Line, status: str, response: str) -> None:
+    placed, fields = line.places_call()
+    for _ in range(2):
+        answer = await line.post(f"status?placed={placed.placed_id}", **{**fields, "CallStatus": status})
+        assert answer.status_code == 204
+    assert line.told == [(placed.contact_id, placed.session_id, WEB_CHAT, response)]
+    assert line.counted()["phone_calls"] == 0
+
+
+async def test_the_chat_is_told_that_whoever_answered_did_not_say_who_they_are(line: Line) -> None:
+    placed, fields = line.places_call()
+    connect, _ = await line.verbs(f"answered?placed={placed.placed_id}", **fields)
+    session = line.picked_up(connect[0][0].attrib["value"])
+    await line.post(f"status?placed={placed.placed_id}", **{**fields, "CallStatus": "completed"})
+    assert [response for *_, response in line.told] == ["utter_call_not_confirmed"]
+    assert line.record.session(session.session_id).end_reason == "hung_up"
+
+
+async def test_of_a_call_that_went_on_with_them_the_chat_is_told_nothing(line: Line) -> None:
+    placed, fields = line.places_call()
+    connect, _ = await line.verbs(f"answered?placed={placed.placed_id}", **fields)
+    session = line.picked_up(connect[0][0].attrib["value"])
+    line.record.merge(session.contact_id, placed.contact_id, reason=CALL_BACK, session_id=session.session_id)
+    assert (await line.post(f"status?placed={placed.placed_id}", **{**fields, "CallStatus": "completed"})).status_code == 204
+    assert line.told == []
+    assert line.record.phone_call(CALL).ended_at is not None
+
+
+async def test_where_the_assistant_cannot_go_on_whom_we_called_is_called_back_and_not_ourselves(line: Line) -> None:
+    placed, fields = line.places_call()
+    line.server.ready = False
+    assert (await line.names(f"answered?placed={placed.placed_id}", **fields))[-1] == "Hangup"
+    (handoff,) = line.record.handoffs(placed.contact_id)
+    assert (handoff.packet["call_back_to"], handoff.session_id) == (CALLER, placed.session_id)
 
 
 def test_what_a_call_does_next() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -161,12 +162,28 @@ class Stack:
 
     def kill(self, part: str = "") -> None:
         """End its processes as a crash would, or those of one ``part`` of it: ``actions``."""
-        family = psutil.Process(self._process.pid).children(recursive=True)
-        for process in [one for one in family if part in " ".join(one.cmdline())]:
+        for process in self._processes(part):
             process.kill()
         if not part:
             self._process.kill()
             self.stop()
+
+    @contextlib.contextmanager
+    def standing_still(self, part: str) -> Iterator[None]:
+        """Meanwhile the processes of one ``part`` of it, ``actions``, stand still: whoever calls them waits."""
+        stopped = self._processes(part)
+        for process in stopped:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in stopped:
+                with contextlib.suppress(psutil.NoSuchProcess):  # it was killed meanwhile
+                    process.resume()
+
+    def _processes(self, part: str) -> list[psutil.Process]:
+        family = psutil.Process(self._process.pid).children(recursive=True)
+        return [one for one in family if part in " ".join(one.cmdline())]
 
     def stop(self) -> None:
         """Stop everything that ``start`` has started."""

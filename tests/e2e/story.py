@@ -21,9 +21,10 @@ ANSWERS = {
 
 
 def a_weekday() -> str:
-    """The name of a weekday on which technicians of the area work, a few days ahead."""
+    """The name of a weekday on which technicians of the area work, a few days ahead; one that the demo recogniser can tell apart, which by
+    telephone hears "two days" for Tuesday."""
     day = datetime.now(ZoneInfo("America/Los_Angeles")).date() + timedelta(days=3)
-    while day.weekday() not in (1, 2, 3):
+    while day.weekday() not in (2, 3):
         day += timedelta(days=1)
     return day.strftime("%A")
 

@@ -32,21 +32,28 @@ _READY_WITHIN_S = 120
 
 
 class Assistant:
-    """The model in ``models/`` with an action server. ``start``, then make ``Customer``s of it, then ``stop``."""
+    """The model in ``models/`` with an action server. ``start``, then make ``Customer``s of it, then ``stop``.
 
-    def __init__(self, folder: Path) -> None:
+    ``database_url``: the record, if not in a file in ``folder``. ``actions_url``: the action server, if not one of its own."""
+
+    def __init__(self, folder: Path, *, database_url: str | None = None, actions_url: str | None = None) -> None:
         self._folder = folder
         self._port = free_port()
+        self._database_url = database_url or f"sqlite:///{folder}/record.db"
+        self._actions_url = actions_url
+        self._server: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         """Load the model and start the action server. Raises RuntimeError when the server doesn't come up."""
-        os.environ["DATABASE_URL"] = url = f"sqlite:///{self._folder}/record.db"
+        os.environ["DATABASE_URL"] = url = self._database_url
         os.environ["THROUGHLINE_SECRET"] = "a key for tests only"  # noqa: S105 - and for nothing else
         bootstrap.application.cache_clear()
         self.app = bootstrap.application()
-        self._server = self._start_actions()
+        if self._actions_url is None:
+            self._server = self._start_actions()
+        actions_url = self._actions_url or f"http://localhost:{self._port}/webhook"
         endpoints = AvailableEndpoints(
-            action=EndpointConfig(f"http://localhost:{self._port}/webhook", enable_selective_domain=True),
+            action=EndpointConfig(actions_url, enable_selective_domain=True),
             nlg=EndpointConfig(type="channels.said.Said"),
         )
         agent = await load_agent("models", endpoints=endpoints)
@@ -58,14 +65,16 @@ class Assistant:
         agent.processor.lock_store = agent.lock_store
         self.agent = agent
         self.runner = TurnRunner(self.app, lambda: agent)
-        self._wait_for_actions()
+        if self._server is not None:
+            self._wait_for_actions()
         await self.runner.start()
 
     async def stop(self) -> None:
         """Stop everything that ``start`` has started."""
         await self.runner.stop()
-        self._server.terminate()
-        self._server.wait(10)
+        if self._server is not None:
+            self._server.terminate()
+            self._server.wait(10)
 
     def actions_log(self) -> str:
         """What the action server has printed."""
@@ -88,12 +97,12 @@ class Assistant:
 
 
 class Customer:
-    """Somebody who chats and calls. Every method gives what the assistant said, as lines of text."""
+    """Somebody who chats and calls, new or of this ``contact_id``. Every method gives what the assistant said, as lines of text."""
 
-    def __init__(self, assistant: Assistant) -> None:
+    def __init__(self, assistant: Assistant, contact_id: str | None = None) -> None:
         self._assistant = assistant
         self._record = assistant.app.record
-        self.contact_id = self._record.create_contact()
+        self.contact_id = contact_id or self._record.create_contact()
         self.channel = WEB_CHAT
         self.session_id = self._record.open_session(self.contact_id, WEB_CHAT).session_id
         self.last = TurnResult(self.contact_id, ())

@@ -24,7 +24,7 @@ from aiohttp import web
 from tests.e2e.talk import Assistant, Customer
 from tests.waiting import until
 from throughline import log
-from throughline.domain.turns import PHONE, Turn, TurnResult
+from throughline.domain.turns import PHONE, WEB_CHAT, Turn, TurnResult
 from throughline.errors import Unavailable
 from throughline.record import sqlite_ways
 
@@ -384,6 +384,21 @@ async def test_a_call_that_goes_on_hears_what_its_last_words_led_to(assistant: A
     assert words(assistant, customer.contact_id, "bot")[-len(result.utterances) :] == lines(result)
 
 
+async def test_of_pages_that_ask_at_once_to_go_on_one_is_told(assistant: Assistant, customer: Customer) -> None:
+    """Whether it is still to be said is asked where nobody else can say it meanwhile."""
+    await customer.says(FAULT)
+    spoken = last_seq(assistant, customer.contact_id)
+
+    async def still() -> bool:
+        return last_seq(assistant, customer.contact_id) == spoken
+
+    resumed = [assistant.runner.resume(customer.contact_id, customer.session_id, WEB_CHAT, still=still) for _ in range(3)]
+    results = await asyncio.gather(*resumed)
+
+    assert [bool(result.utterances) for result in results].count(True) == 1
+    assert {result.contact_id for result in results} == {customer.contact_id}
+
+
 async def test_a_caller_who_was_asked_to_say_it_again_is_not_taken_to_have_said_it_twice(
     assistant: Assistant, customer: Customer
 ) -> None:
@@ -532,6 +547,39 @@ async def test_a_merge_that_its_server_did_not_get_to_is_made_by_whoever_comes_n
     after = last_seq(assistant, customer.contact_id)
     assert await assistant.runner.finish_left_over() == 0
     assert last_seq(assistant, customer.contact_id) == after
+
+
+async def test_after_a_merge_was_taken_back_both_go_on_with_their_own(assistant: Assistant, customer: Customer) -> None:
+    """A stranger has overheard the code. What both said in the meantime, and what the packet was made of, is told apart."""
+    record = assistant.app.record
+    await customer.says("my dryer doesn't heat")
+    code = await _code(customer)
+    caller = Customer(assistant)
+    await caller.calls(known=False)
+    stranger = caller.contact_id
+    await caller.says("my oven is broken, I'm Dana Reyes in 97201")
+    await caller.says(" ".join(code))
+    await caller.says("miele")
+    await customer.says("since yesterday")
+    assert customer.asked == "urgent", "the brand is known by the other"
+    await customer.says("I want to talk to a person")
+    assert "Dana" in str(record.handoffs(customer.contact_id)[0].packet)
+
+    record.unmerge(stranger, reason="operator")
+    caller.contact_id = stranger
+    await caller.says("it smells burnt")
+    await customer.says("what are your opening hours")
+
+    assert caller.contact_id == stranger
+    assert caller.facts() | {"problem": ""} == {
+        "appliance": "oven", "customer_name": "Dana Reyes", "postcode": "97201", "brand": "Miele", "problem": "",
+    }  # fmt: skip
+    assert customer.facts().keys() == {"appliance", "problem", "since"}
+    assert words(assistant, stranger)[-2:] == ["miele", "it smells burnt"]
+    assert words(assistant, customer.contact_id)[-2:] == ["I want to talk to a person", "what are your opening hours"]
+    theirs, own = ("Dana", "97201", "oven", "iele", stranger), ("dryer", "n't heat", customer.contact_id)
+    assert [word for word in theirs if word in str(record.person(customer.contact_id))] == []
+    assert [word for word in own if word in str(record.person(stranger))] == []
 
 
 # ---- what the log tells

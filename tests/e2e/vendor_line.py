@@ -69,7 +69,7 @@ def vendor_line(folder: Path, voice: Voice, model: str) -> Iterator[VendorLine]:
         folder,
         settings={
             "speech": {"retry_after_s": RESTS_S, "stall_timeout_ms": 1500, "deepgram": {"model": model}},
-            "twilio": {"transfer_to": PERSON},
+            "twilio": {"transfer_to": PERSON, "text_from": COMPANY_NUMBER},
             "phone": {"turn_timeout_ms": 3000, "max_calls": MOST_CALLS},
         },
         always_open=True,
@@ -79,7 +79,7 @@ def vendor_line(folder: Path, voice: Voice, model: str) -> Iterator[VendorLine]:
     with (
         in_thread(DeepgramServer(key=DEEPGRAM_KEY)) as deepgram,
         in_thread(ElevenLabsServer(key=ELEVENLABS_KEY)) as elevenlabs,
-        in_thread(TwilioApi(twilio)) as api,
+        in_thread(TwilioApi(twilio, numbers={COMPANY_NUMBER: {}})) as api,
     ):
         stack.environment = {
             "DEEPGRAM_API_KEY": DEEPGRAM_KEY,

@@ -12,7 +12,8 @@ the page sees them:
 Always holds:
 - One request is with the dialogue at a time, and none while something is being said.
 - Everything the caller said, keyed or typed becomes part of exactly one turn, up to the end of the call: what is left then goes
-  with ``HangUp``. Only once the dialogue itself has ended the call is nothing more taken.
+  with ``HangUp``. Only once the dialogue itself has ended the call is nothing more taken. Of somebody whom we have called no
+  spoken word is taken before they have heard the first words to their end: "yes?" into a telephone that has just rung answers nothing.
 - A call that is to end says its last words to their end. Only the good-bye after silence may be interrupted: the call goes on.
 - Whatever is said is reported as heard, partly heard or not heard, once.
 """
@@ -53,10 +54,11 @@ _FAILURES_MAX = 2
 class CallMachine:
     """One call. Every public method takes what happened and returns what to do about it, in order."""
 
-    def __init__(self, settings: CallSettings, audio: AudioFormat, *, page: bool) -> None:
+    def __init__(self, settings: CallSettings, audio: AudioFormat, *, page: bool, called: bool = False) -> None:
         self._settings = settings
         self._audio = audio
         self._page = page
+        self._deaf = called  # until the first words are over
         self._turns = TurnTaking(settings)
         self._keypad = Keypad(pause_ms=settings.keypad_pause_ms, max_digits=settings.keypad_max_digits)
         self._playback = Playback(audio, settings)
@@ -120,6 +122,8 @@ class CallMachine:
         """The recogniser reports."""
         if self._over:
             return []
+        if self._deaf:
+            return self._settled(now_ms)
         self._turns.transcript(transcript, now_ms)
         if transcript.text.strip():
             self._quiet_since_ms = now_ms
@@ -148,13 +152,14 @@ class CallMachine:
         self._turns.reply_begins()
         self._play(self._playback.say(result.utterances), now_ms)
         self._play(self._playback.tick(now_ms), now_ms)  # reports what has no words to speak
+        self._deaf = self._deaf and self._playback.busy
         return self._settled(now_ms)
 
     def failed(self, now_ms: float) -> list[Effect]:
         """What was asked of the dialogue failed or took too long."""
         if self._over:
             return []
-        asked, self._asking = self._asking, None
+        asked, self._asking, self._deaf = self._asking, None, False
         self._failures += 1
         self._quiet_since_ms = now_ms
         too_often = self._failures >= _FAILURES_MAX
@@ -302,6 +307,7 @@ class CallMachine:
             self._timing = None
             self._out.append(replace(timed, first_audio_ms=now_ms - since_ms))
         if self._replying and not self._playback.busy:
+            self._deaf = False
             self._quiet_since_ms = now_ms
             self._turns.reply_ends(now_ms)
         self._replying = self._playback.busy

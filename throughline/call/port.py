@@ -41,9 +41,11 @@ class Clock(Protocol):
 
 @dataclass(frozen=True)
 class Admission:
-    """What the token lets in. ``page``: it is our own page, and the page's messages and 16 kHz audio are allowed."""
+    """What the token lets in. ``page``: it is our own page, and the page's messages and 16 kHz audio are allowed. ``called``: we have
+    called, and who has picked up has not said yet who they are: what they say before they have heard why we call answers nothing."""
 
     page: bool
+    called: bool = False
 
 
 class CallPort(Protocol):

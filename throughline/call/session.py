@@ -144,7 +144,7 @@ class CallSession:
         """The call itself, once it is admitted."""
         _log.info("call.started", page=admission.page, encoding=start.audio.encoding)
         self._audio = start.audio
-        self._machine = CallMachine(self._settings, start.audio, page=admission.page)
+        self._machine = CallMachine(self._settings, start.audio, page=admission.page, called=admission.called)
         self._post(Engine(self._stt.name, self._stt.demo))
         self._do(self._machine.begin(self._now()))
         sender, reporter = self._begin(self._send()), self._begin(self._report())

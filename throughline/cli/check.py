@@ -30,6 +30,10 @@ _HTTP_TIMEOUT_S = 3
 _LEAST_FREE_BYTES = 500_000_000
 
 
+class Doubt(str):
+    """What stops nobody and should still be mended, with how."""
+
+
 def check(*, live: bool = False) -> int:
     """Look at every part; with ``live`` also at what only the outside can tell. Returns 0 if all is well, 1 if anything has to be
     mended."""
@@ -45,7 +49,7 @@ def check(*, live: bool = False) -> int:
         try:
             with console.status(f"{name} ..."):
                 found = look(settings)
-            mark = "[dim]-[/]" if isinstance(found, NotTried) else "[green]✓[/]"
+            mark = "[dim]-[/]" if isinstance(found, NotTried) else "[yellow]![/]" if isinstance(found, Doubt) else "[green]✓[/]"
             console.print(f"{mark} {name}: {escape(found)}")
         except ConfigurationError as error:
             faults += 1
@@ -76,6 +80,16 @@ def _record(settings: Settings) -> str:
     record = bootstrap.open_record(settings)
     record.ping()
     return record.name
+
+
+def _record_log(settings: Settings) -> str:
+    loud = bootstrap.open_record(settings).loud_settings()
+    if not loud:
+        return "what is stored stands in no log of the database's"
+    return Doubt(
+        f"the database writes customers' words into its own log, which `throughline erase` does not reach ({', '.join(loud)}).\n"
+        f"    Mend: as its superuser: {'; '.join(loud.values())}; then restart Throughline. See docs/personal-data.md."
+    )
 
 
 def _disk(_settings: Settings) -> str:
@@ -158,6 +172,7 @@ def _answers(address: str, mend: str) -> str:
 _PARTS: dict[str, Callable[[Settings], str]] = {
     "business": _business,
     "record": _record,
+    "record's log": _record_log,
     "disk": _disk,
     "model": _model,
     "chat widget": _widget,

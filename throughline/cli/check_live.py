@@ -59,6 +59,7 @@ def parts() -> Mapping[str, Callable[[Settings], str]]:
         "elevenlabs": _elevenlabs,
         "twilio account": _account,
         "twilio number": _number,
+        "text messages": _texts,
         "public address": _line,
     }
 
@@ -144,19 +145,37 @@ def _number(settings: Settings) -> str:
     if api is None:
         return NotTried(f"{settings.twilio.auth_token_env} is not set")
     ours = load_business(Path(settings.business_dir)).company.phone
-    numbers = api.get("/IncomingPhoneNumbers.json", PhoneNumber=ours).get("incoming_phone_numbers") or []
-    found = next((number for number in numbers if number.get("phone_number") == ours), None)
-    if found is None:
-        others = api.get("/IncomingPhoneNumbers.json", PageSize=str(_FEW_NUMBERS)).get("incoming_phone_numbers") or []
-        have = (
-            ", ".join(str(number.get("phone_number")) for number in others[:_FEW_NUMBERS]) or "none yet: buy one in the console"
-        )
-        mend = f"Write the account's number there ({have})."
-        raise ConfigurationError([Problem(f"{settings.business_dir}/company.yml phone", f"{ours} is not the account's.", mend)])
+    found = _of_the_account(api, ours, f"{settings.business_dir}/company.yml phone")
     problems = number_problems(found, ours, settings.public_url())
     if problems:
         raise ConfigurationError(problems)
     return f"{ours} calls {settings.public_url()}/webhooks/phone/"
+
+
+def _of_the_account(api: TwilioReader, number: str, where: str) -> dict[str, Any]:
+    """What the account says of a number of its own, which stands at ``where``. Raises ConfigurationError."""
+    numbers = api.get("/IncomingPhoneNumbers.json", PhoneNumber=number).get("incoming_phone_numbers") or []
+    found: dict[str, Any] | None = next((one for one in numbers if one.get("phone_number") == number), None)
+    if found is None:
+        others = api.get("/IncomingPhoneNumbers.json", PageSize=str(_FEW_NUMBERS)).get("incoming_phone_numbers") or []
+        have = ", ".join(str(one.get("phone_number")) for one in others[:_FEW_NUMBERS]) or "none yet: buy one in the console"
+        mend = f"Write the account's number there ({have})."
+        raise ConfigurationError([Problem(where, f"{number} is not the account's.", mend)])
+    return found
+
+
+def _texts(settings: Settings) -> str:
+    number = settings.twilio.text_from
+    if not number:
+        return NotTried("twilio.text_from is not set: callers who want to go on in the chat are told a code")
+    api = TwilioReader.of(settings)
+    if api is None:
+        return NotTried(f"{settings.twilio.auth_token_env} is not set")
+    found = _of_the_account(api, number, "endpoints.yml throughline.twilio.text_from")
+    if not any(can for name, can in (found.get("capabilities") or {}).items() if name.lower() == "sms"):
+        mend = "Set twilio.text_from to a number whose capabilities in the console include SMS."
+        raise ConfigurationError([Problem(f"Twilio console, Phone Numbers, {number}", "can't send text messages.", mend)])
+    return f"{number} sends links to {settings.public_url()}/demo/"
 
 
 def number_problems(number: Mapping[str, Any], ours: str, public_url: str) -> list[Problem]:

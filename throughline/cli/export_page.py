@@ -22,6 +22,11 @@ _STYLE = (
 )
 
 
+_OF_A_VISIT = (
+    "started_at", "ended_at", "channel", "assurance", "assurance_at", "assurance_until", "caller_vouched", "end_reason", "detail",
+)  # fmt: skip
+
+
 def page(person: Rows, contact_id: str, *, company: str, timezone: str, made_at: datetime) -> str:
     """The whole page. ``person`` is what the record has of ``contact_id`` (Record.person); times are shown in ``timezone``."""
     zone = ZoneInfo(timezone)
@@ -101,12 +106,13 @@ def _led_to(person: Rows, zone: ZoneInfo) -> list[str]:
 def _kept_for_safety(person: Rows, zone: ZoneInfo) -> list[str]:
     return [
         _table("Telephone calls", person["phone_calls"], ("announced_at", "ended_at", "caller", "attestation"), zone),
-        _table(
-            "Visits to us", person["sessions"], ("started_at", "ended_at", "channel", "assurance", "end_reason", "detail"), zone
-        ),
+        _table("Calls that we placed", person["placed_calls"], ("placed_at", "answered_at", "number", "outcome"), zone),
+        _table("Visits to us", person["sessions"], _OF_A_VISIT, zone),
         _table("One-time codes", person["codes"], ("created_at", "expires_at", "used_at"), zone),
+        _table("Links sent", person["links"], ("kind", "address", "created_at", "expires_at", "used_at"), zone),
         _table("Wrong codes and answers", person["failed_tries"], ("at", "kind"), zone),
-        _table("How you were recognised", person["audit_log"], ("at", "action"), zone),
+        _table("How you were recognised", person["audit_log"], ("at", "action", "detail"), zone),
+        _table("Contacts that were made one, and parted", person["merges"], ("merged_at", "undone_at", "reason"), zone),
     ]
 
 

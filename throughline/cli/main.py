@@ -165,8 +165,8 @@ _FROM_HELP = "the caller's number (default +15035550100)"
 _SHOW = "Print everything that was said with one contact, over all channels and sessions, with facts, outcomes and hand-offs."
 _MERGE = "Make one person of two contacts. Their conversations become one; what the other does not know is carried over to it."
 _UNMERGE = (
-    "Take the latest merge of a contact back. Its sessions and what the merge carried over go back to it; what was said since stays where "
-    "it was said. Whoever is in one of these sessions has to prove again who they are."
+    "Take the latest merge of a contact back. Its visits go back to it, with what was said and done in them since, and what the merge "
+    "carried over leaves the other. Whoever is in one of these visits has to prove again who they are."
 )
 _EXPORT = (
     "Write everything that is kept of one person, over all their ids, channels and visits, into an archive that they can be given: a "

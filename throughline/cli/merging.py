@@ -39,7 +39,7 @@ def unmerge(contact: str, reason: str) -> int:
     except Rejected as refused:
         return _refused(console, refused)
     console.print(
-        f"{escape(contact)} is a contact of its own again. {escape(parted_from)} keeps what was said after the merge."
+        f"{escape(contact)} is a contact of its own again, with what was said in its visits. {escape(parted_from)} keeps the rest."
     )
     return 0
 

@@ -54,8 +54,18 @@ LEVELS: Mapping[str, Assurance] = MappingProxyType(
 MERGING = frozenset({OPERATOR, *(proof for proof, level in LEVELS.items() if level >= Assurance.POSSESSED)})
 """Only these make one person of two contacts. A number is none of them, whoever vouches for it."""
 
-PROVEN_NUMBER = (ATTESTED, CODE, FACT)
+FALSE_NUMBER = "TN-Validation-Failed"
+"""How an attestation begins that says of the caller's number that it is not theirs (STIR/SHAKEN, as Twilio tells it)."""
+
+VERIFIED_NUMBER = (FACT, CODE, LINK, CALL_BACK)
+"""Proofs by which a telephone number is so surely a contact's that we call it when they ask us to."""
+
+PROVEN_NUMBER = (ATTESTED, *VERIFIED_NUMBER)
 """Proofs by which a telephone number may claim to be a contact's. A claim opens nothing: it only lets us ask."""
+
+# STIR/SHAKEN as Twilio tells it (twilio.com/docs/voice/trusted-calling-with-shakenstir): only A says that the caller may use the number.
+FULL_ATTESTATION = "TN-Validation-Passed-A"
+FALSE_NUMBER = "TN-Validation-Failed"
 
 
 def strength(proof: str) -> int:

@@ -37,6 +37,7 @@ class Words:
     day_range: str = field(metadata=doc("A row of days: {first}, {last}."))
     window: Said = field(metadata=doc("An arrival window: {start}, {end}."))
     comma_name: str = field(metadata=doc("A name inside a greeting: {name}."))
+    number_end: str = field(metadata=doc("A telephone number, by its last digits: {digits}."))
     price_names: tuple[str, ...] = field(metadata=doc("Names of the two prices on the page: visit and hour."))
     parts_of_day: dict[str, tuple[str, ...]] = field(metadata=doc("For each part of the day its begin and end."))
     facts: dict[str, Said] = field(metadata=doc("How each fact is read back."))

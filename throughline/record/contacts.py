@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from throughline.domain.assurance import strength
 from throughline.record.database import OnDatabase
 from throughline.record.entries import Address
-from throughline.record.identity import ACCOUNT, aliases_of, has_account, living, utc_now
+from throughline.record.identity import ACCOUNT, addresses_of, aliases_of, has_account, living, utc_now
 from throughline.record.limits import check_ids, check_words
 from throughline.record.schema import addresses, contacts
 
@@ -64,14 +64,7 @@ class Contacts(OnDatabase):
         """Where this person is reached, under every alias, each address once with its strongest proof, and of equal ones the latest; in the
         order in which we learned of them. Raises Rejected("unknown_contact")."""
         with self._database.reading() as connection:
-            mine = addresses.c.contact_id.in_(aliases_of(connection, contact_id))
-            rows = connection.execute(sa.select(addresses).where(mine).order_by(addresses.c.id)).all()
-        found: dict[tuple[str, str], Address] = {}
-        for row in rows:
-            here = Address(row.kind, row.value, row.proof, row.created_at, row.proved_at)
-            known = found.setdefault((row.kind, row.value), here)
-            found[(row.kind, row.value)] = max(known, here, key=lambda one: (strength(one.proof), one.proved_at))
-        return list(found.values())
+            return addresses_of(connection, contact_id)
 
     def find_by_address(self, kind: str, value: str) -> list[str]:
         """The living contacts reached at ``value``, each once. A shared telephone has several."""

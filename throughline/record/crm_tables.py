@@ -41,13 +41,6 @@ class CrmTables:
             row = {"contact_id": contact_id, "fields": merged, "updated_at": utc_now()}
             self._database.insert_or_update(connection, crm_customers, row, key="contact_id")
 
-    def customer(self, contact_id: str) -> dict[str, Any] | None:
-        """The customer's fields, None where there is no such customer."""
-        with self._database.reading() as connection:
-            query = sa.select(crm_customers.c.fields).where(crm_customers.c.contact_id == contact_id)
-            found = connection.execute(query).scalar()
-        return None if found is None else dict(found)
-
     def open_case(self, contact_id: str, subject: str, details: Mapping[str, Any], *, idempotency_key: str) -> Case:
         """Open a case, or give the one this key has already opened.
         Raises Rejected("too_long"), or Rejected("unknown_contact") for somebody who was erased."""
@@ -77,12 +70,6 @@ class CrmTables:
                 raise Rejected("unknown_case")
             row = {"case_id": case_id, "text": text, "idempotency_key": idempotency_key, "written_at": utc_now()}
             self._database.insert_unless_there(connection, crm_notes, row)
-
-    def notes_of(self, case_id: str) -> list[str]:
-        """The notes of a case, oldest first."""
-        with self._database.reading() as connection:
-            query = sa.select(crm_notes.c.text).where(crm_notes.c.case_id == case_id).order_by(crm_notes.c.id)
-            return list(connection.execute(query).scalars())
 
     def cases_of(self, contact_id: str) -> list[Case]:
         """Every case of the contact and its aliases, newest first."""

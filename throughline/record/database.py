@@ -80,6 +80,11 @@ class Database:
         """Have ``told`` called, in a thread of its own, for commits of other processes until what is returned is closed."""
         return self.ways.watch(told)
 
+    def loud_settings(self) -> dict[str, str]:
+        """The settings by which the database's server writes values into a log of its own; for each what mends it."""
+        with _translated():
+            return self.ways.loud_settings()
+
     def scrub(self) -> bool:
         """Let go of the bytes of what was deleted; False where others' work kept it from that."""
         with _translated():

@@ -60,6 +60,15 @@ class CallToken:
 
 
 @dataclass(frozen=True)
+class OpenedLink:
+    """Where a link led that was sent to ``address`` (``kind``: phone or email): to whom (living contact)."""
+
+    contact_id: str
+    kind: str
+    address: str
+
+
+@dataclass(frozen=True)
 class PhoneCall:
     """A call of the telephone line. ``caller`` is E.164 or empty, ``attestation`` what STIR/SHAKEN said of it. It was to be connected
     ``step`` times, of which ``connected_step`` is the latest that was (0: none); ``session`` is the latest visit it led to."""
@@ -71,6 +80,22 @@ class PhoneCall:
     connected_step: int
     session: Session | None
     ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class PlacedCall:
+    """A call that we place to ``number`` (E.164), for a living contact, asked for in the chat ``session_id``. ``call_sid`` is None until
+    the telephone company has taken it; ``answered``: somebody has picked up; ``confirmed``: they said that it is them. ``outcome`` is of
+    throughline.domain.placed_calls, None while it is under way."""
+
+    placed_id: str
+    contact_id: str
+    session_id: str
+    number: str
+    call_sid: str | None
+    answered: bool
+    confirmed: bool
+    outcome: str | None
 
 
 @dataclass(frozen=True)

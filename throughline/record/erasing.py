@@ -27,11 +27,13 @@ from throughline.record import schema
 from throughline.record.database import OnDatabase
 from throughline.record.entries import Owed
 from throughline.record.events import hold
-from throughline.record.identity import aliases_of, utc_now
+from throughline.record.identity import aliases_of, living, utc_now
 from throughline.record.merging import TREE
-from throughline.record.personal import HOLDINGS, NOBODY, Person, find_person, sharing_addresses
+from throughline.record.parting import tell_apart
+from throughline.record.personal import HOLDINGS
 from throughline.record.references import insert_with_reference
 from throughline.record.tombstones import erased_at, mark_erased
+from throughline.record.whose import NOBODY, Person, find_person, sharing_addresses
 
 RECORDING, CALL = "recording", "call"
 """What another company keeps: a recording, by its own id; whatever was recorded of a call, by the call's."""
@@ -39,6 +41,8 @@ RECORDING, CALL = "recording", "call"
 RECORDING_ID = re.compile(r"RE[0-9a-f]{32}")
 _CALL_ID = re.compile(r"CA[0-9a-f]{32}")
 _WORD = re.compile(r"[a-z][a-z_]{0,63}")
+
+_OURS = ("c_", "s_")  # what ids begin with that the record has given out; another tool's may be part of any word
 
 OwnWords = Mapping[str, Collection[str]]
 """For a detail's name the values that are nobody's data: the company's own words."""
@@ -111,11 +115,12 @@ class Erasing(OnDatabase):
             person = self._hold_person(connection, contact_id)
             if unless_seen_since is not None and _last_seen(connection, person) >= unless_seen_since:
                 raise Rejected("seen_since")
+            self._part(connection, person)
             if not cancel_visits and _visits_ahead(connection, person, at):
                 raise Rejected("visit_ahead")
             rows = _counts(connection, person)
             self._owe(connection, person, at)
-            _forget_elsewhere(connection, person)
+            _forget_elsewhere(connection, person, at)
             self._keep_without_them(connection, person, own_words, at)
             for holding in HOLDINGS:
                 connection.execute(holding.table.delete().where(holding.rows(person)))
@@ -158,6 +163,12 @@ class Erasing(OnDatabase):
             these = sa.select(table.c.contact_id).where(table.c.contact_id.in_(person.ids))
             connection.execute(these.order_by(*table.primary_key).with_for_update()).all()
         return person
+
+    def _part(self, connection: Any, person: Person) -> None:
+        """From each of those who were one with them once: what was under way when the two were parted may stand with the wrong one."""
+        for other in sorted({living(connection, one) for one in person.once_merged}):
+            hold(self._database, connection, other)
+            tell_apart(connection, person, find_person(connection, other))
 
     def _owe(self, connection: Any, person: Person, at: datetime) -> None:
         for kind, reference in _owed_for(connection, person):
@@ -238,10 +249,13 @@ def _owed_for(connection: Any, person: Person) -> list[tuple[str, str]]:
     return list(found)
 
 
-def _forget_elsewhere(connection: Any, person: Person) -> None:
+def _forget_elsewhere(connection: Any, person: Person, at: datetime) -> None:
     """Take their ids, and what was carried over from them, out of other people's rows."""
-    c, s, a = schema.codes.c, schema.sessions, schema.audit_log
+    c, s = schema.codes.c, schema.sessions
     connection.execute(schema.codes.update().where(c.used_by_session.in_(person.sessions)).values(used_by_session=None))
+    opened_by = schema.links.c.used_by_session.in_(person.sessions)
+    connection.execute(schema.links.update().where(opened_by).values(used_by_session=None))
+    connection.execute(schema.merges.update().where(schema.merges.c.session_id.in_(person.sessions)).values(session_id=None))
     # A call from their number may have been theirs: its session names them among those it was asked about.
     with_number = sa.select(schema.addresses.c.contact_id).where(
         schema.addresses.c.kind == "phone",
@@ -252,27 +266,55 @@ def _forget_elsewhere(connection: Any, person: Person) -> None:
         ),
         schema.addresses.c.contact_id.not_in(person.ids),
     )
-    for row in connection.execute(sa.select(s.c.session_id, s.c.detail).where(s.c.contact_id.in_(with_number))).all():
+    asked = s.c.contact_id.in_(with_number) | s.c.contact_id.in_(person.once_merged)
+    for row in connection.execute(sa.select(s.c.session_id, s.c.detail).where(asked)).all():
         claims = row.detail.get("claims") or []
         if set(claims) & set(person.ids):
             detail = {**row.detail, "claims": [one for one in claims if one not in person.ids]}
+            if detail.get("placed"):  # we have called them, and this is who picked up
+                detail.pop("chat_session_id", None)
             connection.execute(s.update().where(s.c.session_id == row.session_id).values(detail=detail))
-    for row in connection.execute(sa.select(a.c.id, a.c.detail).where(a.c.contact_id.in_(person.once_merged))).all():
-        if _names(row.detail, person.ids):
-            connection.execute(a.update().where(a.c.id == row.id).values(detail={}))
+    if person.once_merged:
+        _forget_once_merged(connection, person, at)
+
+
+def _forget_once_merged(connection: Any, person: Person, at: datetime) -> None:
+    """The same, in the rows of those who were one with them for a while."""
+    a, g, m, h = schema.audit_log, schema.merges, schema.messages, schema.tracker_heads
+    # That somebody was recognised in another's visit is for that other's log; who it was, and with whom they were made one, is not.
+    of_others_visit = a.c.contact_id.in_(person.ids) & a.c.session_id.in_(person.others_sessions)
+    connection.execute(a.update().where(of_others_visit).values(contact_id=None, detail={}))
+    ids = {*person.ids, *connection.execute(person.sessions).scalars()}
+    of_others = a.c.contact_id.in_(person.once_merged) | a.c.session_id.in_(person.others_sessions)
+    _take_out(connection, a, a.c.detail, of_others, ids)
+    _take_out(connection, g, g.c.moved, g.c.into_contact_id.in_(person.once_merged), ids)
+    wanted = m.c.contact_id.in_(person.once_merged) & m.c.asked_for.is_not(None)
+    for row in connection.execute(sa.select(m.c.id, m.c.asked_for, m.c.finished_at).where(wanted)).all():
+        if _without(row.asked_for, ids) != row.asked_for:  # to become one with who is no more
+            over = {"asked_for": sa.null(), "finished_at": row.finished_at or at}
+            connection.execute(m.update().where(m.c.id == row.id).values(**over))
     # Their next trackers are built from the events that are left: a header may hold what was carried over.
-    for other in person.once_merged:
-        h = schema.tracker_heads.c
-        reset = {"version": h.version + 1, "window_seq": 0, "window_header": None}
-        connection.execute(schema.tracker_heads.update().where(h.contact_id == other).values(**reset))
+    reset = {"version": h.c.version + 1, "window_seq": 0, "window_header": None}
+    connection.execute(h.update().where(h.c.contact_id.in_(person.once_merged)).values(**reset))
 
 
-def _names(detail: Any, ids: Collection[str]) -> bool:
-    if isinstance(detail, Mapping):
-        return any(_names(value, ids) for value in detail.values())
-    if isinstance(detail, list):
-        return any(_names(value, ids) for value in detail)
-    return detail in ids
+def _take_out(connection: Any, table: Any, column: Any, rows: Any, ids: Collection[str]) -> None:
+    """Take ``ids`` out of plain data in a column of these rows."""
+    for row in connection.execute(sa.select(table.c.id, column).where(rows)).all():
+        kept = _without(row._mapping[column], ids)
+        if kept != row._mapping[column]:
+            connection.execute(table.update().where(table.c.id == row.id).values({column: kept}))
+
+
+def _without(value: Any, ids: Collection[str]) -> Any:
+    """Plain data without these ids: an item that is one goes, and so does a text that names one."""
+    if isinstance(value, Mapping):
+        return {name: _without(one, ids) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_without(one, ids) for one in value if one not in ids]
+    if not isinstance(value, str):
+        return value
+    return "" if value in ids or any(one in value for one in ids if one.startswith(_OURS)) else value
 
 
 def _sessions_without_them(connection: Any, person: Person, at: datetime) -> dict[str, str]:

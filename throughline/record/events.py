@@ -1,7 +1,8 @@
 """Rasa's events, the tracker heads over them, and the facts that are made from them.
 
-What always holds: events are only ever appended; an append names the version of the head it was built on, so that of two writers
-who started from the same state one fails and has changed nothing; ``seq`` orders all events; a fact is a SlotSet event's value.
+What always holds: events are only ever appended (erasing and un-merging alone take some away); an append names the version of the head it
+was built on, so that of two writers who started from the same state one fails and has changed nothing; ``seq`` orders all events; a fact is
+a SlotSet event's value.
 """
 
 from __future__ import annotations
@@ -48,15 +49,16 @@ _INSERT_EVENTS = events.insert()
 _SEQ_OF = sa.select(events.c.id).where(events.c.event_id == sa.bindparam("event_id"))
 _INSERT_FACTS = facts.insert()
 _CONFIDENCE_OF = sa.select(messages.c.confidence).where(messages.c.message_id == sa.bindparam("message_id"))
+_TURN_SEQ = sa.func.coalesce(messages.c.turn_seq, sa.bindparam("end"))  # the first commit is the turn's
 _FINISH_MESSAGE = (
     messages.update()
     .where(messages.c.message_id == sa.bindparam("this"), messages.c.finished_at.is_(None))
-    .values(finished_at=sa.bindparam("now"))
+    .values(finished_at=sa.bindparam("now"), turn_seq=_TURN_SEQ)
 )
 _KEEP_ASKED_FOR = (
     messages.update()
     .where(messages.c.message_id == sa.bindparam("this"), messages.c.finished_at.is_(None), messages.c.asked_for.is_(None))
-    .values(asked_for=sa.bindparam("wanted", type_=messages.c.asked_for.type))
+    .values(asked_for=sa.bindparam("wanted", type_=messages.c.asked_for.type), turn_seq=_TURN_SEQ)
 )
 _MOVE_HEAD = (
     tracker_heads.update()
@@ -175,9 +177,8 @@ class Events(OnDatabase):
             last_seq = _insert_events(connection, owner, new) if new else found.last_seq or 0 if found else 0
             _insert_facts(connection, owner, new, message_id)
             if message_id is not None:  # in this transaction: a crash right after the commit must not have the turn taken again
-                ended = (
-                    {"this": message_id, "now": utc_now()} if not asked_for else {"this": message_id, "wanted": list(asked_for)}
-                )
+                ended: dict[str, Any] = {"wanted": list(asked_for)} if asked_for else {"now": utc_now()}
+                ended |= {"this": message_id, "end": last_seq}
                 found_open = connection.execute(_KEEP_ASKED_FOR if asked_for else _FINISH_MESSAGE, ended).rowcount
                 if not found_open and connection.execute(_CONFIDENCE_OF, {"message_id": message_id}).first() is not None:
                     raise Overtaken(f"message {message_id} was finished by another writer")

@@ -10,7 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from throughline.domain.assurance import strength
 from throughline.errors import Rejected
+from throughline.record.entries import Address
 from throughline.record.schema import addresses, contacts
 
 ACCOUNT = "account"
@@ -55,3 +57,15 @@ def has_account(connection: Any, contact_id: str) -> bool:
     """Whether this person has an account, under whichever alias. Raises Rejected("unknown_contact")."""
     mine = addresses.c.contact_id.in_(aliases_of(connection, contact_id)) & (addresses.c.kind == ACCOUNT)
     return connection.execute(sa.select(addresses.c.id).where(mine).limit(1)).first() is not None
+
+
+def addresses_of(connection: Any, contact_id: str) -> list[Address]:
+    """Where this person is reached, under every alias, each address once with its strongest proof, and of equal ones the latest; in the
+    order in which we learned of them. Raises Rejected("unknown_contact")."""
+    mine = addresses.c.contact_id.in_(aliases_of(connection, contact_id))
+    found: dict[tuple[str, str], Address] = {}
+    for row in connection.execute(sa.select(addresses).where(mine).order_by(addresses.c.id)).all():
+        here = Address(row.kind, row.value, row.proof, row.created_at, row.proved_at)
+        known = found.setdefault((row.kind, row.value), here)
+        found[(row.kind, row.value)] = max(known, here, key=lambda one: (strength(one.proof), one.proved_at))
+    return list(found.values())

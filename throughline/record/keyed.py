@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Callable
 
 import sqlalchemy as sa
 
+from throughline.domain.network_address import one_party
 from throughline.errors import ConfigurationError, Problem
 from throughline.record.database import Database, OnDatabase
 from throughline.record.schema import marks
@@ -57,21 +57,10 @@ class Keyed(OnDatabase):
     def _caller_digest(self, caller: str, *, vouched: bool) -> str:
         """Who ``caller`` is (a telephone number or a network address), for counting. A number that nobody vouches for is another caller
         than the same one vouched for: who borrows a customer's number does not use up the customer's tries."""
-        return self._keyed_digest("vouched caller" if vouched else "caller", _one_party(caller))
+        return self._keyed_digest("vouched caller" if vouched else "caller", one_party(caller))
 
     def _keyed_digest(self, purpose: str, value: str) -> str:
         if self._secret is None:
             mend = "Open the record with secret=..., as bootstrap does."
             raise ConfigurationError([Problem("record", "one-time codes and callers need a secret key.", mend)])
         return hmac.new(self._secret, f"{purpose}\0{value}".encode(), hashlib.sha256).hexdigest()
-
-
-def _one_party(caller: str) -> str:
-    """One subscriber has a whole IPv6 /64 (RFC 6177), so that its addresses are one caller."""
-    try:
-        address = ipaddress.ip_address(caller)
-    except ValueError:
-        return caller
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(getattr(address, "ipv4_mapped", None) or address)

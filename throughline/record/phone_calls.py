@@ -22,7 +22,7 @@ from throughline.record.event_reads import rows_of_people
 from throughline.record.identity import aliases_of, living, utc_now
 from throughline.record.limits import check_ids, check_words
 from throughline.record.passes import insert_call_token
-from throughline.record.schema import addresses, audit_log, facts, phone_calls, processed_requests, sessions
+from throughline.record.schema import addresses, audit_log, facts, phone_calls, placed_calls, processed_requests, sessions
 from throughline.record.sessions import read_session
 
 _LINE_LOST = "line_lost"  # of throughline.call.effects.REASONS
@@ -80,7 +80,7 @@ class PhoneCalls(OnDatabase):
 
     def reconnect_call(self, call_sid: str, *, after_step: int, ttl_s: float, now: datetime | None = None) -> str:
         """The connection number ``after_step`` is over and the call goes on: a token for the next one, which leads to the contact that
-        the call belongs to. Raises Rejected("unknown_call"), or Rejected("replayed_call") once that has been used."""
+        the call belongs to, or was placed for. Raises Rejected("unknown_call"), or Rejected("replayed_call") once that has been used."""
         at = now or utc_now()
         with self._database.writing() as connection:
             call = _row(connection, call_sid, hold=True)
@@ -88,9 +88,20 @@ class PhoneCalls(OnDatabase):
                 raise Rejected("replayed_call")
             this = phone_calls.c.call_sid == call_sid
             connection.execute(phone_calls.update().where(this).values(step=after_step + 1))
-            owner = None if call.session_id is None else read_session(connection, call.session_id).contact_id
+            owner: str | None = None
+            chat: str | None = None
+            if call.session_id is not None:
+                owner = read_session(connection, call.session_id).contact_id
+            elif (placed := _placed(connection, call_sid)) is not None:  # it was answered, and its stream never came
+                owner, chat = living(connection, placed.contact_id), placed.session_id
             return insert_call_token(
-                connection, contact_id=owner, origin=TELEPHONE_CALL, ttl_s=ttl_s, now=at, call_sid=call_sid
+                connection,
+                contact_id=owner,
+                chat_session_id=chat,
+                origin=TELEPHONE_CALL,
+                ttl_s=ttl_s,
+                now=at,
+                call_sid=call_sid,
             )
 
     def phone_call(self, call_sid: str) -> PhoneCall:
@@ -120,14 +131,8 @@ class PhoneCalls(OnDatabase):
         """The telephone company says that the call is over; so is its session. The first end counts, but for one of which we only know
         that the line was lost: now we know more. Raises Rejected("unknown_call")."""
         check_words(reason=reason)
-        at = utc_now()
         with self._database.writing() as connection:
-            call = _row(connection, call_sid, hold=True)
-            is_open = (phone_calls.c.call_sid == call_sid) & phone_calls.c.ended_at.is_(None)
-            connection.execute(phone_calls.update().where(is_open).values(ended_at=at))
-            unexplained = sessions.c.ended_at.is_(None) | (sessions.c.end_reason == _LINE_LOST)
-            session = (sessions.c.session_id == call.session_id) & unexplained
-            connection.execute(sessions.update().where(session).values(ended_at=at, end_reason=reason))
+            end_telephone_call(connection, call_sid, reason=reason, at=utc_now())
 
     def callers_known(
         self,
@@ -190,6 +195,22 @@ class PhoneCalls(OnDatabase):
         if closed:
             tries.alarm(who, limits)
         raise Rejected("several_match" if matching else "no_match")
+
+
+def end_telephone_call(connection: Any, call_sid: str, *, reason: str, at: datetime) -> None:
+    """As ``PhoneCalls.end_call``, inside the caller's transaction."""
+    call = _row(connection, call_sid, hold=True)
+    is_open = (phone_calls.c.call_sid == call_sid) & phone_calls.c.ended_at.is_(None)
+    connection.execute(phone_calls.update().where(is_open).values(ended_at=at))
+    unexplained = sessions.c.ended_at.is_(None) | (sessions.c.end_reason == _LINE_LOST)
+    session = (sessions.c.session_id == call.session_id) & unexplained
+    connection.execute(sessions.update().where(session).values(ended_at=at, end_reason=reason))
+
+
+def _placed(connection: Any, call_sid: str) -> Any:
+    """For whom, and in which chat, this call was placed; None for one that came in."""
+    columns = sa.select(placed_calls.c.contact_id, placed_calls.c.session_id)
+    return connection.execute(columns.where(placed_calls.c.call_sid == call_sid)).first()
 
 
 def _row(connection: Any, call_sid: str, *, hold: bool = False) -> Any:

@@ -48,6 +48,18 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+_SILENT = {
+    "log_min_error_statement": ("panic",),  # else the statement stands there, and psycopg2 has written the values into it
+    "log_error_verbosity": ("terse",),  # else a DETAIL quotes the row
+    "log_statement": ("none", "ddl"),
+    "log_min_duration_statement": ("-1",),
+    "log_min_duration_sample": ("-1",),
+    "log_transaction_sample_rate": ("0",),
+}
+"""What keeps customers' words out of the server's own log (PostgreSQL's manual, "Error Reporting and Logging"); the first value is what to
+set. Only a superuser may."""
+
+
 class PostgresqlWays:
     """One database on a PostgreSQL server."""
 
@@ -96,6 +108,19 @@ class PostgresqlWays:
     def watch(self, told: CommitCallback) -> Watcher:
         """Have ``told`` called for every commit of every server. It is to be closed."""
         return PostgresqlListener(self._connect_alone, TOLD, told)
+
+    def loud_settings(self) -> dict[str, str]:
+        """The settings, as they are, by which the server writes what it is to store into its own log; for each what mends it."""
+        names = sa.bindparam("names", list(_SILENT), expanding=True)
+        query = sa.text("SELECT name, setting, current_database() AS here FROM pg_settings WHERE name IN :names ORDER BY name")
+        with self.reading() as connection:
+            found = connection.execute(query.bindparams(names)).all()
+            quoted = connection.dialect.identifier_preparer.quote
+            return {
+                f"{row.name} = {row.setting}": f"ALTER DATABASE {quoted(row.here)} SET {row.name} = {_SILENT[row.name][0]}"
+                for row in found
+                if row.setting not in _SILENT[row.name]
+            }
 
     def _connect_alone(self) -> Any:
         """A psycopg2 connection outside the pool. Raises psycopg2.Error."""

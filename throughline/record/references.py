@@ -27,15 +27,5 @@ def insert_with_reference(database: Database, connection: Any, table: Any, row: 
     raise Unavailable("no free reference number was found")
 
 
-def free_reference(connection: Any, column: Any) -> str:
-    """A number that ``column`` does not hold yet, for a row that is there already. Where another server takes the same at this moment, the
-    database's unique key refuses one of the two. Raises Unavailable when the numbers run out."""
-    for _ in range(_DRAWS):
-        reference = _drawn()
-        if connection.execute(sa.select(column).where(column == reference)).first() is None:
-            return reference
-    raise Unavailable("no free reference number was found")
-
-
 def _drawn() -> str:
     return str(100_000 + secrets.randbelow(900_000))

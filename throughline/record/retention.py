@@ -20,7 +20,7 @@ from throughline.record import schema
 from throughline.record.database import Database
 from throughline.record.erasing import RECORDING, RECORDING_ID, Erasing, without_person
 from throughline.record.identity import utc_now
-from throughline.record.personal import NOBODY
+from throughline.record.whose import NOBODY
 
 _MARK = "retained"
 _ONCE_IN = timedelta(hours=20)  # a day, less what a server may be late
@@ -40,6 +40,7 @@ def _ended_sessions(cutoff: datetime) -> Any:
 _ROWS: tuple[tuple[str, Any, Clause], ...] = (
     ("messages", schema.messages, lambda cutoff: schema.messages.c.finished_at < cutoff),
     ("passes", schema.codes, lambda cutoff: schema.codes.c.expires_at < cutoff),
+    ("passes", schema.links, lambda cutoff: schema.links.c.expires_at < cutoff),
     ("passes", schema.call_tokens, lambda cutoff: schema.call_tokens.c.expires_at < cutoff),
     ("passes", schema.chat_tokens, lambda cutoff: schema.chat_tokens.c.expires_at < cutoff),
     (
@@ -48,6 +49,7 @@ _ROWS: tuple[tuple[str, Any, Clause], ...] = (
         lambda cutoff: schema.chat_tokens.c.expires_at.is_(None) & schema.chat_tokens.c.session_id.in_(_ended_sessions(cutoff)),
     ),
     ("passes", schema.failed_tries, lambda cutoff: schema.failed_tries.c.at < cutoff),
+    ("calls", schema.placed_calls, lambda cutoff: schema.placed_calls.c.placed_at < cutoff),
     ("requests", schema.processed_requests, lambda cutoff: schema.processed_requests.c.received_at < cutoff),
     ("audit", schema.audit_log, lambda cutoff: schema.audit_log.c.at < cutoff),
     ("audit", schema.erased, lambda cutoff: schema.erased.c.erased_at < cutoff),

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = "0004"  # the newest migration; a database that says so needs no look at the migrations
+SCHEMA_VERSION = "0008"  # the newest migration; a database that says so needs no look at the migrations
 
 ID_CHARS = 255  # as wide as Rasa's own sender_id
 WORD_CHARS = 64
@@ -65,6 +65,7 @@ def _session(*, nullable: bool = True, name: str = "session_id", **options: Any)
 
 metadata = sa.MetaData()
 
+_OPEN = sa.text("open_digest IS NOT NULL")
 _UNFINISHED = sa.text("finished_at IS NULL")
 
 contacts = sa.Table(
@@ -94,7 +95,7 @@ sessions = sa.Table(
     "sessions",
     metadata,
     sa.Column("session_id", sa.String(ID_CHARS), primary_key=True),
-    _contact(index=True),
+    _contact(),
     sa.Column("channel", sa.String(WORD_CHARS), nullable=False),
     sa.Column("assurance", sa.String(WORD_CHARS), nullable=False),
     sa.Column("detail", JsonText, nullable=False),
@@ -108,6 +109,7 @@ sessions = sa.Table(
     sa.Column("caller_digest", sa.String(64)),
     # Whether somebody vouches for that number (STIR/SHAKEN, full attestation).
     sa.Column("caller_vouched", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
+    sa.Index("ix_sessions_contact_id_started_at", "contact_id", "started_at"),
 )
 
 chat_tokens = sa.Table(
@@ -132,6 +134,7 @@ codes = sa.Table(
     sa.Column("used_at", UtcTime),
     _session(name="used_by_session", index=True),
     sa.Index("ix_codes_session_id", "session_id"),
+    sa.Index("ix_codes_open_expires_at", "expires_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
 )
 
 # Wrong codes and wrong facts, one by one: counted for each session, for each caller and for all together.
@@ -161,6 +164,23 @@ call_tokens = sa.Table(
     sa.Column("call_sid", sa.String(ID_CHARS), index=True),  # the telephone call it was given to; NULL: a page's
 )
 
+# Links that were sent to somebody's telephone or e-mail address.
+links = sa.Table(
+    "links",
+    metadata,
+    sa.Column("token_sha256", sa.String(64), primary_key=True),
+    _contact(index=True),
+    _session(nullable=False),
+    sa.Column("kind", sa.String(WORD_CHARS), nullable=False),  # of the address, as in addresses
+    sa.Column("address", sa.String(ID_CHARS), nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("expires_at", UtcTime, nullable=False),
+    sa.Column("used_at", UtcTime),
+    _session(name="used_by_session", index=True),
+    sa.Index("ix_links_session_id_created_at", "session_id", "created_at"),
+    sa.Index("ix_links_address_created_at", "address", "created_at"),
+)
+
 # A call of the telephone line, under the id that the telephone company gave it.
 phone_calls = sa.Table(
     "phone_calls",
@@ -173,6 +193,22 @@ phone_calls = sa.Table(
     _session(index=True),  # the latest
     sa.Column("announced_at", UtcTime, nullable=False),
     sa.Column("ended_at", UtcTime),
+)
+
+# Calls that we place, each noted before the telephone company is asked for it: so they are counted over all servers.
+placed_calls = sa.Table(
+    "placed_calls",
+    metadata,
+    sa.Column("placed_id", sa.String(ID_CHARS), primary_key=True),  # stands in the addresses that the company asks about it
+    _contact(index=True),  # whom it is for
+    _session(nullable=False, index=True),  # the chat that asked for it
+    sa.Column("number", sa.String(ID_CHARS), nullable=False),  # E.164
+    sa.Column("call_sid", sa.String(ID_CHARS), unique=True),  # once the company has taken it
+    sa.Column("placed_at", UtcTime, nullable=False, index=True),
+    sa.Column("answered_at", UtcTime),
+    sa.Column("ended_at", UtcTime),
+    sa.Column("outcome", sa.String(WORD_CHARS)),  # of throughline.domain.placed_calls, once it is over
+    sa.Index("ix_placed_calls_number_placed_at", "number", "placed_at"),
 )
 
 # Signed requests from outside that were taken: the same one again is a repetition.
@@ -198,6 +234,7 @@ messages = sa.Table(
     sa.Column("received_at", UtcTime, nullable=False),
     sa.Column("finished_at", UtcTime),
     sa.Column("attempts", sa.Integer, nullable=False, default=0, server_default="0"),  # to finish what a crash cut short
+    sa.Column("turn_seq", sa.Integer),  # the last event of its turn, once that is committed
     sa.Column("asked_for", JsonText),  # by its turn, which is committed, and not carried out yet
     sa.Index("ix_messages_unfinished", "contact_id", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
 )
@@ -374,11 +411,12 @@ calendar_visits = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("visit_id", sa.String(ID_CHARS), nullable=False, unique=True),
     sa.Column("reference", sa.String(WORD_CHARS), nullable=False, unique=True),
-    sa.Column("technician", sa.String(ID_CHARS), sa.ForeignKey("calendar_technicians.technician"), nullable=False, index=True),
+    sa.Column("technician", sa.String(ID_CHARS), sa.ForeignKey("calendar_technicians.technician"), nullable=False),
     sa.Column("starts_at", UtcTime, nullable=False),
     sa.Column("ends_at", UtcTime, nullable=False),
     sa.Column("contact_id", sa.String(ID_CHARS), nullable=False, index=True),
     sa.Column("details", JsonText, nullable=False),
     sa.Column("idempotency_key", sa.String(ID_CHARS), nullable=False, unique=True),
     sa.Column("booked_at", UtcTime, nullable=False),
+    sa.Index("ix_calendar_visits_technician_ends_at", "technician", "ends_at"),
 )

@@ -93,6 +93,10 @@ class SqliteWays:
         """Have ``told`` called for every commit of other processes. It is to be closed."""
         return SqliteWatcher(self.file, told)
 
+    def loud_settings(self) -> dict[str, str]:
+        """None: SQLite keeps no log."""
+        return {}
+
     def scrub(self) -> bool:
         """Write the file anew, without what deleted rows may have left between others, and empty the write-ahead log. False, and
         nothing is lost, where a reader of an older state or another writer is in the way."""

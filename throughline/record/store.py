@@ -27,6 +27,7 @@ from throughline.record.contacts import Contacts
 from throughline.record.crm_tables import CrmTables
 from throughline.record.database import Database, key_of
 from throughline.record.events import Events
+from throughline.record.links import Links
 from throughline.record.merging import Merges
 from throughline.record.messages import Messages
 from throughline.record.migrations import upgrade
@@ -34,6 +35,7 @@ from throughline.record.outcomes import Outcomes
 from throughline.record.passes import Passes
 from throughline.record.person import People
 from throughline.record.phone_calls import PhoneCalls
+from throughline.record.placed_calls import PlacedCalls
 from throughline.record.retention import Retaining
 from throughline.record.sessions import Sessions
 from throughline.record.standings import Standings
@@ -47,7 +49,22 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Record(Contacts, Merges, Sessions, Passes, PhoneCalls, Messages, Events, Outcomes, Views, Standings, People, Retaining):
+class Record(
+    Contacts,
+    Merges,
+    Sessions,
+    Passes,
+    Links,
+    PhoneCalls,
+    PlacedCalls,
+    Messages,
+    Events,
+    Outcomes,
+    Views,
+    Standings,
+    People,
+    Retaining,
+):
     """The record of one database. Each parent class is one topic of it."""
 
     def __init__(self, url: str) -> None:
@@ -83,6 +100,11 @@ class Record(Contacts, Merges, Sessions, Passes, PhoneCalls, Messages, Events, O
         """Raises Unavailable when the database does not answer."""
         with self._database.reading() as connection:
             connection.execute(sa.select(sa.literal(1)))
+
+    def loud_settings(self) -> dict[str, str]:
+        """The settings, as they are, by which the database's server writes customers' words into a log of its own; for each the statement
+        that mends it. Raises Unavailable."""
+        return self._database.loud_settings()
 
     def on_commit(self, callback: CommitCallback) -> Callable[[], None]:
         """Have ``callback(contact_id, last_seq)`` called after every commit that changed a conversation: of this process at once, in the

@@ -38,8 +38,13 @@ def erased_at(connection: Any, contact_id: str) -> datetime | None:
 def mark_erased(database: Database, connection: Any, contact_ids: Iterable[str], at: datetime) -> None:
     """Note that these were erased."""
     for contact_id in contact_ids:
-        if contact_id.startswith(CONTACT_PREFIX) and len(contact_id) == _OWN_CHARS:
+        if is_given_out(contact_id):
             database.insert_unless_there(connection, erased, {"contact_sha256": _digest(contact_id), "erased_at": at})
+
+
+def is_given_out(contact_id: str) -> bool:
+    """Whether the record has drawn this id; else somebody's tool has made it up, and it may be a word that anybody says."""
+    return contact_id.startswith(CONTACT_PREFIX) and len(contact_id) == _OWN_CHARS
 
 
 def _digest(contact_id: str) -> str:

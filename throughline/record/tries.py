@@ -1,7 +1,8 @@
 """How often somebody was wrong about a code or a fact, and when that is too often.
 
-Three limits, all counted in the database, so that they are the same on every server: so many in one session, so many an hour by one
-caller over all sessions, and an alarm over all callers together, after which that way is closed for a while. What always holds:
+Three limits, all counted in the database, so that they are the same on every server: so many in one session (of a call that was connected
+again, in all its parts), so many an hour by one caller over all sessions, and an alarm over all callers together, after which that way is
+closed for a while. What always holds:
 
 - A session and a caller are looked at and counted by one transaction at a time: tries at the same moment can't slip past the limit.
 - Who is right waits for nobody but their own session and caller; only wrong tries are counted one after the other over all callers.
@@ -26,13 +27,21 @@ from throughline.record.schema import audit_log, failed_tries, marks, sessions
 _log = log.get_logger("record")
 
 CODE, FACT = "code", "fact"
+FIRST_PART = "first_part"
+"""In the detail of a session with which a call goes on whose line broke: the session that it began with. Tries are counted there."""
 _HOUR = timedelta(hours=1)
 
 _VOUCHED = "_vouched"  # what the kind of a caller's tries ends with whose number is vouched for
 _MARK = sa.select(marks.c.value).where(marks.c.name == sa.bindparam("name"))
 # One statement, because it is all that a guess costs us while that way is closed.
 _WHO = (
-    sa.select(sessions.c.contact_id, sessions.c.caller_digest, sessions.c.caller_vouched, marks.c.value.label("closing"))
+    sa.select(
+        sessions.c.contact_id,
+        sessions.c.caller_digest,
+        sessions.c.caller_vouched,
+        sessions.c.detail,
+        marks.c.value.label("closing"),
+    )
     .outerjoin_from(
         sessions,
         marks,
@@ -40,6 +49,7 @@ _WHO = (
     )
     .where(sessions.c.session_id == sa.bindparam("session_id"))
 )
+_IS_THERE = sa.select(sessions.c.session_id).where(sessions.c.session_id == sa.bindparam("session_id"))
 _COUNT = sa.select(sa.func.count()).select_from(failed_tries)
 _IN_SESSION = _COUNT.where(failed_tries.c.session_id == sa.bindparam("session_id"))
 _BY_CALLER = _COUNT.where(failed_tries.c.caller_digest == sa.bindparam("caller"), failed_tries.c.at > sa.bindparam("since"))
@@ -66,8 +76,8 @@ class Closing:
 
 @dataclass(frozen=True)
 class Trier:
-    """Who tries: a session, the caller behind it as far as known, and ``kind``, the way that is tried, with when that was closed last.
-    ``contact_id`` is the session's, perhaps an alias."""
+    """Who tries: a session, of a call the one that it began with; the caller behind it as far as known; and ``kind``, the way that is
+    tried, with when that was closed last. ``contact_id`` is that of the session that tries, perhaps an alias."""
 
     session_id: str
     contact_id: str
@@ -83,6 +93,9 @@ def trier(connection: Any, session_id: str, way: str) -> Trier:
     if row is None:
         raise Rejected("unknown_session")
     kind = way + _VOUCHED if row.caller_vouched else way
+    first = row.detail.get(FIRST_PART)
+    if first is not None and connection.execute(_IS_THERE, {"session_id": first}).first() is not None:
+        session_id = first
     return Trier(session_id, row.contact_id, row.caller_digest, kind, Closing.of(row.closing))
 
 
@@ -102,7 +115,7 @@ def take_turns(database: Database, connection: Any, session_id: str, way: str) -
     """Until this transaction ends, nobody else tries in this session or as its caller; who tries, as it is then. Everybody waits for the
     session first, so that nobody waits in a circle. Raises Rejected("unknown_session")."""
     who = trier(connection, session_id, way)
-    database.take_turns(connection, f"tries:{session_id}")
+    database.take_turns(connection, f"tries:{who.session_id}")
     if who.caller is not None:
         database.take_turns(connection, f"tries of:{who.caller}")
     return trier(connection, session_id, way)

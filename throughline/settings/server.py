@@ -14,12 +14,14 @@ from datetime import timedelta
 from pathlib import Path
 
 from throughline.domain.assurance import TryLimits
+from throughline.domain.placed_calls import CallLimits
 from throughline.domain.tel_link import is_e164
 from throughline.errors import ConfigurationError, Problem
 from throughline.settings.checked_yaml import line_of, load_mapping, pour, setting
 
 FILE = Path("endpoints.yml")
 KEY = "throughline"
+_STATUS_WITHIN = timedelta(minutes=1)  # the end of a call is told a moment after it, or never
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,13 @@ class ChatSettings:
         "that opens as many costs the record some 45 MB a day. Behind a proxy set `site.trusted_proxies`, or all customers "
         "count as one address.",
     )
+    pages_per_address: int = setting(
+        500,
+        minimum=10,
+        maximum=100000,
+        doc="Chat pages one network address may have open at one server; it may connect twice as often in a minute. As generous as "
+        "`sessions_per_minute`, for the same reason.",
+    )
     session_days: int = setting(30, minimum=1, maximum=365, doc="How long a browser's chat session can be taken up again.")
     finish_within_s: int = setting(
         600,
@@ -110,9 +119,12 @@ class ChatSettings:
 
 @dataclass(frozen=True)
 class CodeSettings:
-    """One-time codes that lead a call to its chat, and tokens that let a call in."""
+    """One-time codes and links that lead to the same conversation on the other channel, and tokens that let a call in."""
 
     code_ttl_s: int = setting(300, minimum=30, maximum=3600, doc="How long a one-time code is good.")
+    link_ttl_s: int = setting(
+        900, minimum=60, maximum=86400, doc="How long a link that was sent by text message can be opened. It opens once."
+    )
     tries_per_call: int = setting(3, minimum=1, maximum=10, doc="Wrong codes and facts a call or a chat may give.")
     tries_per_hour: int = setting(
         10,
@@ -153,7 +165,10 @@ class IdentitySettings:
     """How long a proof of who somebody is counts. A call is believed until it ends, a login until its token runs out."""
 
     chat_hours: int = setting(
-        12, minimum=1, maximum=720, doc="How long a chat that gave a code is believed. Then it is asked for another."
+        12,
+        minimum=1,
+        maximum=720,
+        doc="How long a chat that gave a code or opened a link is believed. Then it is asked for another.",
     )
     number_days: int = setting(
         365,
@@ -203,10 +218,27 @@ class TwilioSettings:
     transfer_to: str = setting(
         "", doc="Telephone number, `+15035550100`, that calls for a person are put through to. Empty: call-backs."
     )
+    text_from: str = setting(
+        "",
+        doc="Telephone number of the account, `+15035550100`, that text messages are sent from: a caller who wants to go on in the chat "
+        "gets a link. Empty: none are sent, and callers are told a code.",
+    )
     ring_s: int = setting(
         25, minimum=5, maximum=120, doc="How long that telephone rings before the caller is promised a call-back."
     )
     reconnects: int = setting(2, minimum=0, maximum=10, doc="How often a call that lost this server is connected again.")
+    call_ring_s: int = setting(
+        20,
+        minimum=5,
+        maximum=60,
+        doc="How long a customer's telephone rings whom the chat has us call. Most voicemails answer after 25 seconds.",
+    )
+    calls_per_hour: int = setting(
+        3, minimum=0, maximum=20, doc="Calls that we place in an hour to one number, or for one customer. 0: we call nobody."
+    )
+    all_calls_per_hour: int = setting(
+        60, minimum=0, maximum=10000, doc="The same to all customers together: what calls may cost, whoever asks for them."
+    )
 
 
 @dataclass(frozen=True)
@@ -308,6 +340,15 @@ class Settings:
     actions: ActionSettings = setting(factory=ActionSettings, doc="The action server.")
     log: LogSettings = setting(factory=LogSettings, doc="The log.")
 
+    def call_limits(self) -> CallLimits:
+        """How many calls we place, and after how long one is over of whose end nobody tells us."""
+        return CallLimits(
+            per_number=self.twilio.calls_per_hour,
+            over_all=self.twilio.all_calls_per_hour,
+            rings_for=timedelta(seconds=self.twilio.call_ring_s) + _STATUS_WITHIN,
+            lasts=timedelta(minutes=self.phone.max_call_minutes) + _STATUS_WITHIN,
+        )
+
     def database_url(self, environ: Mapping[str, str] = os.environ) -> str:
         """The record's address, the environment's first."""
         return environ.get(self.database.url_env) or self.database.url
@@ -329,10 +370,12 @@ def load_settings(file: Path = FILE) -> Settings:
         problems.append(Problem(f"{file} {KEY}", "must be a mapping.", "Write its settings indented below it."))
         mapping = {}
     settings = pour(Settings, mapping, file=file, path=KEY, problems=problems)
-    if settings is not None and settings.twilio.transfer_to and not is_e164(settings.twilio.transfer_to):
-        line = line_of(mapping.get("twilio", {}), "transfer_to")
-        mend = 'Write it quoted, with its country code: "+15035550100".'
-        problems.append(Problem(f"{file}:{line} {KEY}.twilio.transfer_to", "is no telephone number.", mend))
+    for name in ("transfer_to", "text_from"):
+        number = "" if settings is None else getattr(settings.twilio, name)
+        if number and not is_e164(number):
+            line = line_of(mapping.get("twilio", {}), name)
+            mend = 'Write it quoted, with its country code: "+15035550100".'
+            problems.append(Problem(f"{file}:{line} {KEY}.twilio.{name}", "is no telephone number.", mend))
     if settings is not None and settings.database.lock_lifetime_s >= settings.database.lock_wait_s:
         written = mapping.get("database", {})
         key = "lock_lifetime_s" if "lock_lifetime_s" in written else "lock_wait_s"

@@ -1,7 +1,7 @@
 """A customer at the website's chat, as the widgets are: socket.io (Engine.IO 4) over a websocket.
 
 Protocol: socket.io-protocol revision 5 over engine.io-protocol revision 4. ``0`` opens, ``2``/``3`` ping and pong, ``40``
-joins, ``42[...]`` is an event, ``42N[...]`` one whose end the server acknowledges with ``43N[]``.
+joins, ``42[...]`` is an event, ``42N[...]`` one whose end the server acknowledges with ``43N[...]``.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class ChatCustomer:
         self._arrived = asyncio.Condition()
         self._confirmed = asyncio.Event()
         self._acknowledged: dict[int, asyncio.Event] = {}
+        self._answers: dict[int, list[Any]] = {}
 
     async def __aenter__(self) -> ChatCustomer:
         await self.open()
@@ -77,6 +78,14 @@ class ChatCustomer:
         asked = {"session_id": self.session_id}
         await self._emit("session_request", asked if self.login is None else {**asked, "customData": self._custom_data})
 
+    async def open_link(self, link: str, within_s: float = 15) -> str:
+        """Bring the link by which the page was opened; what became of it. Raises Unavailable where the server does not say."""
+        data = {"session_id": self.session_id, "customData": {**self._custom_data, "link": link}}
+        number = await self._asked("session_request", data, within_s)
+        if not self._answers[number]:
+            raise Unavailable("the server does not say what became of the link")
+        return str(self._answers[number][0]["link"])
+
     async def say(self, text: Any) -> None:
         """Type a message and send it."""
         await self._emit("user_uttered", self._uttered(text))
@@ -88,13 +97,8 @@ class ChatCustomer:
     async def ask(self, text: str, *, quiet_s: float = 0.4, within_s: float = 15) -> list[str]:
         """Say ``text`` and return the texts that come back: until the server is done with it, an answer is there, and it has been quiet
         for ``quiet_s``. Raises Unavailable where that takes longer than ``within_s``."""
-        seen, number = len(self.messages), len(self._acknowledged)
-        over = self._acknowledged[number] = asyncio.Event()
-        await self._emit("user_uttered", self._uttered(text), number)
-        try:
-            await asyncio.wait_for(over.wait(), within_s)
-        except asyncio.TimeoutError as error:
-            raise Unavailable(f"the server was not done after {within_s:g} s") from error
+        seen = len(self.messages)
+        await self._asked("user_uttered", self._uttered(text), within_s)
         await self.wait_for_messages(seen + 1, within_s)
         while True:
             known = len(self.messages)
@@ -123,6 +127,17 @@ class ChatCustomer:
     def _uttered(self, text: Any) -> dict[str, Any]:
         return {"message": text, "customData": self._custom_data, "session_id": self.session_id}
 
+    async def _asked(self, event: str, data: Any, within_s: float) -> int:
+        """Send an event and wait until the server is done with it; its number. Raises Unavailable."""
+        number = len(self._acknowledged)
+        over = self._acknowledged[number] = asyncio.Event()
+        await self._emit(event, data, number)
+        try:
+            await asyncio.wait_for(over.wait(), within_s)
+        except asyncio.TimeoutError as error:
+            raise Unavailable(f"the server was not done after {within_s:g} s") from error
+        return number
+
     async def _emit(self, event: str, data: Any, number: int | None = None) -> None:
         await self._socket.send(f"42{'' if number is None else number}" + json.dumps([event, data]))
 
@@ -140,7 +155,9 @@ class ChatCustomer:
                 elif packet.startswith("42"):
                     await self._take(*json.loads(packet[2:]))
                 elif packet.startswith("43"):
-                    self._acknowledged[int(packet[2 : packet.index("[")])].set()
+                    number = int(packet[2 : packet.index("[")])
+                    self._answers[number] = json.loads(packet[packet.index("[") :])
+                    self._acknowledged[number].set()
         except ConnectionClosed:
             return
 

@@ -7,6 +7,13 @@
 
 A call posts the voice webhook, follows the TwiML verb by verb, opens the media stream, goes on when the server closes it, follows what
 the REST API (``TwilioApi``) changes, and posts the status at its end. ``<Say>``, ``<Play>`` and ``<Pause>`` take no time.
+
+A call that the server places by the REST API rings until a test picks it up, and then does the same from the address it was given:
+
+    async with line.pick_up("+15035550100") as call:
+        caller = await call.stream()
+
+``parties`` may say that the number is busy or never answers; where nobody picks up it rings for as long as it was asked to.
 """
 
 from __future__ import annotations
@@ -14,8 +21,10 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
+import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
 from types import TracebackType
@@ -26,13 +35,14 @@ from websockets.exceptions import WebSocketException
 
 from throughline.errors import ProtocolError, Unavailable
 from throughline.simulate.call import Caller
-from throughline.simulate.twilio_api import TwilioApi
+from throughline.simulate.twilio_api import SentText, TwilioApi
 from throughline.simulate.twilio_webhooks import NOT_XML, TOTAL_S, Webhook, WebhookFailed, WebhookSender, signature
 from throughline.simulate.twiml import VERBS, Verb, parse
 
-__all__ = ["Party", "PlacedCall", "TwilioApi", "TwilioLine", "signature"]
+__all__ = ["Party", "PlacedCall", "SentText", "TwilioApi", "TwilioLine", "signature"]
 
 _STREAM_CONNECTS_S = 5.0
+_LOOKS_EVERY_S = 0.02
 _MOST_DOCUMENTS = 50
 _NO_STREAM, _STREAM_REFUSED, _UNKNOWN_VERB = "31901", "31920", "12200"
 
@@ -41,8 +51,18 @@ _Doer = Callable[[Verb], Awaitable["_Document | None"]]
 
 
 @dataclass(frozen=True)
+class Addresses:
+    """What a call asks of the server: first, when that fails, and at its end."""
+
+    first: str
+    fallback: str
+    status: str
+
+
+@dataclass(frozen=True)
 class Party:
-    """Who is at a number that is dialled: ``outcome`` is ``completed``, ``busy``, ``no-answer`` or ``failed``.
+    """Who is at a number that is dialled: ``outcome`` is ``completed``, ``busy``, ``no-answer`` or ``failed``. A call that the server
+    places is picked up by a test alone: ``completed`` rings like a number of which nothing is said.
 
     ``rings_s`` is measured against the timeout and takes no time; ``talks_s`` takes it.
     """
@@ -73,9 +93,8 @@ class TwilioLine:
         self.account_sid, self.auth_token = account_sid, auth_token
         self.connect_to = connect_to or (self.public_url if self.public_url.startswith("http://") else None)
         self.webhook_s = webhook_s
-        self.voice_url = f"{self.public_url}{path}/voice"
-        self.fallback_url = f"{self.public_url}{path}/fallback"
-        self.status_url = f"{self.public_url}{path}/status"
+        addresses = (f"{self.public_url}{path}/{name}" for name in ("voice", "fallback", "status"))
+        self.addresses = Addresses(*addresses)
         self.parties: dict[str, Party] = {}
         self.leaves_message = True
         """Whether a caller who is asked for a message leaves one."""
@@ -87,6 +106,28 @@ class TwilioLine:
         self.calls[call.sid] = call
         return call
 
+    def place(self, asked: Mapping[str, str]) -> PlacedCall:
+        """A call of the server's to a customer, as the REST API was asked for it. From any thread."""
+        addresses = Addresses(asked["Url"], asked.get("FallbackUrl", ""), asked.get("StatusCallback", ""))
+        call = PlacedCall(
+            self, from_=asked["From"], to=asked["To"], addresses=addresses, rings_s=float(asked.get("Timeout", "60"))
+        )
+        self.calls[call.sid] = call
+        return call
+
+    @asynccontextmanager
+    async def pick_up(self, number: str, within_s: float = 20) -> AsyncIterator[PlacedCall]:
+        """Pick up the telephone of ``number`` once it rings. Raises Unavailable."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            for call in list(self.calls.values()):
+                if call.to == number and call.picked_up():
+                    async with call:
+                        yield call
+                    return
+            await asyncio.sleep(_LOOKS_EVERY_S)
+        raise Unavailable(f"{number} did not ring within {within_s:g} s")
+
     def sender(self) -> WebhookSender:
         """What makes signed requests to the number's server."""
         return WebhookSender(self.public_url, self.auth_token, self.connect_to, self.webhook_s)
@@ -97,8 +138,22 @@ class PlacedCall:
     ``recorded`` the messages left, ``errors`` what Twilio's debugger would show (``code address``), ``streams`` every stream opened.
     """
 
-    def __init__(self, line: TwilioLine, *, from_: str, to: str, stir: str | None) -> None:
+    def __init__(
+        self,
+        line: TwilioLine,
+        *,
+        from_: str,
+        to: str,
+        stir: str | None = None,
+        addresses: Addresses | None = None,
+        rings_s: float | None = None,
+    ) -> None:
+        """``addresses``: its own, of a call that the server places, which rings for ``rings_s``."""
         self._line = line
+        self._addresses = addresses or line.addresses
+        self._direction = "inbound" if rings_s is None else "outbound-api"
+        self._rings_s = rings_s
+        self._picking_up = threading.Lock()
         self.sid = "CA" + secrets.token_hex(16)
         self.from_, self.to = from_, to
         self.status = "ringing"
@@ -110,7 +165,7 @@ class PlacedCall:
         self.streams: list[Caller] = []
         self._sender = line.sender()
         self._stir = stir
-        self._document_url = line.voice_url
+        self._document_url = self._addresses.first
         self._documents = 0
         self._fetched = False
         self._answered_at: float | None = None
@@ -133,7 +188,30 @@ class PlacedCall:
         """The call as the REST API shows it."""
         uri = f"/2010-04-01/Accounts/{self._line.account_sid}/Calls/{self.sid}.json"
         sids = {"sid": self.sid, "account_sid": self._line.account_sid}
-        return {**sids, "from": self.from_, "to": self.to, "direction": "inbound", "status": self.status, "uri": uri}
+        return {**sids, "from": self.from_, "to": self.to, "direction": self._direction, "status": self.status, "uri": uri}
+
+    async def ring(self) -> None:
+        """Ring, of a call that the server places, until a test picks up or nobody does; then its end is told."""
+        outcome = self._line.parties.get(self.to, Party()).outcome
+        rings_s = self._rings_s or 0.0 if outcome == "completed" else 0.0
+        deadline = time.monotonic() + rings_s
+        while self.status == "ringing" and time.monotonic() < deadline:  # noqa: ASYNC110 - who picks up is in another thread
+            await asyncio.sleep(_LOOKS_EVERY_S)
+        self._leaves_ringing("no-answer" if outcome == "completed" else outcome)
+        if self.status != "in-progress":
+            await self._post_status()
+
+    def picked_up(self) -> bool:
+        """Pick up, where it is ringing and the server has placed it."""
+        return self._rings_s is not None and self._leaves_ringing("in-progress")
+
+    def _leaves_ringing(self, status: str) -> bool:
+        """Whether it was ringing. The API rings in a thread of its own."""
+        with self._picking_up:
+            if self.status != "ringing":
+                return False
+            self.status = status
+            return True
 
     async def __aenter__(self) -> PlacedCall:
         """Call, and wait until the server has answered the voice webhook, or the call is over."""
@@ -160,6 +238,8 @@ class PlacedCall:
 
     def end(self) -> None:
         """Hang up, as the REST API asks. From any thread."""
+        if self._rings_s is not None and self._leaves_ringing("canceled"):
+            return
         self._loop.call_soon_threadsafe(self._changes.put_nowait, [])
 
     async def stream(self, number: int = 1, within_s: float = 20) -> Caller:
@@ -181,8 +261,12 @@ class PlacedCall:
     # What happens in a call
 
     async def _run(self) -> None:
-        document = await self._unless_changed(self._fetch(self._line.voice_url))
-        if not self._fetched and not self.errors:
+        if self._rings_s is not None:
+            self._answered_at = time.monotonic()
+        document = await self._unless_changed(self._fetch(self._addresses.first))
+        if self._answered_at is not None:
+            pass  # we have rung them
+        elif not self._fetched and not self.errors:
             self.status = "no-answer"  # the caller has hung up while it rang
         elif not document or document[0].name != "Reject":
             self.status, self._answered_at = "in-progress", time.monotonic()
@@ -214,10 +298,10 @@ class PlacedCall:
         if isinstance(failed, list):
             return failed
         self.errors.append(f"{failed} {url}")
-        fallen_back = await self._try_fetch(self._line.fallback_url, {**more, "ErrorCode": failed, "ErrorUrl": url})
+        fallen_back = await self._try_fetch(self._addresses.fallback, {**more, "ErrorCode": failed, "ErrorUrl": url})
         if isinstance(fallen_back, list):
             return fallen_back
-        self.errors.append(f"{fallen_back} {self._line.fallback_url}")
+        self.errors.append(f"{fallen_back} {self._addresses.fallback}")
         self.verbs.append("ApplicationError")  # Twilio says that an application error has occurred, and hangs up
         return []
 
@@ -236,7 +320,15 @@ class PlacedCall:
         ends = {"From": self.from_, "To": self.to, "Caller": self.from_, "Called": self.to}
         stir = {"StirVerstat": self._stir} if self._stir else {}
         sids = {"CallSid": self.sid, "AccountSid": self._line.account_sid}
-        return {**sids, **ends, "Direction": "inbound", "CallStatus": self.status, "ApiVersion": "2010-04-01", **stir, **more}
+        return {
+            **sids,
+            **ends,
+            "Direction": self._direction,
+            "CallStatus": self.status,
+            "ApiVersion": "2010-04-01",
+            **stir,
+            **more,
+        }
 
     async def _perform(self, document: _Document) -> _Document:
         """Do one verb after the other. The document that follows; empty at the end, where Twilio hangs up."""
@@ -326,6 +418,6 @@ class PlacedCall:
         told = {"CallDuration": str(lasted_s), "Duration": str(math.ceil(lasted_s / 60)), "SequenceNumber": "0"}
         source = {"CallbackSource": "call-progress-events", "Timestamp": formatdate(usegmt=False)}
         try:
-            await self._sender.post(self._line.status_url, self._fields(**told, **source))
+            await self._sender.post(self._addresses.status, self._fields(**told, **source))
         except WebhookFailed as error:
-            self.errors.append(f"{error.code} {self._line.status_url}")
+            self.errors.append(f"{error.code} {self._addresses.status}")

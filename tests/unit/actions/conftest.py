@@ -110,14 +110,14 @@ class Conversation:
         self.events.append({"event": "active_loop", "name": "fault_form"})
         return self
 
-    async def do(self, action: Action) -> Done:
-        """Run ``action`` here."""
+    async def do(self, action: Action, domain: dict[str, Any] | None = None) -> Done:
+        """Run ``action`` here; with the ``domain`` if it is sent one."""
         dispatcher = CollectingDispatcher()
         loop = {"name": self.loop} if self.loop else {}
         tracker = Tracker(
             self.contact_id, dict(self.slots), self.message, list(self.events), False, None, loop, "action_listen"
         )
-        events = await action.run(dispatcher, tracker, {})
+        events = await action.run(dispatcher, tracker, domain or {})
         responses = [message["response"] or message["text"] for message in dispatcher.messages]
         changed = {event["name"]: event["value"] for event in events if event["event"] == "slot"}
         return Done(responses, dispatcher.messages, events, changed)

@@ -11,6 +11,7 @@ import pytest
 
 from actions.book_visit import BookVisit
 from tests.unit.actions.conftest import Conversation
+from tests.unit.record.somebody import entry_of
 from throughline.bootstrap import Application
 from throughline.connectors.calendar.embedded import EmbeddedCalendar
 from throughline.connectors.crm.embedded import EmbeddedCrm
@@ -51,7 +52,7 @@ async def test_the_visit_the_case_and_the_outcome_are_there_and_it_is_said(compl
     assert case.details["visit"] == visit.reference
     assert case.details["facts"]["postcode"] == "97201"
     assert [outcome.kind for outcome in app.record.outcomes(complete.contact_id)] == ["visit_booked"]
-    assert app.record.crm.customer(complete.contact_id) == {"name": "Dana Reyes", "postcode": "97201"}
+    assert entry_of(app.record, complete.contact_id) == {"name": "Dana Reyes", "postcode": "97201"}
     assert done.said == ["utter_visit_booked"]
     assert done.values[0]["day_spoken"] == "Thursday, November twenty sixth"
     assert done.slots == {"ui_visit": visit.reference}

@@ -13,7 +13,7 @@ import pytest
 
 from throughline import bootstrap
 from throughline.errors import ConfigurationError
-from throughline.settings.server import DeepgramSettings, Settings
+from throughline.settings.server import DeepgramSettings, Settings, TwilioSettings
 
 pytestmark = pytest.mark.unit
 
@@ -81,6 +81,16 @@ def test_a_telephone_line_needs_its_whole_account() -> None:
     for half in ({"TWILIO_ACCOUNT_SID": "AC" + "0" * 32}, {"TWILIO_AUTH_TOKEN": "t"}, {**account, "TWILIO_ACCOUNT_SID": "AC1"}):
         with pytest.raises(ConfigurationError, match="half of a Twilio account"):
             bootstrap.telephone(Settings(), half)
+
+
+def test_text_messages_need_a_number_to_send_them_from_and_an_account() -> None:
+    account = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32, "TWILIO_AUTH_TOKEN": "token"}
+    texting = replace(Settings(), twilio=TwilioSettings(text_from="+15035550142"))
+    assert bootstrap.texts(texting, account) is not None
+    assert bootstrap.texts(texting, {}) is None
+    assert bootstrap.texts(Settings(), account) is None
+    with pytest.raises(ConfigurationError, match="half of a Twilio account"):
+        bootstrap.texts(texting, {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32})
 
 
 def test_the_action_server_never_loads_rasa() -> None:

@@ -36,8 +36,8 @@ T = TypeVar("T")
 class Line:
     """A call whose other side plays what it gets at the pace of real time and whose voice speaks 65 ms a character."""
 
-    def __init__(self, *, page: bool = True, **settings: int) -> None:
-        self.machine = CallMachine(CallSettings(**settings), TELEPHONE, page=page)
+    def __init__(self, *, page: bool = True, called: bool = False, **settings: int) -> None:
+        self.machine = CallMachine(CallSettings(**settings), TELEPHONE, page=page, called=called)
         self.now_ms = 0.0
         self.effects: list[Effect] = []
         self._speak = True
@@ -210,6 +210,47 @@ def test_what_must_be_heard_is_not_interrupted_and_nothing_said_meanwhile_is_los
         line.wait(3000)
         assert line.all(AskTurn)[-1].text == text
         line.result()
+
+
+def called() -> Line:
+    """A telephone that we have called and somebody has picked up, and that hears why."""
+    line = Line(page=False, called=True)
+    line.take(line.machine.begin(0))
+    line.says("yes?")
+    line.result("We call as you have asked. Shall we go on?", expects="yes_no")
+    return line
+
+
+def test_what_is_said_into_a_telephone_that_has_just_rung_answers_nothing() -> None:
+    line = called()
+    line.wait(1000)
+    line.says("yes hello who is there")
+    line.wait(4000)
+    assert line.all(AskTurn) == []
+    (heard,) = line.all(Heard)
+    assert heard.complete, "nor does it keep them from hearing why we call"
+
+
+def test_after_they_have_heard_why_we_call_everything_said_counts() -> None:
+    line = called()
+    line.wait(1000)
+    line.says("yes yes", final=False)
+    line.wait_for(Heard)
+    line.says("yes")
+    assert line.wait_for(AskTurn).text == "yes"
+    line.result("Thank you. Which brand is it?")
+    line.wait(200)
+    line.says("it's a bosch")
+    assert line.all(Clear), "and may interrupt again"
+    assert line.wait_for(AskTurn).text == "it's a bosch"
+
+
+def test_where_the_first_words_fail_they_are_heard_all_the_same() -> None:
+    line = Line(page=False, called=True)
+    line.take(line.machine.begin(0))
+    line.take(line.machine.failed(0))
+    line.says("yes")
+    assert line.machine._turns.pending
 
 
 def test_a_late_transcript_joins_the_next_turn() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +15,10 @@ from ruamel.yaml import YAML
 from channels.chat_door import ChatDoor
 from tests.website import AUDIENCE, ISSUER, ORIGIN, SECRET
 from throughline import record as record_room
+from throughline.domain.network_address import client_address, one_party
 from throughline.domain.turns import WEB_CHAT, Turn, TurnResult
 from throughline.record import Record
-from throughline.record.entries import NewEvent
-from throughline.record.events import new_event_id
+from throughline.record.events import new_event
 from throughline.settings.business import load_business
 from throughline.settings.server import ChatSettings, LoginSettings, Settings, SiteSettings
 from throughline.website_login import WebsiteLogin, website_login
@@ -32,6 +33,7 @@ class EchoRunner:
         self.record = record
         self.goes_on = asyncio.Event()
         self.goes_on.set()
+        self.lock = asyncio.Lock()
         self.error: Exception | None = None
         self.taken: list[Turn] = []
 
@@ -44,24 +46,37 @@ class EchoRunner:
         living = self.record.resolve(turn.contact_id)
         if is_new or not self.record.progress(turn.message_id).finished:
             self.taken.append(turn)
-            self.say(living, turn.session_id, {"event": "user", "text": turn.text, "message_id": turn.message_id}, turn.channel)
-            self.say(living, turn.session_id, {"event": "bot", "text": f"You said: {turn.text}"}, turn.channel)
-            self.record.finish_message(turn.message_id)
+            words = {"event": "user", "text": turn.text, "message_id": turn.message_id}
+            self._commit(turn, living, words, {"event": "bot", "text": f"You said: {turn.text}"})
         return TurnResult(living, ())
 
-    async def resume(self, contact_id: str, session_id: str, channel: str) -> TurnResult:
-        """Greet."""
+    async def resume(
+        self, contact_id: str, session_id: str, channel: str, *, still: Callable[[], Awaitable[bool]] | None = None
+    ) -> TurnResult:
+        """Greet, one after the other."""
         if self.error is not None:
             raise self.error
-        living = self.record.resolve(contact_id)
-        self.say(living, session_id, {"event": "bot", "text": "Welcome back.", "timestamp": time.time()}, channel)
+        async with self.lock:
+            living = self.record.resolve(contact_id)
+            if still is None or await still():
+                self.say(living, session_id, {"event": "bot", "text": "Welcome back.", "timestamp": time.time()}, channel)
         return TurnResult(living, ())
+
+    async def join(self, contact_id: str, into: str, session_id: str, channel: str, *, because: str) -> TurnResult:
+        """Merge and greet."""
+        if self.error is not None:
+            raise self.error
+        if self.record.resolve(contact_id) != self.record.resolve(into):
+            self.record.merge(contact_id, into, reason=because, session_id=session_id)
+        return await self.resume(into, session_id, channel)
 
     def say(self, contact_id: str, session_id: str, data: dict[str, Any], channel: str = WEB_CHAT) -> None:
         """Commit one event."""
-        event_id = new_event_id()
-        event = NewEvent(event_id, {"timestamp": 1.0, "metadata": {"event_id": event_id}, **data}, session_id, channel)
-        self.record.append_events(contact_id, [event], expected=None)
+        self.record.append_events(contact_id, [new_event({"timestamp": 1.0, **data}, session_id, channel)], expected=None)
+
+    def _commit(self, turn: Turn, living: str, *data: dict[str, Any]) -> None:
+        events = [new_event({"timestamp": 1.0, **one}, turn.session_id, turn.channel) for one in data]
+        self.record.append_events(living, events, expected=None, message_id=turn.message_id)
 
 
 class SmallServer:
@@ -80,11 +95,14 @@ class SmallServer:
         self.runner = EchoRunner(self.record)
         self.origins = frozenset({ORIGIN})
         self.chat_door = ChatDoor(self)  # type: ignore[arg-type]
+        self.warm_ups: list[Callable[[], Awaitable[None]]] = []
+        self.before_ready = self.warm_ups.append
 
     def origin_allowed(self, request: Any) -> bool:
         """As Server's."""
         return urlsplit(request.headers.get("origin", "")).geturl() in self.origins
 
     def network_address(self, request: Any) -> str:
-        """As Server's, behind one proxy."""
-        return str(request.headers.get("x-forwarded-for") or request.ip)
+        """As Server's."""
+        forwarded, proxies = request.headers.getall("x-forwarded-for", []), self.app.settings.site.trusted_proxies
+        return one_party(client_address(str(request.ip), forwarded, proxies=proxies))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -59,23 +60,33 @@ async def test_after_days_in_the_visit_they_had(server: SmallServer, door: ChatD
     visit = await door.open(None, None, HERE)
     leaves_in_mid_form(server, visit, appliance="dryer")
     again = await door.open(visit.session_id, None, HERE)
-    await door.welcome_back(again)
+    await door.welcome_back(again.session)
     assert greetings(server, visit) == [visit.session.session_id]
-    await door.welcome_back(again)
+    await door.welcome_back(again.session)
     assert len(greetings(server, visit)) == 1, "not at every reload"
+
+
+async def test_of_pages_that_open_at_once_one(server: SmallServer, door: ChatDoor) -> None:
+    """A browser restores its tabs; with a login each has a visit of its own."""
+    dana = door.login_of(login_token("dana"))
+    visits = [await door.open(None, dana, HERE) for _ in range(3)]
+    leaves_in_mid_form(server, visits[0], appliance="dryer")
+    said_after = await asyncio.gather(*(door.welcome_back(visit.session) for visit in visits))
+    assert len(greetings(server, visits[0])) == 1
+    assert len(set(said_after)) == 1 and None not in said_after, "all know where it stands"
 
 
 async def test_not_after_a_short_while_and_not_out_of_a_form(server: SmallServer, door: ChatDoor) -> None:
     visit = await door.open(None, None, HERE)
-    await door.welcome_back(visit)
+    await door.welcome_back(visit.session)
     leaves_in_mid_form(server, visit, ago_s=60, appliance="dryer")
-    await door.welcome_back(visit)
+    await door.welcome_back(visit.session)
     server.runner.say(
         visit.session.contact_id,
         visit.session.session_id,
         {"event": "active_loop", "name": None, "timestamp": time.time() - DAY_S},
     )
-    await door.welcome_back(visit)
+    await door.welcome_back(visit.session)
     assert greetings(server, visit) == []
 
 
@@ -86,7 +97,7 @@ async def test_by_a_login_once_the_visit_has_run_out(server: SmallServer, door: 
     server.record.end_session(visit.session.session_id, "expired")
     later = await door.open(visit.session_id, dana, HERE)
     assert later.is_new
-    await door.welcome_back(later)
+    await door.welcome_back(later.session)
     assert greetings(server, visit) == [later.session.session_id]
     assert {fact.slot: fact.value for fact in server.record.facts(later.session.contact_id)} == {
         "appliance": "dryer",
@@ -100,7 +111,7 @@ async def test_by_a_code_once_the_visit_has_run_out(server: SmallServer, door: C
     leaves_in_mid_form(server, visit, appliance="dryer")
     server.record.end_session(visit.session.session_id, "expired")
     stranger = await door.open(visit.session_id, None, HERE)
-    await door.welcome_back(stranger)
+    await door.welcome_back(stranger.session)
     assert stranger.session.contact_id != visit.session.contact_id, "the old id alone is nobody's proof"
     assert greetings(server, visit) == []
 
@@ -113,7 +124,7 @@ async def test_by_a_code_once_the_visit_has_run_out(server: SmallServer, door: C
     window = record.window(again.session.contact_id)
     assert [event["value"] for event in window.events if event.get("name") == "appliance"] == ["dryer"]
     assert [event["name"] for event in window.events if event["event"] == "active_loop"] == ["fault_form"]
-    await door.welcome_back(again)
+    await door.welcome_back(again.session)
     assert greetings(server, visit) == [stranger.session.session_id]
 
 
@@ -121,5 +132,5 @@ async def test_what_cannot_be_said_now_keeps_nobody_out(server: SmallServer, doo
     visit = await door.open(None, None, HERE)
     leaves_in_mid_form(server, visit, appliance="dryer")
     server.runner.error = Unavailable("the action server is away")
-    await door.welcome_back(visit)
+    await door.welcome_back(visit.session)
     assert greetings(server, visit) == []

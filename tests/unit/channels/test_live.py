@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,11 @@ from throughline.errors import Unavailable
 from throughline.record import Record, Session, StoredEvent
 from throughline.record.entries import NewEvent
 from throughline.record.events import new_event_id
+from throughline.record.views import Unseen
 
 pytestmark = pytest.mark.unit
+
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -60,7 +65,7 @@ def record(server: Callable[[], Record]) -> Record:
 
 @pytest.fixture
 async def feed(record: Record) -> AsyncIterator[LiveFeed]:
-    feed = LiveFeed(record)
+    feed = LiveFeed(record, HOUR)
     yield feed
     await feed.close()
 
@@ -76,8 +81,8 @@ class Page:
         self.session = session
         self.view: View = feed.watch(session, session.shown_seq if after_seq is None else after_seq, self._show, self._ready)
 
-    async def _show(self, event: StoredEvent, session: Session) -> None:
-        assert session.session_id == self.session.session_id
+    async def _show(self, event: StoredEvent, unseen: Unseen) -> None:
+        assert unseen.session.session_id == self.session.session_id
         if self.faults:
             raise self.faults.pop(0)
         self.texts.append(str(event.data["text"]))
@@ -97,8 +102,8 @@ def say(record: Record, contact_id: str, *texts: str) -> None:
         record.append_events(contact_id, [NewEvent(event_id, data, None, None)], expected=None)
 
 
-def commit_elsewhere(url: str, contact_id: str, events: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.unit.record.committer", url, contact_id, str(events)]
+def commit_elsewhere(url: str, contact_id: str, events: int, pause_s: float) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.unit.record.committer", url, contact_id, str(events), str(pause_s)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
@@ -106,10 +111,10 @@ def after_reading(record: Record, then: Callable[[Session], None], monkeypatch: 
     """Have ``then`` done between a view's read and what it makes of it."""
     unseen = record.unseen
 
-    def read(session_id: str, **place: Any) -> tuple[Session, list[StoredEvent]]:
-        session, events = unseen(session_id, **place)
-        then(session)
-        return session, events
+    def read(session_id: str, **place: Any) -> Unseen:
+        found = unseen(session_id, **place)
+        then(found.session)
+        return found
 
     monkeypatch.setattr(record, "unseen", read)
 
@@ -150,11 +155,14 @@ async def test_five_processes_at_once_and_a_listener_that_is_cut_off(
     shared, own = visit(record), [visit(record) for _ in range(3)]
     pages = [Page(feed, shared), Page(feed, shared), *(Page(feed, session) for session in own)]
     contacts = [shared.contact_id] * 2 + [session.contact_id for session in own]
-    processes = [commit_elsewhere(url, contact, events=100) for contact in contacts]
+    processes = [commit_elsewhere(url, contact, events=100, pause_s=0.02) for contact in contacts]
     await until(lambda: all(len(page.texts) > 5 for page in pages), within_s=60)
     if url.startswith("postgresql"):
         postgres: Postgres = request.getfixturevalue("postgres")
-        postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+        listening = "FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+        assert "t" in postgres.execute(f"COPY (SELECT pg_terminate_backend(pid) {listening}) TO STDOUT").split()
+        committed = sum(len(record.conversation(session.contact_id)) for session in (shared, *own))
+        assert committed < 500, "there was more to come when it was cut off"
     for process in processes:
         assert await asyncio.to_thread(process.wait, 60) == 0
     for page in pages:
@@ -248,14 +256,30 @@ async def test_while_the_record_does_not_answer_it_is_tried_again(
     assert [entry["event"] for entry in logged].count("live.read_failed") == 1
 
 
-async def test_what_could_not_be_shown_for_want_of_the_record_is_shown_later(
-    feed: LiveFeed, record: Record, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("asked", ["unseen", "note_shown"])
+async def test_while_all_pages_wait_for_the_record_it_has_threads_left(
+    feed: LiveFeed, record: Record, monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:
-    monkeypatch.setattr(live, "_RETRY_S", 0.01)
-    page = Page(feed, visit(record))
-    page.faults.append(Unavailable("the database is away"))
-    say(record, page.session.contact_id, "1", "2")
-    await until(lambda: page.texts == ["1", "2"])
+    """For the turns: they are more urgent."""
+    answers, ask, asking = threading.Event(), getattr(record, asked), []
+
+    def wait(*args: Any, **kwargs: Any) -> Any:
+        asking.append(args)
+        answers.wait(20)
+        return ask(*args, **kwargs)
+
+    monkeypatch.setattr(record, asked, wait)
+    sessions = [visit(record) for _ in range(12)]
+    for session in sessions:
+        say(record, session.contact_id, "1")
+    pages = [Page(feed, session) for session in sessions]
+    try:
+        await until(lambda: len(asking) == 3)
+        await asyncio.wait_for(record.call(record.ping), 5)
+        assert len(asking) == 3
+    finally:
+        answers.set()
+    await until(lambda: all(page.texts == ["1"] for page in pages))
 
 
 async def test_an_event_that_cannot_be_shown_does_not_silence_the_page(feed: LiveFeed, record: Record) -> None:
@@ -272,14 +296,14 @@ async def test_a_page_that_comes_back_at_another_server_is_shown_what_it_missed_
 ) -> None:
     first, second = server(), server()
     session = visit(first)
-    feed = LiveFeed(first)
+    feed = LiveFeed(first, HOUR)
     page = Page(feed, session)
     say(second, session.contact_id, "1", "2")
     await until(lambda: page.texts == ["1", "2"])
     await page.view.close()
     say(second, session.contact_id, "3")
     await feed.close()
-    feed = LiveFeed(second)
+    feed = LiveFeed(second, HOUR)
     back = Page(feed, second.session(session.session_id))
     say(first, session.contact_id, "4")
     await until(lambda: back.texts == ["3", "4"])

@@ -126,25 +126,28 @@ def test_a_check_gets_the_tracker_that_rasa_would_replay(restarted: list[Event])
 def test_what_a_beginning_form_has_checked_stays_told_where_it_was_told() -> None:
     domain = Domain.from_dict(
         {
-            "slots": {name: {"type": "text", "mappings": [{"type": "custom"}]} for name in ("day", "place", "brand")},
-            "forms": {"form": {"required_slots": ["day", "place", "brand"]}},
+            "slots": {name: {"type": "text", "mappings": [{"type": "custom"}]} for name in ("day", "place", "brand", "since")},
+            "forms": {"form": {"required_slots": ["day", "place", "brand", "since"]}},
         }
     )
+    by_rasa = {"model_id": "a model", "assistant_id": "an assistant"}
     told = [
         SlotSet("day", "Friday", metadata={"event_id": "e_1", "session_id": "s_call"}),
         SlotSet("place", "97201", metadata={"event_id": "e_2", "session_id": "s_call"}),
         ActionExecuted("action_listen"),
         UserUttered("in 97201, a Bosch"),
-        SlotSet("place", "97201"),
-        SlotSet("brand", "Bosch"),
+        SlotSet("place", "97201", metadata=by_rasa),
+        SlotSet("brand", "Bosch", metadata=by_rasa),
+        SlotSet("since", "Monday", metadata={**by_rasa, "told_in": "s_chat"}),
     ]
     current = LiveTracker.from_events("c_1", told, domain.slots)
-    known = [SlotSet(name, current.get_slot(name)) for name in ("day", "place", "brand")]
+    known = [SlotSet(name, current.get_slot(name)) for name in ("day", "place", "brand", "since")]
     checked = rasa_once._tracker_for_check(FormAction("form", None), current, known, domain)
-    assert {name: source_of(checked, name) for name in ("day", "place", "brand")} == {
+    assert {name: source_of(checked, name) for name in ("day", "place", "brand", "since")} == {
         "day": "s_call",
         "place": None,  # said again in the turn at hand, which is no visit's here
         "brand": None,
+        "since": "s_chat",
     }
 
 

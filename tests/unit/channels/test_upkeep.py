@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from channels import upkeep
 from channels.left_over import LeftOvers, is_worth_finishing
 from channels.upkeep import Upkeep
 from tests.waiting import until
@@ -36,9 +40,69 @@ async def test_what_fails_is_done_again_and_holds_nothing_else_up() -> None:
 
     async with Upkeep({"unavailable": (unavailable, 0.001), "broken": (broken, 0.001), "fine": (fine, 0.001)}):
         await until(lambda: min(rounds.values()) > 2)
-    ended = dict(rounds)
-    await until(lambda: True)
-    assert rounds == ended
+
+
+async def test_what_is_stopped_is_not_done_again() -> None:
+    """Neither what rests just then nor what is under way: meanwhile others of the same pace are done many times."""
+    rounds = {"fails": 0, "hangs": 0, "others": 0}
+    go_on = asyncio.Event()
+
+    async def fails() -> None:
+        rounds["fails"] += 1
+        raise Unavailable("the database is down")
+
+    async def hangs() -> None:
+        await go_on.wait()
+        rounds["hangs"] += 1
+
+    async def others() -> None:
+        rounds["others"] += 1
+
+    async with Upkeep({"fails": (fails, 0.001), "hangs": (hangs, 0.001)}):
+        await until(lambda: rounds["fails"] > 2)
+    go_on.set()
+    ended = rounds["fails"]
+    async with Upkeep({"others": (others, 0.001)}):
+        await until(lambda: rounds["others"] > 10)
+    assert (rounds["fails"], rounds["hangs"]) == (ended, 0)
+
+
+class FullDisk:
+    """A log that cannot be written."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    def warning(self, *_args: object, **_fields: object) -> None:
+        self._fail("warning")
+
+    def exception(self, *_args: object, **_fields: object) -> None:
+        self._fail("exception")
+
+    def _fail(self, kind: str) -> None:
+        self.asked.add(kind)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def test_what_fails_is_done_again_also_where_that_cannot_be_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, rounds = FullDisk(), {"unavailable": 0, "broken": 0, "logs": 0}
+    monkeypatch.setattr(upkeep, "_log", log)
+
+    async def unavailable() -> None:
+        rounds["unavailable"] += 1
+        raise Unavailable("the database is down")
+
+    async def broken() -> None:
+        rounds["broken"] += 1
+        raise ZeroDivisionError
+
+    async def logs() -> None:
+        rounds["logs"] += 1
+        log.warning("what it has done")
+
+    async with Upkeep({"unavailable": (unavailable, 0.001), "broken": (broken, 0.001), "logs": (logs, 0.001)}):
+        await until(lambda: min(rounds.values()) > 2)
+    assert log.asked == {"warning", "exception"}
 
 
 async def test_the_first_look_takes_everything_and_later_ones_leave_alone_what_may_be_under_way() -> None:

@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from channels.phone_line import PhoneLine
 from tests.unit.channels.small_server import SmallServer
 from throughline.call.media_streams import Start
-from throughline.domain.assurance import CODE, Assurance
+from throughline.domain.assurance import CALL_BACK, CALLER_ID, CODE, Assurance
 from throughline.domain.transcripts import TELEPHONE
-from throughline.domain.turns import PAGE_CALL, TELEPHONE_CALL, WEB_CHAT
+from throughline.domain.turns import PAGE_CALL, PHONE, TELEPHONE_CALL, WEB_CHAT, TurnResult
+from throughline.errors import Rejected
 from throughline.record import Record, Session
 from throughline.record.schema import phone_calls, sessions
 
@@ -120,6 +121,34 @@ async def test_guesses_are_counted_by_the_number_and_by_who_vouches_for_it(serve
     assert stored(server.record, withheld).caller_digest is None
 
 
+async def connected_again(server: SmallServer, port: PhoneLine, step: int) -> PhoneLine:
+    """The line broke, and the same call goes on."""
+    call_sid = port._call_sid
+    token = server.record.reconnect_call(call_sid, after_step=step, ttl_s=60)
+    again = line(server, TELEPHONE_CALL)
+    await again.admit(start(token, call_sid))
+    return again
+
+
+def guess(server: SmallServer, port: PhoneLine) -> str:
+    with pytest.raises(Rejected) as refused:
+        limits = server.app.settings.codes.limits()
+        server.record.redeem_code("00000000", session_id=session_of(port).session_id, limits=limits)
+    return refused.value.reason
+
+
+async def test_a_call_has_three_guesses_however_often_its_line_breaks(server: SmallServer) -> None:
+    """Also where nobody knows whose it is: then there is no caller's limit behind it."""
+    port = await telephone_call(server, 1, caller="")
+    assert guess(server, port) == "unknown_code"
+    port = await connected_again(server, port, 1)
+    assert guess(server, port) == "unknown_code"
+    port = await connected_again(server, port, 2)
+    assert [guess(server, port) for _ in range(2)] == ["unknown_code", "too_many_tries"]
+    another = await telephone_call(server, 2, caller="")
+    assert guess(server, another) == "unknown_code"
+
+
 async def test_a_pages_guesses_are_counted_by_its_network_address(server: SmallServer) -> None:
     chat = (await server.chat_door.open(None, None, PAGE)).session
     call = session_of(await page_call(server, chat))
@@ -141,5 +170,75 @@ async def test_what_is_said_after_a_merge_was_taken_back_is_the_callers_own(serv
         [event.data["text"] for event in server.record.conversation(one) if event.session_id == call.session_id]
         for one in (call.contact_id, customer)
     )
-    assert own == ["my own again", "You said: my own again"]
-    assert theirs == ["with the customer", "You said: with the customer"]
+    assert own == ["with the customer", "You said: with the customer", "my own again", "You said: my own again"]
+    assert theirs == []
+
+
+CALLED = "CA" + "7" * 32
+
+
+async def placed_call(server: SmallServer, *, again: bool = False) -> tuple[PhoneLine, Session, bool]:
+    """Somebody picks up when we call; the line, the session that it led to, and whether they are asked who they are. ``again``: the call is
+    connected for another time."""
+    record = server.record
+    if again:
+        token = record.reconnect_call(CALLED, after_step=record.phone_call(CALLED).step, ttl_s=60)
+    else:
+        customer = known_customer(server)
+        chat = record.open_session(customer, WEB_CHAT, assurance=Assurance.POSSESSED)
+        since, hour = datetime.now(timezone.utc) - timedelta(days=9), timedelta(hours=1)
+        placed, _ = record.begin_call(
+            chat.session_id, proved_since=since, together=hour, limits=server.app.settings.call_limits()
+        )
+        token = record.answer_call(placed.placed_id, CALLED, ttl_s=60)
+    port = line(server, TELEPHONE_CALL)
+    admission = await port.admit(start(token, CALLED))
+    return port, session_of(port), admission.called
+
+
+async def test_who_picks_up_when_we_call_is_somebody_new_until_they_say_who_they_are(server: SmallServer) -> None:
+    _, session, asked = await placed_call(server)
+    customer = server.record.person_called(session.session_id)
+    assert asked
+    assert session.contact_id != customer
+    assert session.assurance is Assurance.CLAIMED
+    assert (session.detail["caller"], session.detail["claims"]) == (NUMBER, [customer])
+    (address,) = server.record.addresses_of(session.contact_id)
+    assert address.proof == CALLER_ID, "their own number is not theirs by our call"
+    chat = server.record.placed_call(CALLED).session_id
+    together = server.record.standing(session.session_id, together=timedelta(hours=1)).together
+    assert chat not in together
+
+
+async def test_once_they_have_said_so_the_call_belongs_to_the_chat(server: SmallServer) -> None:
+    _, session, _ = await placed_call(server)
+    record, customer = server.record, server.record.person_called(session.session_id)
+    record.raise_assurance(session.session_id, Assurance.POSSESSED, lasts=None)
+    record.merge(session.contact_id, customer, reason=CALL_BACK, session_id=session.session_id)
+    chat = record.placed_call(CALLED).session_id
+    assert chat in record.standing(session.session_id, together=timedelta(hours=1)).together
+    _, again, asked = await placed_call(server, again=True)
+    assert (again.contact_id, again.assurance, asked) == (customer, Assurance.POSSESSED, False), "the same call goes on"
+
+
+async def test_where_the_line_breaks_before_they_have_said_so_they_are_asked_again(server: SmallServer) -> None:
+    _, session, _ = await placed_call(server)
+    _, again, asked = await placed_call(server, again=True)
+    assert asked
+    assert (again.contact_id, again.assurance) == (session.contact_id, Assurance.CLAIMED)
+    assert server.record.person_called(again.session_id) != again.contact_id
+
+
+async def test_the_dialogue_is_told_that_we_have_called(server: SmallServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, bool]] = []
+
+    async def resume(_contact: str, _session: str, channel: str, **how: bool) -> TurnResult:
+        assert channel == PHONE
+        asked.append(how)
+        return TurnResult("c_1", ())
+
+    monkeypatch.setattr(server.runner, "resume", resume)
+    port, _, _ = await placed_call(server)
+    await port.begin()
+    await (await telephone_call(server, 3)).begin()
+    assert asked == [{"claimed": False, "called": True}, {"claimed": True, "called": False}]

@@ -19,6 +19,8 @@ DOMAIN = SimpleNamespace(
     }
 )
 
+LINK = {"utter_link_text": [{"text": "Go on here {link}"}]}
+
 
 def test_the_channels_own_variant_comes_first() -> None:
     assert sentence(DOMAIN, "utter_busy", "phone") == "All lines are busy."
@@ -30,13 +32,14 @@ def test_a_value_is_never_read_as_a_template() -> None:
 
 
 def test_a_place_that_no_channel_fills_is_told_at_start() -> None:
-    needed = {name: [{"text": "x"}] for names in NEEDED.values() for name in names}
+    needed = {name: [{"text": "x"}] for names in NEEDED.values() for name in names} | LINK
     label = {"utter_live_customer": [{"text": "By phone: {words}"}]}
     assert check_wording(SimpleNamespace(responses=needed | label)) == []
     for name, text in (
         ("utter_apology", "Sorry {name}"),
         ("utter_busy", "{words}"),
         ("utter_live_customer", "{words}, {name}"),
+        ("utter_link_text", "{link} for {name}"),
     ):
         (problem,) = check_wording(SimpleNamespace(responses=needed | {name: [{"text": text}]}))
         assert problem.where == f"domain.yml responses.{name}"
@@ -54,11 +57,11 @@ def test_a_missing_sentence_says_where_to_add_it(name: str) -> None:
 
 
 def test_every_sentence_the_channels_need_and_the_domain_lacks_is_named_once() -> None:
-    needed = {name for names in NEEDED.values() for name in names}
+    needed = {name for names in NEEDED.values() for name in names} | set(LINK)
     assert {problem.where for problem in check_wording(SimpleNamespace(responses={}))} == {
         f"domain.yml responses.{name}" for name in needed
     }
-    whole = {name: [{"text": "x"}] for name in needed}
+    whole = {name: [{"text": "x"}] for name in needed} | LINK
     assert check_wording(SimpleNamespace(responses=whole)) == []
     spoken_only = {**whole, "utter_apology": [{"text": "x", "channel": "phone"}]}
     assert [problem.where for problem in check_wording(SimpleNamespace(responses=spoken_only))] == [

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
@@ -130,6 +131,11 @@ class TestElevenLabs:
         assert server.asked == [] and server.voices_asked == 0
 
 
+def texting_from(number: str) -> Settings:
+    settings = load_settings()
+    return replace(settings, twilio=replace(settings.twilio, text_from=number))
+
+
 class TestTwilio:
     @pytest.fixture
     def api(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[TwilioApi]:
@@ -178,6 +184,17 @@ class TestTwilio:
         monkeypatch.delenv("TWILIO_AUTH_TOKEN")
         assert isinstance(look("twilio account"), NotTried)
         assert isinstance(look("twilio number"), NotTried)
+        assert isinstance(look("text messages", texting_from(NUMBER)), NotTried)
+
+    def test_whether_the_number_can_send_text_messages(self, api: TwilioApi) -> None:
+        assert isinstance(look("text messages"), NotTried), "none are to be sent"
+        assert look("text messages", texting_from(NUMBER)) == f"{NUMBER} sends links to {PUBLIC}/demo/"
+        assert api.texts == [], "none was"
+        api.voice_only.add(NUMBER)
+        (told,) = faults("text messages", texting_from(NUMBER))
+        assert "can't send text messages" in told and "capabilities" in told
+        (told,) = faults("text messages", texting_from("+15035550199"))
+        assert "twilio.text_from: +15035550199 is not the account's" in told
 
 
 class GuardedLine(SmallLine):
@@ -343,6 +360,22 @@ def own_certificate(folder: Path) -> Path:
 def test_an_address_that_twilio_cannot_reach_is_told(address: str, told: str) -> None:
     problems = reachable_by_twilio(address, "THROUGHLINE_PUBLIC_URL")
     assert [problem for problem in problems if told in str(problem)] if told else problems == []
+
+
+def test_a_doubt_is_told_with_its_mend_and_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loud: dict[str, str] = {}
+    monkeypatch.setattr(check_command, "_PARTS", {"record's log": check_command._record_log})
+    monkeypatch.setattr(check_command.bootstrap, "open_record", lambda _: SimpleNamespace(loud_settings=lambda: loud))
+    monkeypatch.setenv("COLUMNS", "250")
+    assert main(["check"]) == 0
+    assert "✓ record's log: what is stored stands in no log of the database's" in capsys.readouterr().out
+    loud["log_min_error_statement = error"] = "ALTER DATABASE throughline SET log_min_error_statement = panic"
+    assert main(["check"]) == 0
+    printed = capsys.readouterr().out
+    assert "! record's log: the database writes customers' words into its own log" in printed
+    assert "Mend: as its superuser: ALTER DATABASE throughline SET log_min_error_statement = panic; then" in printed
 
 
 def test_the_command_tells_the_parts_apart_and_ends_with_1_for_a_fault(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.record.somebody import NOW, Somebody, files_with, rows_with, say, somebody
+from tests.unit.record.somebody import NOW, files_with, rows_with, say, somebody
 from throughline import record as record_room
 from throughline.cli.main import main
 from throughline.record import Record
@@ -69,12 +69,6 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         monkeypatch.setattr(builtins, "input", lambda *_: text)
 
     return types
-
-
-def settled(record: Record, one: Somebody) -> None:
-    """As if Twilio had been asked."""
-    for owed in record.owed_deletions():
-        record.note_deleted(owed)
 
 
 # ---- export

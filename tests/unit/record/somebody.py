@@ -59,9 +59,10 @@ def say(
     *,
     slots: dict[str, Any] | None = None,
     channel: str = "web_chat",
+    moves_window: bool = True,
 ) -> str:
     """A turn: the message, the customer's event, slots, an answer, a listen. The answer's event id."""
-    message_id = f"{session_id}:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    message_id = message_of(session_id, text)
     record.store_message(Turn(contact_id, session_id, channel, text, message_id, "typed", None))
     events = [
         {"event": "user", "text": text, "parse_data": {"intent": {"name": "inform"}, "text": text}, "message_id": message_id},
@@ -75,8 +76,14 @@ def say(
         data |= {"timestamp": NOW.timestamp(), "metadata": {"event_id": event_id, "session_id": session_id}}
         new.append(NewEvent(event_id, data, session_id, channel))
     header = {"at": NOW.timestamp(), "slots": dict(slots or {}), "loop": None}
-    record.append_events(contact_id, new, expected=None, checkpoint=Checkpoint(new[-1].event_id, header), message_id=message_id)
+    checkpoint = Checkpoint(new[-1].event_id, header) if moves_window else None
+    record.append_events(contact_id, new, expected=None, checkpoint=checkpoint, message_id=message_id)
     return new[-2].event_id
+
+
+def message_of(session_id: str, text: str) -> str:
+    """The id of the message that says this."""
+    return f"{session_id}:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def _in_the_chat(record: Record, one: Somebody) -> None:
@@ -89,6 +96,8 @@ def _in_the_chat(record: Record, one: Somebody) -> None:
         record, one.contact_id, one.chat, f"{one.name} lives here", slots={"customer_name": one.name, "appliance": "dishwasher"}
     )
     record.issue_code(one.contact_id, one.chat, ttl_s=300)
+    link = record.issue_link(one.contact_id, one.chat, kind="email", address=f"{one.name}@example.com", ttl_s=900)
+    record.open_link(link, session_id=one.chat)
     record.issue_call_token(contact_id=one.contact_id, chat_session_id=one.chat, origin="page", ttl_s=60)
 
 
@@ -102,11 +111,14 @@ def _on_the_phone(record: Record, one: Somebody) -> None:
     answer = say(record, one.alias, one.call, f"this is {one.name}", slots={"problem": f"{one.name}'s pump"}, channel="phone")
     record.record_heard(answer, session_id=one.call, text_heard=f"You said: this is {one.name}", complete=False)
     record.end_session(one.call, "hung_up")
+    placed = {"placed_id": f"p_{one.name}", "number": one.number, "call_sid": f"CA of {one.name}", "placed_at": NOW}
     with record._database.writing() as connection:
         tried = {"session_id": one.call, "kind": "code", "at": NOW, "caller_digest": "d" * 64}
         connection.execute(schema.failed_tries.insert().values(**tried))
         entry = {"action": "fact_matched", "contact_id": one.alias, "session_id": one.call, "detail": {"of": one.contact_id}}
         connection.execute(schema.audit_log.insert().values(**entry, at=NOW))
+        called = {"contact_id": one.contact_id, "session_id": one.chat, "outcome": "no-answer", "ended_at": NOW}
+        connection.execute(schema.placed_calls.insert().values(**placed, **called))
 
 
 def _at_the_company(record: Record, one: Somebody, visit_at: datetime) -> None:
@@ -115,7 +127,8 @@ def _at_the_company(record: Record, one: Somebody, visit_at: datetime) -> None:
     case = record.crm.open_case(
         one.contact_id, f"dishwasher of {one.name}", {"facts": facts}, idempotency_key=f"case:{one.alias}"
     )
-    record.crm.add_note(case.case_id, f"note about {one.name}", idempotency_key=f"note:{one.name}")
+    note_key = f"note:{one.contact_id}:{message_of(one.chat, f'{one.name} lives here')}"
+    record.crm.add_note(case.case_id, f"note about {one.name}", idempotency_key=note_key)
     slot = VisitSlot(visit_at, visit_at + timedelta(hours=2), f"technician for {len(one.name)}")
     visit = record.calendar.book(slot, one.alias, facts, idempotency_key=f"visit:{one.contact_id}")
     packet = {
@@ -131,6 +144,21 @@ def _at_the_company(record: Record, one: Somebody, visit_at: datetime) -> None:
     data = {"reference": visit.reference, "visit_id": visit.visit_id}
     record.record_outcome(one.contact_id, one.chat, kind="visit_booked", data=data, idempotency_key=f"outcome:{one.chat}")
     one.marks += [case.case_id, case.reference, visit.visit_id, visit.reference]
+
+
+def entry_of(record: Record, contact_id: str) -> dict[str, Any] | None:
+    """The customer's fields in the embedded CRM, None where there is no such customer."""
+    with record._database.reading() as connection:
+        query = sa.select(schema.crm_customers.c.fields).where(schema.crm_customers.c.contact_id == contact_id)
+        fields: dict[str, Any] | None = connection.execute(query).scalar()
+    return fields
+
+
+def notes_of(record: Record, case_id: str) -> list[str]:
+    """The notes of a case in the embedded CRM, oldest first."""
+    n = schema.crm_notes.c
+    with record._database.reading() as connection:
+        return list(connection.execute(sa.select(n.text).where(n.case_id == case_id).order_by(n.id)).scalars())
 
 
 def everything(record: Record) -> dict[str, list[tuple[Any, ...]]]:

@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.another_server import AnotherServer, append
+from tests.waiting import until
 from throughline.errors import Unavailable
 from throughline.record import Record
 from throughline.record.conversation_locks import ConversationLocks
@@ -65,14 +66,6 @@ def open_files(folder: Path) -> set[str]:
         with contextlib.suppress(OSError):
             found.add(str(fd.readlink()))
     return {name for name in found if name.startswith(str(folder))}
-
-
-async def until(true: Callable[[], object]) -> None:
-    """Wait for another thread, process or server to get there."""
-    ends = time.monotonic() + PATIENT_S
-    while not true():
-        assert time.monotonic() < ends
-        await asyncio.sleep(0.005)
 
 
 async def waits(lock: Lock, left: Callable[[], set[str]], wait_s: float = PATIENT_S) -> asyncio.Future[None]:
@@ -237,7 +230,7 @@ async def test_a_killed_holder_holds_nothing(url: str, server: StartServer, cont
 async def test_what_a_stopped_holder_saves_is_refused_once_its_lock_was_taken_away(
     url: str, contact: str, record: Record
 ) -> None:
-    locks = ConversationLocks(url, wait_s=PATIENT_S, lifetime_s=SHORT_S)
+    locks = ConversationLocks(url, wait_s=PATIENT_S, lifetime_s=1.0)
     with AnotherServer(url, lifetime_s=PATIENT_S) as stale:  # so its next ones take nothing from us
         assert stale.do("hold", contact) == 0
         stale.do("queue", contact, turns=3)
@@ -271,7 +264,7 @@ async def test_of_many_who_take_a_lock_away_at_the_same_moment_one_gets_it(
     server: StartServer, contact: str, record: Record
 ) -> None:
     await server().lock(contact).acquire(PATIENT_S)  # and never lets go
-    others, inside, fences = [server(1.0) for _ in range(6)], 0, []  # long enough for a turn on a busy machine
+    others, inside, fences = [server(4.0) for _ in range(6)], 0, []  # long enough for a turn on a busy machine
 
     async def turn(locks: Locks) -> None:
         nonlocal inside
@@ -293,8 +286,8 @@ async def test_of_many_who_take_a_lock_away_at_the_same_moment_one_gets_it(
 async def test_whoever_gets_a_lock_that_was_taken_away_reads_the_raised_fence(
     server: StartServer, contact: str, record: Record
 ) -> None:
-    for number in range(10):
-        lock = server(0.02).lock(contact)
+    for number in range(3):
+        lock = server(1.0).lock(contact)  # long enough for a waiter to be told in time, or it would take the lock from itself
         await lock.acquire(PATIENT_S)  # from the one before, which never let go
         assert record.window(contact).head.fence == number
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from tests.postgres import Postgres
+from tests.waiting import until
 from throughline.errors import Unavailable
-from throughline.record import open as open_record
+from throughline.record import Record
+from throughline.record.entries import NewEvent
+from throughline.record.events import new_event_id
 from throughline.record.postgresql_lock import HOLDING, WAITING, PostgresqlLock, PostgresqlLocks
+from throughline.record.postgresql_ways import _SETTINGS
 
 pytestmark = pytest.mark.unit
 
 PATIENT_S = 30.0
 SHORT_S = 0.3
+IDLE_IN_TRANSACTION = "idle_in_transaction_session_timeout"
 
 
 @pytest.fixture
@@ -40,19 +48,17 @@ def connections(postgres: Postgres, database: str) -> Callable[[str], int]:
     return count
 
 
-async def until(true: Callable[[], object]) -> None:
-    for _ in range(1000):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never came to that")
-
-
 async def held(locks: PostgresqlLocks, names: list[str]) -> list[PostgresqlLock]:
     """Locks of these names, each acquired by a task of its own, as turns are."""
     found = [locks.lock(name) for name in names]
     await asyncio.gather(*(lock.acquire(PATIENT_S) for lock in found))
     return found
+
+
+def said(text: str) -> NewEvent:
+    event_id = new_event_id()
+    data = {"event": "bot", "text": text, "timestamp": 1.0, "metadata": {"event_id": event_id}}
+    return NewEvent(event_id, data, None, None)
 
 
 async def test_a_restart_ends_every_lock_and_nobody_minds(
@@ -141,7 +147,8 @@ async def test_who_holds_one_lock_gets_the_second_where_all_places_are_taken(url
 
     event = asyncio.Event()
     await asyncio.wait_for(asyncio.gather(*(merge(number, event) for number in range(HOLDING))), PATIENT_S)
-    await held(locks, ["c_1"])
+    (lock,) = await held(locks, ["c_1"])
+    lock.release()
 
 
 async def test_timeouts_set_for_the_database_do_not_end_a_wait(postgres: Postgres, url: str, database: str) -> None:
@@ -157,12 +164,42 @@ async def test_timeouts_set_for_the_database_do_not_end_a_wait(postgres: Postgre
     second.release()
 
 
-async def test_a_transaction_that_a_stopped_server_left_open_does_not_keep_its_lock_from_others(url: str) -> None:
-    """It was stopped in the middle of a save, which holds the conversation's row: PostgreSQL ends that before the lock's lifetime."""
-    record = open_record(url)
+async def test_a_save_that_a_stopped_server_left_half_done_does_not_keep_its_conversation_from_others(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stops with the conversation's turn to write in its hands: PostgreSQL ends that transaction."""
+    with monkeypatch.context() as soon:
+        soon.setitem(_SETTINGS, IDLE_IN_TRANSACTION, round(SHORT_S * 1000))
+        stopped = Record(url)
+    record = Record(url)
+    contact = record.create_contact()
+    head = record.window(contact).head
+    in_the_middle, goes_on = threading.Event(), threading.Event()
+
+    def stop(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith("INSERT INTO events"):
+            in_the_middle.set()
+            goes_on.wait(PATIENT_S)
+
+    sa.event.listen(stopped._database.ways.engine, "before_cursor_execute", stop)
+    began = time.monotonic()
+    half_done = asyncio.ensure_future(asyncio.to_thread(stopped.append_events, contact, [said("stale")], expected=head))
+    await until(in_the_middle.is_set)
+    await asyncio.to_thread(record.append_events, contact, [said("new")], expected=head)
+    assert time.monotonic() - began >= SHORT_S  # it had to wait for that
+    goes_on.set()
+    with pytest.raises(Unavailable, match="OperationalError"):  # and not because it was overtaken
+        await half_done
+    assert [event.data["text"] for event in record.conversation(contact)] == ["new"]
+    record.close()
+    stopped.close()
+
+
+def test_what_a_stopped_server_left_half_done_is_over_before_its_lock_is_taken_away(url: str) -> None:
+    record = Record(url)
     with record._database.reading() as connection:
         allowed_ms = connection.execute(
-            sa.text("SELECT setting::int FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'")
+            sa.text("SELECT setting::int FROM pg_settings WHERE name = :name"), {"name": IDLE_IN_TRANSACTION}
         ).scalar_one()
     record.close()
     assert 0 < allowed_ms < 12_000  # the shortest lifetime that can be set

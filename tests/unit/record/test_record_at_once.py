@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.unit.record.conftest import LIMITS
+from tests.unit.record.somebody import entry_of
 from throughline.domain.assurance import Assurance
 from throughline.domain.visits import VisitSlot
 from throughline.errors import Rejected
@@ -231,4 +232,4 @@ def test_a_new_customer_written_from_two_sides_has_what_both_wrote(record: Recor
     for _ in range(ROUNDS):
         contact = record.create_contact()
         at_once(lambda number: record.crm.upsert_customer(contact, {f"field_{number}": number}))  # noqa: B023
-        assert record.crm.customer(contact) == {f"field_{number}": number for number in range(MANY)}
+        assert entry_of(record, contact) == {f"field_{number}": number for number in range(MANY)}

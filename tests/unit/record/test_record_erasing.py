@@ -13,14 +13,16 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from tests.unit.record.somebody import NOW, Somebody, everything, files_with, rows_with, say, somebody
-from throughline.domain.assurance import OPERATOR
+from throughline.domain.assurance import OPERATOR, Assurance
+from throughline.domain.placed_calls import CallLimits
 from throughline.domain.turns import Turn
 from throughline.domain.visits import VisitSlot
 from throughline.errors import Rejected, ThroughlineError
 from throughline.record import Record, schema
 from throughline.record.entries import Head, NewEvent
-from throughline.record.events import new_event_id
-from throughline.record.personal import HOLDINGS, NOBODY, NOT_PERSONAL
+from throughline.record.events import new_event, new_event_id
+from throughline.record.personal import HOLDINGS, NOT_PERSONAL, Holding
+from throughline.record.whose import NOBODY
 
 pytestmark = pytest.mark.unit
 
@@ -39,6 +41,13 @@ def test_every_table_is_decided_about() -> None:
     assert sorted(decided) == sorted(table.name for table in schema.metadata.sorted_tables), (
         "a table that personal.py does not name"
     )
+
+
+@pytest.mark.parametrize("holding", HOLDINGS, ids=lambda holding: holding.table.name)
+def test_every_column_is_shown_or_says_why_not(holding: Holding) -> None:
+    columns = [*holding.shown, *holding.left_out]
+    assert sorted(columns) == sorted(column.name for column in holding.table.c)
+    assert all(holding.left_out.values())
 
 
 def test_a_person_has_something_in_every_table(record: Record) -> None:
@@ -270,6 +279,23 @@ def test_a_call_that_was_asked_about_them_forgets_it(record: Record) -> None:
     assert record.session(session).detail == {"call_sid": "CA1", "claims": [other]}
 
 
+def test_of_a_call_that_we_placed_and_somebody_else_took_nothing_of_theirs_is_left(record: Record) -> None:
+    dana = somebody(record, "Dana")
+    record.add_address(dana.contact_id, "phone", dana.number, proof="code")
+    limits = CallLimits(per_number=3, over_all=9, rings_for=timedelta(minutes=2), lasts=timedelta(minutes=31))
+    placed, _ = record.begin_call(dana.chat, proved_since=NOW, together=timedelta(hours=1), limits=limits)
+    record.answer_call(placed.placed_id, "CA of nobody", ttl_s=60)
+    who = record.create_contact()
+    record.add_address(who, "phone", dana.number, proof="caller_id")
+    detail = {"claims": [dana.contact_id], "chat_session_id": dana.chat, "placed": True}
+    session = record.open_session(who, "phone", detail=detail).session_id
+    record.note_call_session("CA of nobody", session)
+    record.erase(dana.contact_id, own_words={}, now=NOW)
+    assert record.session(session).detail == {"claims": [], "placed": True}
+    ids = (dana.contact_id, dana.chat, placed.placed_id)
+    assert rows_with(record, [*ids]) == []
+
+
 def test_what_a_recording_company_keeps_is_owed_until_it_is_deleted(record: Record) -> None:
     dana = somebody(record, "Dana-Reyes")
     assert record.holdings(dana.contact_id).recordings == 2
@@ -338,7 +364,9 @@ def once_merged(record: Record) -> tuple[Somebody, Somebody]:
 
 def test_what_a_merge_carried_over_goes_with_the_one_it_was_carried_from(record: Record) -> None:
     dana, robin = once_merged(record)
-    assert "Dana-Brand" in str(record.conversation(robin.contact_id))
+    whose = {"metadata": {"carried_from": dana.contact_id}}  # as an older release left it where it was carried to
+    data = {"event": "slot", "name": "brand", "value": "Dana-Brand", "timestamp": 1.0, **whose}
+    record.append_events(robin.contact_id, [new_event(data, dana.chat, "web_chat")], expected=None)
     before = record.window(robin.contact_id).head
     record.erase(dana.contact_id, own_words={}, now=NOW)
     assert left_of(record, dana) == []
@@ -350,8 +378,10 @@ def test_what_a_merge_carried_over_goes_with_the_one_it_was_carried_from(record:
 
 
 def test_the_other_is_erased_without_touching_the_one(record: Record) -> None:
+    """But for what the assistant said while the two were one: it may speak of either."""
     dana, robin = once_merged(record)
-    mine = [event.seq for event in record.conversation(dana.contact_id)]
+    answered = "You said: Dana-Reyes meanwhile"
+    mine = [event.seq for event in record.conversation(dana.contact_id) if event.data.get("text") != answered]
     record.erase(robin.contact_id, own_words={}, now=NOW)
     assert [event.seq for event in record.conversation(dana.contact_id)] == mine
     assert left_of(record, robin) == []
@@ -377,6 +407,33 @@ def test_a_person_is_shown_everything_of_theirs(record: Record) -> None:
     assert isinstance(shown["sessions"][0]["started_at"], datetime)
 
 
+def test_a_person_is_shown_how_they_were_recognised_and_by_nobodys_id_but_theirs(record: Record) -> None:
+    other, session_of_other = record.create_contact(), record.open_session(record.create_contact(), "phone").session_id
+    dana = somebody(record, "Dana-Reyes")
+    record.raise_assurance(dana.call, Assurance.POSSESSED, lasts=timedelta(hours=1), now=NOW)
+    wanted = [{"kind": "merge", "into": other, "because": "code"}]
+    with record._database.writing() as connection:
+        detail = {"reason": f"{dana.contact_id} is not {other}", "contact_id": other, "sessions": [dana.chat, session_of_other]}
+        entry = {
+            "action": "unmerge",
+            "contact_id": dana.contact_id,
+            "session_id": session_of_other,
+            "detail": detail,
+            "at": NOW,
+        }
+        connection.execute(schema.audit_log.insert().values(**entry))
+        connection.execute(schema.messages.update().values(asked_for=wanted))
+    shown = record.person(dana.contact_id)
+    assert [one for one in (other, session_of_other) if one in str(shown)] == []
+    [call] = [row for row in shown["sessions"] if row["session_id"] == dana.call]
+    assert (call["assurance_at"], call["assurance_until"]) == (NOW, NOW + timedelta(hours=1))
+    assert call["caller_vouched"] is False
+    details = {row["action"]: row["detail"] for row in shown["audit_log"]}
+    assert details["assurance"] == {"from": "anonymous", "to": "possessed"}
+    assert details["unmerge"] == {"reason": f"{dana.contact_id} is not (somebody else's)", "sessions": [dana.chat]}
+    assert shown["messages"][0]["asked_for"] == [{"kind": "merge", "because": "code"}]
+
+
 def test_a_person_is_shown_nothing_of_others_and_no_secrets(record: Record) -> None:
     robin = somebody(record, "Robin-Quist", number="+15035550188")
     dana = somebody(record, "Dana-Reyes")
@@ -386,6 +443,7 @@ def test_a_person_is_shown_nothing_of_others_and_no_secrets(record: Record) -> N
         secrets = [
             *connection.execute(sa.select(schema.codes.c.digest)).scalars(),
             *connection.execute(sa.select(schema.chat_tokens.c.token_sha256)).scalars(),
+            *connection.execute(sa.select(schema.links.c.token_sha256)).scalars(),
             *connection.execute(sa.select(schema.call_tokens.c.token_sha256)).scalars(),
             "d" * 64,
         ]

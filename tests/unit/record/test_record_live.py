@@ -75,8 +75,8 @@ def subscribed(record: Record) -> Iterator[Subscriber]:
     subscriber.unsubscribe()
 
 
-def commit_elsewhere(url: str, contact_id: str, events: int = 1) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.unit.record.committer", url, contact_id, str(events)]
+def commit_elsewhere(url: str, contact_id: str, events: int = 1, pause_s: float = 0.0) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.unit.record.committer", url, contact_id, str(events), str(pause_s)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -201,13 +201,15 @@ def test_a_lost_connection_is_made_again_and_everybody_looks_again(
     record = open_record(postgresql_url)
     contact = record.create_contact()
     with subscribed(record) as subscriber:
-        other = commit_elsewhere(postgresql_url, contact, events=60)
+        other = commit_elsewhere(postgresql_url, contact, events=60_000, pause_s=0.01)
         subscriber.next()
         for _ in range(3):
             for backend in listening_backends(postgres, postgresql_url):
                 postgres.execute(f"SELECT pg_terminate_backend({backend})")
             assert subscriber.until(LOOK_AGAIN)
-        ended(other)
+        assert other.poll() is None  # it has committed all the while
+        other.kill()
+        other.communicate(timeout=PATIENT_S)
         subscriber.until((contact, say(record, contact)))
 
 

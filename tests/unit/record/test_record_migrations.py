@@ -141,6 +141,39 @@ def test_what_is_in_an_earlier_schema_is_there_after_all_steps(
     record.close()
 
 
+@pytest.mark.parametrize("revision", [one for one in EARLIER if one < "0005"])
+def test_what_was_answered_before_a_message_knew_where_is_found_again(
+    revision: str, new_url: str, at_revision: Callable[..., Any]
+) -> None:
+    engine = at_revision(revision)
+    tables = sa.MetaData()
+    tables.reflect(engine)
+    said: list[tuple[str, dict[str, Any]]] = [
+        ("user", {"text": "my dryer", "message_id": "m1"}),
+        ("bot", {"text": "Which brand?"}),
+        ("user", {"text": "half \ud800", "message_id": None}),
+        ("user", {"text": "Miele", "message_id": "m2"}),
+        ("bot", {"text": "Since when?"}),
+    ]
+    with engine.begin() as connection:
+
+        def put(table: str, **given: Any) -> None:
+            columns = {column.name: _value(column) for column in tables.tables[table].columns if not _is_numbered(column)}
+            connection.execute(tables.tables[table].insert().values({**columns, **given}))
+
+        put("contacts", contact_id="c")
+        put("sessions", session_id="s", contact_id="c")
+        for message_id in ("m1", "m2", "m3"):
+            put("messages", message_id=message_id, contact_id="c", session_id="s")
+        for number, (kind, data) in enumerate(said):
+            put("events", event_id=f"e{number}", sender_id="c", session_id="s", type_name=kind, data=json.dumps(data))
+        put("tracker_heads", contact_id="c", last_seq=len(said), window_seq=0)
+    record = opened(new_url)
+    replies = {message_id: [one.data["text"] for one in record.reply_to(message_id)] for message_id in ("m1", "m2", "m3")}
+    assert replies == {"m1": ["Which brand?"], "m2": ["Since when?"], "m3": []}
+    record.close()
+
+
 @pytest.mark.parametrize("revision", EARLIER)
 def test_steps_can_be_taken_back(revision: str, new_url: str, at_revision: Callable[..., Any]) -> None:
     engine = at_revision(revision)

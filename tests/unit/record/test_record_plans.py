@@ -1,224 +1,191 @@
 """What a turn reads does not grow: neither with the person's own history, nor with everybody else's, nor where the database's planner
-knows nothing of what has just been stored.
+knows nothing of what has just been stored, or knows it all.
 
-Every statement of a turn is run again: on PostgreSQL under EXPLAIN, which counts the rows that it has really gone through; on SQLite the
-steps of its machine are counted.
+Every statement of a turn is counted as it is asked (tests/rows_read.py). What a turn asks is written down here, one call for each; of the
+turns that the trained model really takes, tests/e2e/test_turn_plans.py counts the same.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from throughline.domain.turns import WEB_CHAT, Turn
-from throughline.record import Record
-from throughline.record.entries import Checkpoint, Held, NewEvent
+from tests.rows_read import RowsRead, rows_read
+from tests.unit.record.conftest import LIMITS
+from tests.unit.record.histories import WINDOW, history, inform, mislead, put, put_business
+from throughline.domain.assurance import Assurance
+from throughline.domain.turns import PHONE, WEB_CHAT, Turn
+from throughline.domain.visits import VisitSlot
+from throughline.record import Record, Session
+from throughline.record.entries import Checkpoint, Head, Held, NewEvent
 from throughline.record.events import new_event_id
-from throughline.record.identity import utc_now
-from throughline.record.schema import contacts, events, facts, messages, sessions, tracker_heads
 
 pytestmark = pytest.mark.unit
 
-WINDOW = 40
-LONG = 3_000
-SESSIONS, ALIASES, SLOTS = 200, 6, 12
+LONG, MEDIUM, SHORT = 3_000, 400, 60
+ALIASES = 6
 MOST_ROWS = 3 * WINDOW
 """That one statement of a turn may go through."""
 
-STEPS_OF_A_ROW = 40
-"""On SQLite, at most: one or two for each column, and a few to find it."""
-
-PHONES = {"dana": "+15035550101", "other": "+15035550102", "new": "+15035550103"}
-
-Statement = tuple[str, Any]
+NEXT_WEEK = datetime.now(timezone.utc) + timedelta(days=7)
+TOGETHER = timedelta(hours=1)
+TECHNICIANS = ("ana", "ben", "carla")
 
 
-def many_events(record: Record, contact: str, count: int, aliases: list[str]) -> None:
-    """A history: of every five events the first is a message, the second a fact, the third an answer. The aliases' come first."""
-    people = [*aliases, *[contact] * (10 - len(aliases))] if aliases else [contact]
-    rows, told, said, at = [], [], [], utc_now()
-    for number in range(count):
-        owner = people[number * len(people) // count]
-        event_id, kind, session_id = (
-            new_event_id(),
-            ("user", "slot", "bot", "action", "action")[number % 5],
-            f"s{number % SESSIONS}-{contact}",
-        )
-        data: dict[str, Any] = {"event": kind, "timestamp": 1.0, "metadata": {"event_id": event_id}}
-        if kind == "slot":
-            data |= {"name": f"slot{number % SLOTS}", "value": "x"}
-            told.append({"contact_id": owner, "slot": data["name"], "value": "x", "event_id": event_id, "said_at": at})
-        if kind == "user":
-            data["message_id"] = f"m{number}-{contact}"
-            said.append(
-                {
-                    "message_id": data["message_id"],
-                    "contact_id": owner,
-                    "session_id": session_id,
-                    "channel": WEB_CHAT,
-                    "text": "hello",
-                    "source": "text",
-                    "received_at": at,
-                    "finished_at": at,
-                }
-            )
-        row = {
-            "sender_id": owner,
-            "type_name": kind,
-            "timestamp": 1.0,
-            "data": data,
-            "event_id": event_id,
-            "session_id": session_id,
-        }
-        rows.append({**row, "channel": WEB_CHAT, "created_at": at})
-    with record._database.writing() as connection:
-        known = set(connection.execute(sa.select(contacts.c.contact_id)).scalars())
-        missing = [{"contact_id": one, "created_at": at} for one in dict.fromkeys(people) if one not in known]
-        if missing:
-            connection.execute(contacts.insert(), missing)
-        visits = [
-            {"session_id": f"s{n}-{contact}", "contact_id": contact, "channel": WEB_CHAT, "assurance": "anonymous"}
-            for n in range(SESSIONS)
-        ]
-        connection.execute(sessions.insert(), [{**visit, "detail": {}, "started_at": at, "ended_at": at} for visit in visits])
-        connection.execute(events.insert(), rows)
-        if told:
-            connection.execute(facts.insert(), told)
-        if said:
-            connection.execute(messages.insert(), said)
-        for owner in dict.fromkeys(people):
-            ids = (
-                connection.execute(sa.select(events.c.id).where(events.c.sender_id == owner).order_by(events.c.id))
-                .scalars()
-                .all()
-            )
-            head = {"contact_id": owner, "version": 7, "last_seq": ids[-1], "window_seq": ids[-min(WINDOW, len(ids))]}
-            connection.execute(tracker_heads.insert().values(**head, window_header={"at": 1.0, "slots": {}, "loop": None}))
-        for alias in aliases:
-            connection.execute(contacts.update().where(contacts.c.contact_id == alias).values(merged_into=contact))
+class Asker:
+    """Asks of the record what the parts of a server ask for one person's turn. ``number`` is a telephone number of theirs."""
+
+    def __init__(self, record: Record, contact: str, number: str) -> None:
+        self.record, self.contact, self.number = record, contact, number
+
+    def turn(self) -> None:
+        """All of it."""
+        session, code = self.opens_the_chat()
+        self.takes(Turn(self.contact, session.session_id, WEB_CHAT, "hello", f"now-{self.contact}"))
+        self.acts(session.session_id)
+        self.shows_it(session.session_id)
+        self.calls(code)
+
+    def opens_the_chat(self) -> tuple[Session, str]:
+        """The chat's door, to somebody who comes and somebody who comes back. Their visit, and a code for a call."""
+        record = self.record
+        opened = record.open_session(self.contact, WEB_CHAT, caller=f"192.0.2.7 {self.contact}")
+        session = record.chat_session(record.issue_chat_token(opened.session_id))
+        assert not record.has_account(session.contact_id)
+        start = record.history_start(session.contact_id, messages=8)
+        assert len(record.conversation(session.contact_id, after_seq=start)) >= 8
+        assert len(record.conversation(session.contact_id, limit=5, newest=True)) == 5
+        record.conversation(session.contact_id, after_seq=start, limit=5)
+        return session, record.issue_code(session.contact_id, session.session_id, ttl_s=600)
+
+    def takes(self, turn: Turn) -> None:
+        """The runner, with a tracker in memory, and one whose tracker others have added to; and what is left over."""
+        record, contact = self.record, self.contact
+        assert record.session(turn.session_id).contact_id == contact
+        window = record.window(contact, known=True)
+        held = Held(window.head, window.first_seq, len(window.events))
+        assert record.window(contact, known=True, held=held).events == ()
+        left = Turn(contact, turn.session_id, WEB_CHAT, "before", f"left-{contact}")
+        assert record.store_message(left).is_new
+        stored = record.store_message(turn)
+        assert stored.is_new and stored.behind
+        assert not record.store_message(turn).is_new
+        assert not record.progress(turn.message_id).finished
+        assert [one.turn for one in record.unfinished_of(contact, before=turn.message_id)] == [left]
+        assert record.count_attempt(left.message_id) == 1
+        after = self._saves(left, expected=window.head, asked_for=[{"kind": "merge"}])  # which is kept until it is made
+        assert [one.turn for one in record.unfinished_of(contact)] == [left, turn]
+        record.finish_message(left.message_id)
+        cut = str(window.events[-WINDOW // 2]["metadata"]["event_id"])
+        self._saves(turn, expected=after, checkpoint=Checkpoint(cut, {"at": 1.0, "slots": {}, "loop": None}))
+        assert len(record.window(contact, held=held).events) > 6
+        record.standing(turn.session_id, together=TOGETHER)
+        assert [event.data["text"] for event in record.reply_to(turn.message_id)] == ["Hello."]
+
+    def _saves(self, turn: Turn, **how: Any) -> Head:
+        said = {"event": "user", "text": turn.text, "message_id": turn.message_id}
+        what = (said, {"event": "slot", "name": "slot1", "value": "y"}, {"event": "bot", "text": "Hello."})
+        new = []
+        for data in what:
+            event_id = new_event_id()
+            data = {"timestamp": 2.0, **data, "metadata": {"event_id": event_id}}
+            new.append(NewEvent(event_id, data, turn.session_id, turn.channel))
+        return self.record.append_events(self.contact, new, message_id=turn.message_id, **how)
+
+    def acts(self, session_id: str) -> None:
+        """The actions, with the embedded calendar and CRM."""
+        record, contact = self.record, self.contact
+        assert [fact.value for fact in record.facts(contact) if fact.slot == "slot1"] == ["y"]
+        begin, key = NEXT_WEEK, f"now-{contact}"
+        record.calendar.busy(TECHNICIANS, begin, begin + timedelta(days=30))
+        before = len(record.calendar.visits_of(contact))
+        slot = VisitSlot(begin, begin + timedelta(hours=1), f"one for {contact}")
+        record.calendar.book(slot, contact, {"problem": "leaks"}, idempotency_key=key)
+        assert len(record.calendar.visits_of(contact)) == before + 1
+        record.crm.upsert_customer(contact, {"name": "Dana"})
+        case = record.crm.open_case(contact, "a fault", {}, idempotency_key=key)
+        record.crm.add_note(case.case_id, "it leaks", idempotency_key=key)
+        assert case in record.crm.cases_of(contact)
+        record.record_outcome(contact, session_id, kind="visit_booked", data={}, idempotency_key=key)
+        record.open_handoff(contact, session_id, kind="person", reason="asked", packet={}, idempotency_key=key)
+
+    def shows_it(self, session_id: str) -> None:
+        """The live view of a page: what was said here, and with it what was said in other visits."""
+        record = self.record
+        latest = record.conversation(self.contact, limit=20, newest=True)
+        for after_seq, count in ((latest[-1].seq - 1, 1), (latest[0].seq, 19)):
+            look = record.unseen(session_id, after_seq=after_seq, limit=200, together=TOGETHER)
+            assert len(look.events) == count
+        record.note_shown(session_id, latest[-1].seq)
+        assert record.typed(session_id).waiting == frozenset()
+
+    def calls(self, code: str) -> None:
+        """The telephone line: a caller we may know, who says the code, and hears half of an answer."""
+        record, hour_ago = self.record, datetime.now(timezone.utc) - timedelta(hours=1)
+        record.add_address(self.contact, "phone", self.number, proof="code")
+        assert record.callers_known(self.number, proofs=["code"], since=hour_ago) == [self.contact]
+        caller = record.create_contact()
+        call = record.open_session(caller, PHONE, caller=self.number, detail={"caller": self.number}).session_id
+        assert record.match_fact(call, [self.contact], slot="slot1", value="y", limits=LIMITS) == self.contact
+        assert record.redeem_code(code, session_id=call, limits=LIMITS) == self.contact
+        record.merge(caller, self.contact, reason="code", session_id=call)
+        record.raise_assurance(call, Assurance.POSSESSED, lasts=TOGETHER)
+        assert record.resolve(caller) == self.contact
+        record.standing(call, together=TOGETHER)
+        said = record.reply_to(f"now-{self.contact}")[0]
+        record.record_heard(said.event_id, session_id=call, text_heard="Hel", complete=False)
+        record.end_session(call, "hung_up")
 
 
-def a_turn(record: Record, contact: str) -> None:
-    """What a turn, its actions and the pages that show it ask of the record."""
-    session = record.open_session(contact, WEB_CHAT)
-    window = record.window(contact, known=True)
-    held = Held(window.head, window.first_seq, len(window.events))
-    assert record.window(contact, known=True, held=held).events == ()
-    turn = Turn(contact, session.session_id, WEB_CHAT, "hello", f"now-{contact}")
-    record.store_message(turn)
-    record.unfinished_of(contact)
-    at = {"timestamp": 2.0}
-    new = [
-        NewEvent(event_id, {**at, **data, "metadata": {"event_id": event_id}}, session.session_id, WEB_CHAT)
-        for data in ({"event": "user", "text": "hello", "message_id": turn.message_id}, {"event": "slot", "name": "slot1", "value": "y"},
-                     {"event": "bot", "text": "hello"})
-        for event_id in [new_event_id()]
-    ]  # fmt: skip
-    checkpoint = Checkpoint(str(window.events[-WINDOW // 2]["metadata"]["event_id"]), {"at": 1.0, "slots": {}, "loop": None})
-    record.append_events(contact, new, expected=window.head, checkpoint=checkpoint, message_id=turn.message_id)
-    assert len(record.window(contact, held=Held(window.head, window.first_seq, len(window.events))).events) > 3
-    assert [fact.value for fact in record.facts(contact) if fact.slot == "slot1"] == ["y"]
-    start = record.history_start(contact, messages=8)
-    assert len(record.conversation(contact, after_seq=start)) >= 8
-    assert len(record.conversation(contact, limit=5, newest=True)) == 5
-    record.conversation(contact, after_seq=start, limit=5)
-    assert [event.data["text"] for event in record.reply_to(turn.message_id)] == ["hello"]
-    record.add_address(contact, "phone", PHONES[contact], proof="code")
-    hour_ago = datetime.now(timezone.utc) - timedelta(hours=1)
-    assert record.callers_known(PHONES[contact], proofs=["code"], since=hour_ago) == [contact]
+def numbered(people: Iterable[str]) -> dict[str, str]:
+    """Telephone numbers."""
+    return {contact: f"+1503555{number:04d}" for number, contact in enumerate(people)}
 
 
-@contextmanager
-def statements(record: Record) -> Iterator[list[Statement]]:
-    """All that the record has asked of its database meanwhile."""
-    seen: list[Statement] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
-        if statement.split(None, 1)[0] in ("SELECT", "WITH", "INSERT", "UPDATE") and "pg_" not in statement:
-            seen.append((statement, parameters))
-
-    engine = record._database.ways.engine
-    sa.event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        sa.event.remove(engine, "before_cursor_execute", note)
-
-
-def rows_scanned(plan: dict[str, Any]) -> int:
-    """The rows that the scans of PostgreSQL's plan have come across."""
-    found = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
-    own = found * plan["Actual Loops"] if "Scan" in plan["Node Type"] else 0
-    return int(own) + sum(rows_scanned(part) for part in plan.get("Plans", ()))
-
-
-def rows_explained(connection: Any, statement: str, parameters: Any) -> int:
-    plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).scalar()
-    return rows_scanned((plan if isinstance(plan, list) else json.loads(plan))[0]["Plan"])
-
-
-def rows_stepped(connection: Any, statement: str, parameters: Any) -> int:
-    steps = 0
-
-    def count() -> int:
-        nonlocal steps
-        steps += 1
-        return 0
-
-    database = connection.connection.dbapi_connection
-    database.set_progress_handler(count, 1)
-    try:
-        found = connection.exec_driver_sql(statement, parameters)
-        if found.returns_rows:
-            found.all()
-    finally:
-        database.set_progress_handler(None, 1)
-    return steps // STEPS_OF_A_ROW
-
-
-def rows_of(record: Record, seen: list[Statement]) -> dict[str, int]:
-    """The rows that each statement goes through, at its worst."""
-    worst: dict[str, int] = {}
-    count = rows_explained if record._database.ways.engine.dialect.name == "postgresql" else rows_stepped
-    with record._database.writing() as connection:
-        for statement, parameters in seen:
-            if not statement.startswith("INSERT"):
-                worst[statement] = max(worst.get(statement, 0), count(connection, statement, parameters))
-        connection.get_transaction().rollback()
-    return worst
-
-
-def mislead(record: Record) -> None:
-    """Have PostgreSQL's planner believe, for good, that there is next to nothing, and all of it one person's. SQLite's believes nothing
-    unless somebody has it count."""
-    many_events(record, "only", 50, [])
-    with record._database.writing() as connection:
-        if connection.dialect.name == "postgresql":
-            for table in (events, facts, messages, contacts, sessions, tracker_heads):
-                connection.exec_driver_sql(f"ALTER TABLE {table.name} SET (autovacuum_enabled = off)")
-            connection.exec_driver_sql("ANALYZE")
+def asked_in_turns_of(record: Record, *people: str) -> RowsRead:
+    """The statements of a turn of each."""
+    with rows_read(record) as asked:
+        for contact, number in numbered(people).items():
+            Asker(record, contact, number).turn()
+    return asked
 
 
 def test_no_statement_of_a_turn_goes_through_more_rows_than_a_few_windows(record: Record) -> None:
     mislead(record)
-    for contact, count in {"dana": LONG, "other": LONG, "new": 60}.items():
-        many_events(record, contact, count, [f"{contact}-{alias}" for alias in range(ALIASES)] if count == LONG else [])
-    many_events(record, "later", LONG, [])  # the others have been away since
-    for contact in PHONES:
-        with statements(record) as seen:
-            a_turn(record, contact)
-        worst = rows_of(record, seen)
-        assert {statement: rows for statement, rows in worst.items() if rows > MOST_ROWS} == {}
-        assert len(worst) > 15
+    put_business(record, "only", technicians=TECHNICIANS)
+    for contact in ("dana", "other"):
+        put(record, history(contact, LONG, aliases=[f"{contact}-{alias}" for alias in range(ALIASES)]))
+    put(record, history("new", SHORT))
+    put(record, history("later", LONG))  # the others have been away since
+    asked = asked_in_turns_of(record, "dana", "other", "new")
+    assert asked.above(MOST_ROWS) == {}
+    assert len(asked) > 60
+
+
+def test_nor_where_the_planner_knows_of_many_conversations_of_medium_length(record: Record) -> None:
+    """PostgreSQL once took everybody's events for the shortest way to one person's."""
+    people = [f"medium-{number:03d}" for number in range(200)]
+    put(record, *(history(contact, MEDIUM, sessions=4) for contact in people))
+    put(record, history("everybody else", SHORT))
+    put_business(record, "everybody else", technicians=TECHNICIANS)
+    inform(record)
+    asked = asked_in_turns_of(record, people[0], people[90], people[110])  # of the middle ones it expects the most
+    assert asked.above(MOST_ROWS) == {}
+    assert len(asked) > 60
 
 
 def test_the_count_tells_when_a_statement_goes_through_everything(record: Record) -> None:
-    many_events(record, "dana", LONG, [])
-    everything = "SELECT events.* FROM events WHERE sender_id = 'dana' ORDER BY id + 0 DESC LIMIT 1"
-    assert rows_of(record, [(everything, ())])[everything] > MOST_ROWS
+    put(record, history("dana", LONG))
+    ids = "SELECT max(id + 0) FROM events WHERE sender_id = 'dana'"
+    everything = f"SELECT events.* FROM events WHERE sender_id = 'dana' AND id + 0 = ({ids})"  # noqa: S608 - ours
+    changes = f"UPDATE events SET channel = 'phone' WHERE id + 0 = ({ids})"  # noqa: S608
+    copies = f"INSERT INTO marks (name, value) SELECT 'x', channel FROM events WHERE id + 0 = ({ids})"  # noqa: S608
+    with rows_read(record) as asked, record._database.writing() as connection:
+        for statement in (everything, changes, copies):
+            connection.exec_driver_sql(statement)
+        assert connection.execute(sa.text("SELECT count(*) FROM marks WHERE name = 'x'")).scalar() == 1
+    assert set(asked.above(MOST_ROWS)) == {everything, changes, copies}

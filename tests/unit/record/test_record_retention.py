@@ -17,8 +17,8 @@ from throughline.domain.retention import Retention
 from throughline.domain.turns import Turn
 from throughline.record import Record, schema
 from throughline.record.identity import utc_now
-from throughline.record.personal import NOBODY
 from throughline.record.retention import KINDS
+from throughline.record.whose import NOBODY
 from throughline.settings.business import load_business
 
 pytestmark = pytest.mark.unit
@@ -127,8 +127,9 @@ def test_of_a_hand_off_stays_that_there_was_one(record: Record, dana: Somebody, 
 
 def test_callers_numbers_go_and_calls_stay(record: Record, dana: Somebody, shipped: Business) -> None:
     business = keeping(shipped, calls_days=90)
-    assert retained(record, business, later(days=91))["calls"] == 2
+    assert retained(record, business, later(days=91))["calls"] == 3
     assert record.phone_call(dana.call_sid).caller == ""
+    assert count(record, schema.placed_calls) == 0
     assert record.session(dana.call).detail == {"call_sid": dana.call_sid}
     assert record.find_by_address("phone", dana.number) == [dana.contact_id], "they gave it as theirs"
     assert retained(record, business, later(days=92))["calls"] == 0
@@ -145,10 +146,10 @@ def test_the_copy_of_a_message_goes_once_its_turn_is_over(record: Record, dana: 
 
 def test_codes_tokens_and_tries_go_once_they_are_over(record: Record, dana: Somebody, shipped: Business) -> None:
     record.issue_chat_token(dana.chat)  # good as long as the visit goes on
-    tables = (schema.codes, schema.call_tokens, schema.chat_tokens, schema.failed_tries)
-    assert [count(record, table) for table in tables] == [1, 2, 2, 1]
+    tables = (schema.codes, schema.call_tokens, schema.links, schema.chat_tokens, schema.failed_tries)
+    assert [count(record, table) for table in tables] == [1, 2, 1, 2, 1]
     record.retain(keeping(shipped, passes_days=30), later(days=60))
-    assert [count(record, table) for table in tables] == [0, 0, 1, 0]
+    assert [count(record, table) for table in tables] == [0, 0, 0, 1, 0]
     record.end_session(dana.chat, "left")
     record.retain(keeping(shipped, passes_days=30), later(days=61), again=True)
     assert count(record, schema.chat_tokens) == 0

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 import throughline.record as record_room
 from tests.unit.record.conftest import KEY, LIMITS
 from throughline.errors import ConfigurationError, Rejected
-from throughline.record import Record
+from throughline.record import Record, tries
 from throughline.record.schema import audit_log, failed_tries, marks
 
 pytestmark = pytest.mark.unit
@@ -157,6 +157,19 @@ def test_no_caller_stands_in_the_clear_beside_a_failed_try(record: Record) -> No
     wrong(record, 1, NUMBER)
     with record._database.reading() as connection:
         assert NUMBER not in str(connection.execute(sa.select(failed_tries)).all())
+
+
+def test_the_parts_of_one_call_are_counted_together(record: Record) -> None:
+    first = session(record)
+    parts = [first, *(session(record, detail={tries.FIRST_PART: first}) for _ in range(2))]
+    assert [reason(lambda part=part: redeem(record, part)) for part in parts] == ["unknown_code"] * 3
+    assert [reason(lambda part=part: redeem(record, part)) for part in parts] == ["too_many_tries"] * 3
+    assert reason(lambda: match(record, parts[1])) == "too_many_tries"
+
+
+def test_a_part_of_a_call_whose_beginning_was_erased_is_counted_by_itself(record: Record) -> None:
+    part = session(record, detail={tries.FIRST_PART: "s_gone"})
+    assert [reason(lambda: redeem(record, part)) for _ in range(4)] == ["unknown_code"] * 3 + ["too_many_tries"]
 
 
 def test_a_server_with_another_secret_is_told_at_its_start(record: Record, url: str) -> None:

@@ -120,11 +120,12 @@ async def test_after_every_turn_of_either_server_memory_and_record_say_the_same(
         store = choices.choice(servers)
         await ScriptedProcessor(policy, domain, store).handle_message(UserMessage(saying, CollectingOutputChannel(), "c_1"))
         rebuilt = everything(await server().retrieve("c_1"), domain)
-        reads.clear()
         assert everything(await store.retrieve("c_1"), domain) == rebuilt
         one = choices.choice(servers)
         assert everything(await one.retrieve("c_1"), domain) == rebuilt
+        reads.clear()
         assert everything(await one.retrieve("c_1"), domain) == rebuilt, "and again"
+        assert reads == [], "from memory"
 
 
 async def test_a_turn_after_ones_own_reads_no_events_at_all(server: Callable[[], RecordTrackerStore], reads: list[str]) -> None:

@@ -79,10 +79,11 @@ def test_the_environment_wins_where_a_setting_names_a_variable(tmp_path: Path) -
     assert settings.public_url({"THROUGHLINE_PUBLIC_URL": "https://a.example/"}) == "https://a.example"
 
 
+@pytest.mark.parametrize("name", ["transfer_to", "text_from"])
 @pytest.mark.parametrize("number", ["5035550100", "+0123456789", "+1 503 555 0100", "+1503555010a", "+1"])
-def test_a_number_to_put_calls_through_to_is_e164(tmp_path: Path, number: str) -> None:
-    file = written(tmp_path, f'throughline:\n  twilio:\n    transfer_to: "{number}"\n')
-    with pytest.raises(ConfigurationError, match=r"endpoints\.yml:3 throughline\.twilio\.transfer_to.*no telephone number"):
+def test_a_number_to_put_calls_through_to_or_to_text_from_is_e164(tmp_path: Path, name: str, number: str) -> None:
+    file = written(tmp_path, f'throughline:\n  twilio:\n    {name}: "{number}"\n')
+    with pytest.raises(ConfigurationError, match=rf"endpoints\.yml:3 throughline\.twilio\.{name}.*no telephone number"):
         load_settings(file)
 
 

@@ -12,7 +12,7 @@ from twilio.rest import Client
 
 from tests.unit.simulate.small_line import PUBLIC, SmallLine
 from throughline.simulate.in_thread import in_thread
-from throughline.simulate.twilio import TwilioApi, TwilioLine
+from throughline.simulate.twilio import SentText, TwilioApi, TwilioLine
 
 pytestmark = pytest.mark.contract
 
@@ -49,6 +49,25 @@ def test_the_account_and_its_number(api: TwilioApi) -> None:
     assert (number.phone_number, number.voice_url) == (NUMBER, f"{PUBLIC}/webhooks/phone/voice")
     assert client(api).incoming_phone_numbers.list(phone_number="+44") == []
     assert api.requests[-1].fields["PhoneNumber"] == "+44"
+
+
+def test_a_text_message_is_noted_or_refused_as_twilio_would(api: TwilioApi) -> None:
+    to = "+15035550170"
+    sent = client(api).messages.create(to=to, from_=NUMBER, body="hello")
+    assert (sent.status, sent.to, sent.body) == ("queued", to, "hello")
+    assert api.texts == [SentText(NUMBER, to, "hello")]
+    api.not_textable["+15035550171"] = 21610
+    for fields, code in (
+        ({"to": "anonymous"}, 21211),
+        ({"to": "+15035550171"}, 21610),
+        ({"from_": "+15035550199"}, 21660),
+        ({"body": ""}, 21602),
+        ({"body": "x" * 1601}, 21617),
+    ):
+        with pytest.raises(TwilioRestException) as caught:
+            client(api).messages.create(**{"to": to, "from_": NUMBER, "body": "hello", **fields})
+        assert (caught.value.status, caught.value.code) == (400, code)
+    assert len(api.texts) == 1
 
 
 @pytest.mark.parametrize(("fault", "status"), [("refuse_key", 401), ("error", 500), ("limit", 429)])
@@ -111,3 +130,20 @@ async def test_faulty_twiml_changes_nothing(small_line: SmallLine, twiml: str) -
             await asyncio.to_thread(lambda: client(api).calls(call.sid).update(twiml=twiml))
         assert caught.value.status == 400
         assert not caller.ended.is_set()
+
+
+def test_a_call_is_placed_and_rings(api: TwilioApi) -> None:
+    asked = {"to": "+15035550199", "from_": NUMBER, "url": f"{PUBLIC}/webhooks/phone/answered", "timeout": 5}
+    placed = client(api).calls.create(**asked)
+    assert (placed.status, placed.direction, placed.to) == ("queued", "outbound-api", "+15035550199")
+    assert client(api).calls(placed.sid).fetch().status == "ringing"
+    client(api).calls(placed.sid).update(status="completed")
+    assert client(api).calls(placed.sid).fetch().status == "canceled"
+
+
+@pytest.mark.parametrize(("changed", "code"), [({"to": "5550199"}, 21211), ({"from_": "+1503"}, 21210), ({"url": "/x"}, 21205)])
+def test_a_call_that_is_not_placed(api: TwilioApi, changed: dict[str, str], code: int) -> None:
+    asked = {"to": "+15035550199", "from_": NUMBER, "url": f"{PUBLIC}/webhooks/phone/answered", **changed}
+    with pytest.raises(TwilioRestException) as refused:
+        client(api).calls.create(**asked)
+    assert refused.value.code == code

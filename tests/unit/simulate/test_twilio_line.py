@@ -297,3 +297,55 @@ async def test_what_twilio_does_not_take_is_noted_and_passed_over(small_line: Sm
         "clear for another stream",
     ]
     assert call.streams[0].heard == b""
+
+
+PLACED = {
+    "To": CALLER,
+    "From": NUMBER,
+    "Url": f"{PUBLIC}/webhooks/phone/voice?placed=p_1",
+    "FallbackUrl": f"{PUBLIC}/webhooks/phone/fallback",
+    "StatusCallback": f"{PUBLIC}/webhooks/phone/status?placed=p_1",
+    "Timeout": "1",
+}
+
+
+async def test_a_call_of_the_servers_rings_and_is_picked_up(small_line: SmallLine) -> None:
+    line = twilio(small_line)
+    placed = line.place(PLACED)
+    ringing = asyncio.create_task(placed.ring())
+    await asyncio.sleep(0.05)
+    assert (placed.status, small_line.posted) == ("ringing", [])
+    async with line.pick_up(CALLER) as call:
+        assert call is placed
+        await call.stream()
+        with pytest.raises(Unavailable):
+            async with line.pick_up(CALLER, within_s=0.1):
+                raise AssertionError("it rings no more")
+    await ringing
+    assert small_line.names() == ["voice", "status"]
+    voice, status = small_line.fields("voice"), small_line.fields("status")
+    assert (voice["From"], voice["To"], voice["Direction"]) == (NUMBER, CALLER, "outbound-api")
+    assert [fields["CallStatus"] for fields in (voice, status)] == ["in-progress", "completed"]
+    checks = RequestValidator(SECRET)
+    for (_, fields, headers), url in zip(small_line.posted, (PLACED["Url"], PLACED["StatusCallback"]), strict=True):
+        assert checks.validate(url, fields, headers["X-Twilio-Signature"])
+
+
+@pytest.mark.parametrize("outcome", ["no-answer", "busy", "failed"])
+async def test_a_call_of_the_servers_that_is_not_picked_up(small_line: SmallLine, outcome: str) -> None:
+    line = twilio(small_line)
+    line.parties[CALLER] = Party(outcome)
+    await line.place(PLACED).ring()
+    assert small_line.names() == ["status"]
+    assert (small_line.fields("status")["CallStatus"], small_line.fields("status")["CallDuration"]) == (outcome, "0")
+
+
+async def test_it_rings_no_longer_than_it_was_asked_to(small_line: SmallLine) -> None:
+    line = twilio(small_line)
+    began = asyncio.get_running_loop().time()
+    await line.place({**PLACED, "Timeout": "0.2"}).ring()
+    assert 0.2 <= asyncio.get_running_loop().time() - began < 1
+    assert small_line.fields("status")["CallStatus"] == "no-answer"
+    with pytest.raises(Unavailable, match="did not ring"):
+        async with line.pick_up(CALLER, within_s=0.1):
+            pass
