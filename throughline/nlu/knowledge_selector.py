@@ -2,7 +2,8 @@
 
 Stands after the intent classifier and before FallbackClassifier. It is the same kind of classifier on the same sentence vectors, over
 topics instead of intents; its confidence falls in the same way for what is like nothing it has learned, so the two can be
-compared: where a topic is surer than any intent, the message gets the intent ``ask_policy``. The topics go along with the message
+compared: where a topic is surer than any intent, the message gets the intent ``ask_policy``, unless it is little more than a fact ("washer",
+"no heat": the answer to a question of ours, and near to many topics). So it stands behind the entity extractors. The topics go along with the message
 (``knowledge``), for the action to answer from, or to ask back about. Trainers write the questions in data/knowledge, beside the answers.
 """
 
@@ -18,7 +19,7 @@ from rasa.engine.graph import ExecutionContext, GraphComponent
 from rasa.engine.recipes.default_recipe import DefaultV1Recipe
 from rasa.engine.storage.resource import Resource
 from rasa.engine.storage.storage import ModelStorage
-from rasa.shared.nlu.constants import INTENT, INTENT_NAME_KEY, INTENT_RANKING_KEY, PREDICTED_CONFIDENCE_KEY, TEXT
+from rasa.shared.nlu.constants import ENTITIES, INTENT, INTENT_NAME_KEY, INTENT_RANKING_KEY, PREDICTED_CONFIDENCE_KEY, TEXT
 from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 
@@ -31,6 +32,7 @@ KNOWLEDGE = "knowledge"
 """Where a message carries its topics: ``[{"topic", "confidence"}, ...]``, the likeliest first."""
 
 _ARRAYS, _WORDS = "topics.npz", "topics.json"
+_MOSTLY = 0.6  # of the letters
 
 
 @DefaultV1Recipe.register(DefaultV1Recipe.ComponentType.INTENT_CLASSIFIER, is_trainable=True)
@@ -122,7 +124,17 @@ class KnowledgeSelector(GraphComponent):
         intent = message.get(INTENT) or {}
         if surest < self._config["threshold"] or surest <= float(intent.get(PREDICTED_CONFIDENCE_KEY) or 0.0):
             return
+        if _is_bare_fact(message):
+            return
         asks = {INTENT_NAME_KEY: self._config["intent"], PREDICTED_CONFIDENCE_KEY: surest}
         others = [entry for entry in message.get(INTENT_RANKING_KEY) or [] if entry[INTENT_NAME_KEY] != self._config["intent"]]
         message.set(INTENT, asks, add_to_output=True)
         message.set(INTENT_RANKING_KEY, [asks, *others], add_to_output=True)
+
+
+def _is_bare_fact(message: Message) -> bool:
+    """Whether most of what was said is named by entities."""
+    text = str(message.get(TEXT) or "")
+    named = {place for found in message.get(ENTITIES) or [] for place in range(int(found["start"]), int(found["end"]))}
+    letters = [place for place, letter in enumerate(text) if letter.isalnum()]
+    return sum(place in named for place in letters) > _MOSTLY * len(letters)
