@@ -126,7 +126,8 @@ def _recent(events: Sequence[Event]) -> list[Event]:
         elif kind in (SlotSet.type_name, ActiveLoop.type_name):
             name = event.key if kind == SlotSet.type_name else ActiveLoop
             before.pop(name, None)
-            before[name] = event
+            if kind != SlotSet.type_name or event.value is not None:  # a slot without a value is as one that was never set
+                before[name] = event
     return [*before.values(), *itertools.islice(events, start, None)]
 
 

@@ -87,7 +87,7 @@ def _mappings_of_form(form: FormAction, domain: Domain) -> set[str]:
 
 def _tracker_for_check(form: FormAction, current: DialogueStateTracker, additional: list[Event], domain: Domain) -> Any:
     """Stands in for FormAction._temporary_tracker."""
-    if not isinstance(current, LiveTracker) or any(isinstance(event, Restarted) for event in current.events):
+    if not isinstance(current, LiveTracker) or any(event.type_name == Restarted.type_name for event in current.events):
         return _replayed(form, current, additional, domain)
     tracker = current.copy()
     told = [_as_it_was_told(event, current) for event in additional]

@@ -186,11 +186,11 @@ async def test_where_no_text_can_be_sent_the_code_is_told_at_once(line: VendorLi
 async def test_a_reload_in_the_middle_and_the_call_that_ends_lose_nothing(line: VendorLine) -> None:
     """The server has opened the link, and the page has not heard of it."""
     async with line.call("+15035550306") as call:
-        caller, link = await linked(line, call)
+        _, link = await linked(line, call)
         contact = line.session(call).contact_id
         async with ChatCustomer(line.stack.address) as chat:
             assert await chat.open_link(secret_of(link)) == "opened"
-        await caller.hang_up()
+        call.hang_up()
         await call.over()
         async with ChatCustomer(line.stack.address, session_id=chat.session_id) as again:
             assert again.session_id == chat.session_id

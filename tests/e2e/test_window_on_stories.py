@@ -32,7 +32,7 @@ from throughline.record.window import header_events, next_checkpoint
 pytestmark = pytest.mark.e2e
 
 WINDOW = 5  # user turns: as many as the policies look at (config.yml, max_history), so no window may be shorter
-VISITS = 14  # conversations of one customer
+VISITS = 20  # conversations of one customer: many of them are one message long
 APART = 3  # every third conversation is the first one of some customer, so that each has enough turns before and after it
 
 _LISTEN = "action_listen"

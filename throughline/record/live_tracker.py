@@ -20,6 +20,7 @@ from rasa.shared.core.events import (
     ActionReverted,
     ActiveLoop,
     Event,
+    LegacyForm,
     Restarted,
     SessionStarted,
     UserUtteranceReverted,
@@ -65,6 +66,10 @@ _STATE = (
 )  # fmt: skip
 
 
+_LOOPS = (ActiveLoop.type_name, LegacyForm.type_name)
+_BEGINS_ANEW = (Restarted.type_name, SessionStarted.type_name)
+
+
 class LiveTracker(DialogueStateTracker):
     """As its parent, for known slots. Events may be appended to ``events``, and taken from its end."""
 
@@ -77,7 +82,7 @@ class LiveTracker(DialogueStateTracker):
         if known is None or len(self.events) < known.seen or (known.seen and self.events[known.seen - 1] is not known.last):
             known = _Applied()
         new = list(islice(self.events, known.seen, None))
-        loops = known.loops | {event.name for event in new if isinstance(event, ActiveLoop) and event.name}
+        loops = known.loops | {event.name for event in new if event.type_name in _LOOPS and event.name}
         # Rasa folds the turns of a form by its name, also those that stand before its first ActiveLoop.
         if loops != known.loops:
             known, new = _Applied(), list(self.events)
@@ -173,15 +178,16 @@ class LiveTracker(DialogueStateTracker):
         return copied
 
     def _apply(self, event: Event, applied: list[Event], loops: frozenset[str]) -> list[Event]:
-        if isinstance(event, (Restarted, SessionStarted)):
+        kind = event.type_name  # by name: all of Rasa's events have an abstract parent, for which isinstance takes long
+        if kind in _BEGINS_ANEW:
             return []
-        if isinstance(event, ActionReverted):
+        if kind == ActionReverted.type_name:
             self._undo_till_previous(ActionExecuted, applied)
-        elif isinstance(event, UserUtteranceReverted):  # takes back the message, and the listening before it
+        elif kind == UserUtteranceReverted.type_name:  # takes back the message, and the listening before it
             self._undo_till_previous(UserUttered, applied)
             self._undo_till_previous(ActionExecuted, applied)
         elif (
-            isinstance(event, ActionExecuted)
+            kind == ActionExecuted.type_name
             and event.action_name in loops
             and not self._first_loop_execution_or_unhappy_path(event.action_name, applied)
         ):

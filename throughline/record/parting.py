@@ -85,13 +85,14 @@ def _give_back_visits(connection: Any, giver: Person, taker: Person) -> None:
 
 
 def _give_back_rows(connection: Any, giver: _Side, taker: _Side) -> None:
-    """Messages, codes, links, call tokens, hand-offs and outcomes of the taker's sessions."""
+    """Messages, codes, links, calls that we placed, call tokens, hand-offs and outcomes of the taker's sessions."""
     to = taker.ids[0]
     for sessions in _chunks(taker.sessions):
         for table, session in (
             (schema.messages, schema.messages.c.session_id),
             (schema.codes, schema.codes.c.session_id),
             (schema.links, schema.links.c.session_id),
+            (schema.placed_calls, schema.placed_calls.c.session_id),
         ):
             these = table.c.contact_id.in_(giver.ids) & session.in_(sessions)
             connection.execute(table.update().where(these).values(contact_id=to))

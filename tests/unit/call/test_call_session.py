@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import uvloop
 
 from throughline.call.call_settings import CallSettings
 from throughline.call.media_streams import Start
@@ -780,3 +781,18 @@ async def test_the_machines_clock_keeps_time() -> None:
     await clock.sleep_until(began_ms + 5)
     assert clock.now_ms() >= began_ms + 5
     await clock.sleep_until(began_ms)
+
+
+def test_it_keeps_time_on_the_servers_loop_too() -> None:
+    async def keep() -> None:
+        clock = MonotonicClock()
+        for _ in range(20):
+            at_ms = clock.now_ms() + 1.3
+            await clock.sleep_until(at_ms)
+            assert clock.now_ms() >= at_ms
+
+    loop = uvloop.new_event_loop()
+    try:
+        loop.run_until_complete(keep())
+    finally:
+        loop.close()
