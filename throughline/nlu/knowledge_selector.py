@@ -2,9 +2,10 @@
 
 Stands after the intent classifier and before FallbackClassifier. It is the same kind of classifier on the same sentence vectors, over
 topics instead of intents; its confidence falls in the same way for what is like nothing it has learned, so the two can be
-compared: where a topic is surer than any intent, the message gets the intent ``ask_policy``, unless it is little more than a fact ("washer",
-"no heat": the answer to a question of ours, and near to many topics). So it stands behind the entity extractors. The topics go along with the message
-(``knowledge``), for the action to answer from, or to ask back about. Trainers write the questions in data/knowledge, beside the answers.
+compared: where a topic is surer than any intent, the message gets the intent ``ask_policy``, unless it is little more than a fact
+("washer", "no heat": the answer to a question of ours, and near to many topics); so it stands behind the entity extractors, too. The
+topics go along with the message (``knowledge``), for the action to answer from, or to ask back about. Trainers write the questions
+in data/knowledge, beside the answers.
 """
 
 from __future__ import annotations
