@@ -38,11 +38,7 @@ class Agenda:
 
     def find(self, day: date, when: str, words: Words) -> VisitSlot | None:
         """The slot of ``day`` for ``when``: ``HH:MM``, or a part of the day, whose first slot it is."""
-        slots = self.slots(day)
-        if when in words.parts_of_day:
-            begin, end = words.parts_of_day[when]
-            return next(iter(scheduling.slots_within(slots, begin, end, self.zone)), None)
-        return scheduling.slot_at(slots, when, self.zone)
+        return scheduling.find_slot(self.slots(day), when, words.parts_of_day, self.zone)
 
     def clock_of(self, slot: VisitSlot) -> str:
         """The local time at which a slot begins, as the fact ``visit_time`` holds it."""
@@ -62,20 +58,6 @@ async def agenda(where: Situation, facts: Mapping[str, Any]) -> Agenda | None:
     end = begin + timedelta(days=thresholds.days_ahead + 1)
     busy = await where.bounded(where.app.calendar.busy([who.technician for who in technicians], begin, end))
     return Agenda(wanted, busy, where.business.hours, where.zone, where.today, thresholds.days_ahead)
-
-
-def offered_days(where: Situation, open_agenda: Agenda) -> list[date]:
-    """The days that are named in one breath."""
-    return open_agenda.days()[: where.business.thresholds.days_offered]
-
-
-def offered_slots(where: Situation, open_agenda: Agenda, day: date) -> list[VisitSlot]:
-    """The windows that are named in one breath: spread over the day, so that morning and afternoon are both among them."""
-    slots, count = open_agenda.slots(day), where.business.thresholds.windows_offered
-    if len(slots) <= count:
-        return slots
-    step = (len(slots) - 1) / max(count - 1, 1)
-    return [slots[round(position * step)] for position in range(count)]
 
 
 def window_of(where: Situation, slot: VisitSlot) -> Said:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rasa_sdk import Action, Tracker
 from rasa_sdk.executor import CollectingDispatcher
 
-from actions.questions import put_visit_day
+from actions.questions import put
 from actions.situation import Event, situation
 
 
@@ -18,5 +18,5 @@ class AskVisitDay(Action):
 
     async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, _domain: object) -> list[Event]:
         """Ask."""
-        await put_visit_day(situation(tracker), dispatcher)
+        await put("visit_day", situation(tracker), dispatcher)
         return []

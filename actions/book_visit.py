@@ -6,9 +6,7 @@ carries a key that names this booking, so that doing it again has no second effe
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import date
-from typing import Any
 
 from rasa_sdk import Action, Tracker
 from rasa_sdk.events import FollowupAction, SlotSet
@@ -16,16 +14,14 @@ from rasa_sdk.executor import CollectingDispatcher
 
 from actions.agenda import agenda
 from actions.handing_over import hand_over, latest_message_name
-from actions.situation import FORM, Event, Situation, comma_name, situation
+from actions.outcomes import journey_facts, journey_key, note_outcome, open_case
+from actions.situation import FORM, Event, Situation, comma_name, journey_ends, situation
 from actions.visits import visit_values
 from throughline import log
-from throughline.domain import recap
-from throughline.domain.visits import Case, Visit
+from throughline.domain.visits import Visit
 from throughline.errors import Rejected, Unavailable
-from throughline.handoff import dossier
 
 _log = log.get_logger("actions")
-_MESSAGES = 40  # lines of the conversation that go into the case
 
 
 class BookVisit(Action):
@@ -39,7 +35,7 @@ class BookVisit(Action):
         """Book. A slot that was taken meanwhile leads back into the form; a calendar that is down, or a visit that is booked already, leads
         to a person."""
         where = situation(tracker)
-        key = str(tracker.get_slot("ui_booking") or where.contact_id)
+        key = journey_key(where)
         try:
             visit = await _book(where, key)
         except Unavailable as error:
@@ -61,7 +57,7 @@ class BookVisit(Action):
         dispatcher.utter_message(
             response="utter_visit_booked", comma_name=comma_name(where), appliance=where.facts["appliance"], **values
         )
-        return [SlotSet("ui_visit", visit.reference), FollowupAction("action_listen")]
+        return journey_ends(where, dispatcher, SlotSet("ui_visit", visit.reference))
 
 
 class _Booked(Exception):
@@ -88,51 +84,25 @@ async def _book(where: Situation, key: str) -> Visit | None:
     slot = free.find(date.fromisoformat(facts["visit_day"]), facts["visit_time"], where.words)
     if slot is None:
         return None
-    details = {**facts, "booking": key, "session": where.session_id}
+    details = {**journey_facts(where), "booking": key, "session": where.session_id}
     return await where.bounded(calendar.book(slot, where.contact_id, details, idempotency_key=f"visit:{key}"))
 
 
 async def _tell_the_company(where: Situation, visit: Visit, key: str) -> None:
     """The case and the outcome. The visit stands without them, so what fails here is passed to a person and not to the customer."""
-    record = where.app.record
     try:
-        await _open_case(where, visit, key)
+        await open_case(where, key=f"case:{key}", visit=visit.reference)
     except (Unavailable, Rejected) as error:
         _log.error("case.failed", error=str(error))
         try:
             await hand_over(where, kind="back_office", reason="case_not_opened", key=f"case_not_opened:{key}")
         except (Unavailable, Rejected) as also:
             _log.error("handoff.failed", error=str(also))
+    data = {"reference": visit.reference, "visit_id": visit.visit_id, "start": visit.slot.start.isoformat()}
     try:
-        data = {"reference": visit.reference, "visit_id": visit.visit_id, "start": visit.slot.start.isoformat()}
-        await where.bounded(
-            record.call(
-                record.record_outcome,
-                where.contact_id,
-                where.session_id,
-                kind="visit_booked",
-                data=data,
-                idempotency_key=f"outcome:{key}",
-            )
-        )
+        await note_outcome(where, "visit_booked", data, key=f"outcome:{key}")
     except (Unavailable, Rejected) as error:
         _log.error("outcome.failed", error=str(error))
-
-
-async def _open_case(where: Situation, visit: Visit, key: str) -> Case:
-    """A case with the facts and the conversation, on every channel so far."""
-    facts = where.facts
-    lines, _ = await where.bounded(dossier.latest(where.app.record, where.contact_id, messages=_MESSAGES))
-    details: dict[str, Any] = {
-        "facts": facts,
-        "visit": visit.reference,
-        "conversation": [dataclasses.asdict(line) for line in lines],
-    }
-    customer = {"name": facts.get("customer_name"), "postcode": facts.get("postcode")}
-    await where.bounded(where.app.crm.upsert_customer(where.contact_id, customer))
-    problem = recap.phrase("problem", facts["problem"], where.words, where.today)
-    subject = f"{facts['appliance']}, {problem.shown}" if problem else str(facts["appliance"])
-    return await where.bounded(where.app.crm.open_case(where.contact_id, subject, details, idempotency_key=f"case:{key}"))
 
 
 async def _leave_as_it_is(where: Situation, dispatcher: CollectingDispatcher, visit: Visit) -> list[Event]:
@@ -146,7 +116,7 @@ async def _leave_as_it_is(where: Situation, dispatcher: CollectingDispatcher, vi
     dispatcher.utter_message(response="utter_visit_known", **visit_values(where, visit))
     dispatcher.utter_message(response="utter_visit_change")
     booked = [SlotSet("ui_visit", visit.reference), SlotSet("ui_booking", visit.details.get("booking"))]
-    return [*booked, FollowupAction("action_listen")]
+    return journey_ends(where, dispatcher, *booked)
 
 
 async def _pass_on(where: Situation, dispatcher: CollectingDispatcher, key: str) -> list[Event]:

@@ -1,6 +1,7 @@
-"""What is said about a visit after it was booked: a fact goes to the case as a note, another day or place goes to a person.
+"""What is said about a visit after it was booked: another day or time moves it, calling it off cancels it, a fact goes to the case as a
+note, and what can't be changed without a person goes to one.
 
-The booked visit itself is never changed here: until a person has confirmed the change, what the customer was told stands.
+The booked visit itself is never changed here: moving and cancelling are journeys of their own, which ask and confirm.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from rasa_sdk import Action, Tracker
-from rasa_sdk.events import FollowupAction
+from rasa_sdk.events import FollowupAction, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
 from actions.handing_over import hand_over, latest_message_name
-from actions.situation import Event, Situation, both, put_back, situation, slots_before_message
+from actions.situation import FORM, Event, Situation, both, put_back, situation, slots_before_message
 from throughline import log
 from throughline.domain import answers, recap
 from throughline.domain.answers import Said
@@ -21,6 +22,7 @@ from throughline.errors import Rejected, Unavailable
 _log = log.get_logger("actions")
 _WORDS_OF_NOTHING = 4  # a longer correction says what is to change, even where we can't read it: a person can
 _OF_THE_VISIT = ("appliance", "postcode", "visit_day", "visit_time", "urgent")
+_WHEN = {"visit_day", "visit_time"}
 
 
 class ChangeVisit(Action):
@@ -38,14 +40,18 @@ class ChangeVisit(Action):
         said = Said(str(message.get("text") or ""), where.intent, tuple(message.get("entities") or ()))
         changes = {
             slot: value
-            for slot, value in answers.volunteered(said, before, where.business).items()
+            for slot, value in answers.volunteered(said, before, where.business, where.business.journeys.usual).items()
             if value != before.get(slot)
         }
         restored = [
             put_back(tracker, slot, before.get(slot)) for slot in _OF_THE_VISIT if tracker.get_slot(slot) != before.get(slot)
         ]
+        of_the_visit = {slot for slot in changes if slot in _OF_THE_VISIT}
+        if where.intent == "stop" or (of_the_visit and of_the_visit <= _WHEN):
+            journey = "cancel_visit" if where.intent == "stop" else "move_visit"
+            return [*restored, SlotSet("ui_journey", journey), FollowupAction(FORM)]
         unread = where.intent == "correct" and not changes and len(said.text.split()) > _WORDS_OF_NOTHING
-        if unread or where.intent in ("stop", "urgent") or any(slot in _OF_THE_VISIT for slot in changes):
+        if unread or where.intent == "urgent" or of_the_visit:
             await _pass_on(where, dispatcher)
             return [*restored, FollowupAction("action_listen")]
         if not changes:

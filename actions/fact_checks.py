@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from rasa_sdk.executor import CollectingDispatcher
 
-from actions.agenda import Agenda, agenda, offered_days, offered_slots
 from actions.situation import Situation, both
+from actions.times import Times, asked_times, offered_days, offered_slots, times
+from actions.visits import NotYours, NoVisit, changeable_visits
 from throughline.domain import answers, recap, speakable
-from throughline.errors import Unavailable
+from throughline.domain.facts import DAYS, TIMES
+from throughline.domain.journeys import Journey
+from throughline.domain.tel_link import is_e164
+from throughline.domain.visits import Visit
+from throughline.errors import Rejected, Unavailable
+
+_ANY_PARTS = 60  # monthly payments that somebody may mean
 
 
 class FactChecks:
-    """The checks of one turn. ``known`` are the facts before it, ``asked`` is the open question; when the form ``begins`` the known
-    facts are checked too."""
+    """The checks of one turn. ``known`` are the journey's facts before it, ``asked`` is the open question; when the form ``begins`` the
+    known facts are checked too."""
 
     def __init__(
         self,
         where: Situation,
         dispatcher: CollectingDispatcher,
+        journey: Journey,
         *,
         known: Mapping[str, Any],
         asked: str | None,
-        begins: bool,
+        begins: bool = False,
     ) -> None:
         self._where = where
+        self._journey = journey
         self._say = dispatcher.utter_message
         self._known = known
         self._asked = asked
@@ -37,9 +46,13 @@ class FactChecks:
         """``proposed`` without what can't be kept, each value in its final form. Says what was dropped and what was changed."""
         facts = dict(proposed)
         self._appliance(facts)
+        self._product(facts)
         self._name(facts)
         self._postcode(facts)
-        await self._visit(facts)
+        self._number(facts)
+        self._payment(facts)
+        await self._which(facts)
+        await self._day_and_time(facts)
         facts = {slot: value for slot, value in facts.items() if value is not None}
         self._acknowledge(facts)
         return facts
@@ -84,62 +97,109 @@ class FactChecks:
             self._say(response="utter_outside_area", territories=names, **said)
             facts["postcode"] = None
 
-    async def _visit(self, facts: dict[str, Any]) -> None:
-        """Day and time, as far as they can be checked: appliance and place must be known for that."""
-        if facts.get("visit_day") is None and facts.get("visit_time") is None:
+    def _product(self, facts: dict[str, Any]) -> None:
+        if not self._is_news("product", facts):
+            return
+        business = self._where.business
+        found = business.installed_named(facts["product"])
+        if found is None:
+            names = speakable.named(list(business.prices.installed), self._where.words.conjunction)
+            self._say(response="utter_product_unknown", products=names)
+        facts["product"] = found
+
+    def _number(self, facts: dict[str, Any]) -> None:
+        if self._is_news("phone_number", facts) and not is_e164(str(facts["phone_number"])):
+            self._say(response="utter_number_again")
+            facts["phone_number"] = None
+
+    def _payment(self, facts: dict[str, Any]) -> None:
+        """What goes beyond what may be agreed here is kept: the journey's end passes it to a person. What can't be meant is not."""
+        day, parts = facts.get("pay_day"), facts.get("pay_parts")
+        if self._is_news("pay_day", facts) and date.fromisoformat(str(day)) < self._where.today:
+            self._say(response="utter_day_past", **both(wanted_day=self._where.day(date.fromisoformat(str(day)))))
+            facts["pay_day"] = None
+        if self._is_news("pay_parts", facts) and not 0 < int(str(parts)) <= _ANY_PARTS:
+            facts["pay_parts"] = None
+
+    async def _which(self, facts: dict[str, Any]) -> None:
+        """The visit that is meant, by its reference: told by that, by its appliance, its day, or its place in what was offered."""
+        if not self._is_news("which_visit", facts):
             return
         try:
-            free = await agenda(self._where, facts)
-        except Unavailable:
-            # What was said stays; the booking will say that the calendar can't be reached.
-            self._drop_unless_literal(facts)
+            visits = await changeable_visits(self._where)
+        except (NoVisit, NotYours, Unavailable, Rejected):
+            facts["which_visit"] = None  # the question says why
             return
+        facts["which_visit"] = self._meant(str(facts["which_visit"]), visits)
+
+    def _meant(self, wanted: str, visits: Sequence[Visit]) -> str | None:
+        position = answers.chosen(wanted, len(visits), self._where.business)
+        if position is not None:
+            return visits[position].reference
+        zone = self._where.zone
+        fitting = [
+            visit
+            for visit in visits
+            if wanted in (visit.reference, visit.details.get("appliance"), visit.slot.start.astimezone(zone).date().isoformat())
+        ]
+        return fitting[0].reference if len(fitting) == 1 else None
+
+    async def _day_and_time(self, facts: dict[str, Any]) -> None:
+        """Day and time, as far as they can be checked: what they depend on must be known for that."""
+        asked = asked_times(self._journey)
+        if asked is None or (facts.get(asked[0]) is None and facts.get(asked[1]) is None):
+            return
+        day, clock = asked
+        try:
+            free = await times(self._where, self._journey, facts)
+        except (Unavailable, Rejected):
+            free = None  # what was said stays; the end of the journey will say that the calendar can't be reached
         if free is None:
-            self._drop_unless_literal(facts)
+            self._drop_unless_literal(day, clock, facts)
             return
-        self._day(facts, free)
-        if facts.get("visit_day") is not None and facts.get("visit_time") is not None:
-            self._time(facts, free)
+        self._day(day, clock, facts, free)
+        if facts.get(day) is not None and facts.get(clock) is not None:
+            self._time(day, clock, facts, free)
 
-    def _drop_unless_literal(self, facts: dict[str, Any]) -> None:
-        """Without an agenda only a day or time that was named stands; a choice from what was offered does not."""
-        if not _is_day(facts.get("visit_day")):
-            facts["visit_day"] = None
-        if facts.get("visit_time") in self._where.business.dialogue.ordinals or facts.get("visit_time") == answers.ANY:
-            facts["visit_time"] = None
+    def _drop_unless_literal(self, day: str, clock: str, facts: dict[str, Any]) -> None:
+        """Without free times only a day or time that was named stands; a choice from what was offered does not."""
+        if not _is_day(facts.get(day)):
+            facts[day] = None
+        if facts.get(clock) in self._where.business.dialogue.ordinals or facts.get(clock) == answers.ANY:
+            facts[clock] = None
 
-    def _day(self, facts: dict[str, Any], free: Agenda) -> None:
-        wanted = facts.get("visit_day")
+    def _day(self, slot: str, clock: str, facts: dict[str, Any], free: Times) -> None:
+        wanted = facts.get(slot)
         if wanted is None:
             return
         if not _is_day(wanted):
             days = offered_days(self._where, free)
             position = 0 if wanted == answers.ANY else answers.chosen(wanted, len(days), self._where.business)
-            facts["visit_day"] = days[position].isoformat() if days and position is not None else None
+            facts[slot] = days[position].isoformat() if days and position is not None else None
             return
         day = date.fromisoformat(str(wanted))
         if free.slots(day):
             return
-        self._say(
-            response="utter_day_past" if day < self._where.today else "utter_day_full", **both(wanted_day=self._where.day(day))
-        )
-        facts["visit_day"] = None
-        if facts.get("visit_time") == self._known.get("visit_time"):
-            facts["visit_time"] = None
+        past, full = ("utter_day_past", "utter_day_full") if slot == "visit_day" else ("utter_day_past", "utter_day_closed")
+        self._say(response=past if day < self._where.today else full, **both(wanted_day=self._where.day(day)))
+        facts[slot] = None
+        if facts.get(clock) == self._known.get(clock):
+            facts[clock] = None
 
-    def _time(self, facts: dict[str, Any], free: Agenda) -> None:
-        day, wanted = date.fromisoformat(str(facts["visit_day"])), str(facts["visit_time"])
+    def _time(self, slot: str, clock: str, facts: dict[str, Any], free: Times) -> None:
+        day, wanted = date.fromisoformat(str(facts[slot])), str(facts[clock])
         if wanted == answers.ANY:
-            slot = next(iter(free.slots(day)), None)
+            found = next(iter(free.slots(day)), None)
         elif wanted in self._where.business.dialogue.ordinals:
             offered = offered_slots(self._where, free, day)
             position = answers.chosen(wanted, len(offered), self._where.business)
-            slot = None if position is None else offered[position]
+            found = None if position is None else offered[position]
         else:
-            slot = free.find(day, wanted, self._where.words)
-        if slot is None:
-            self._say(response="utter_time_full", **both(wanted_day=self._where.day(day)))
-        facts["visit_time"] = None if slot is None else free.clock_of(slot)
+            found = free.find(day, wanted, self._where.words)
+        if found is None:
+            full = "utter_time_full" if clock == "visit_time" else "utter_time_closed"
+            self._say(response=full, **both(wanted_day=self._where.day(day)))
+        facts[clock] = None if found is None else free.clock_of(found)
 
     def _acknowledge(self, facts: Mapping[str, Any]) -> None:
         """Say back, in the middle of the form, what replaced something we had and what we had not asked for."""
@@ -154,7 +214,7 @@ class FactChecks:
         earlier = self._known.get(slot)
         if earlier is None:
             # What was asked for needs no echo, and a day or a window is said with the next question or the booking.
-            return slot != self._asked and not (slot == "visit_time" and self._asked == "visit_day")
+            return slot != self._asked and not (slot in TIMES and self._asked in DAYS)
         return earlier not in self._where.words.parts_of_day
 
 

@@ -26,7 +26,9 @@ class FollowGuess(Action):
             dispatcher.utter_message(response="utter_what_next")
             return [closed, *topic, FollowupAction("action_listen")]
         if where.intent == "affirm" and guess in where.business.dialogue.guesses:
-            return [closed, FollowupAction(where.business.dialogue.guesses[guess])]
+            journey = where.business.journeys.begun_by(guess)
+            begun = [SlotSet("ui_journey", journey.journey)] if journey else []
+            return [closed, *begun, FollowupAction(where.business.dialogue.guesses[guess])]
         dispatcher.utter_message(response="utter_rephrase_other")
         return [closed, *topic, FollowupAction("action_listen")]
 

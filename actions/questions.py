@@ -6,11 +6,14 @@ from datetime import date
 
 from rasa_sdk.executor import CollectingDispatcher
 
-from actions.agenda import agenda, offered_days, offered_slots, window_of
+from actions.agenda import window_of
 from actions.situation import Situation, both
+from actions.times import DAY_AND_TIME, offered_days, offered_slots, times
+from actions.visits import NotYours, NoVisit, changeable_visits, chosen_visit, visit_values
 from throughline.domain import speakable
-from throughline.domain.recap import FACTS
-from throughline.errors import Unavailable
+from throughline.domain.visits import Visit
+from throughline.domain.words import Said
+from throughline.errors import Rejected, Unavailable
 
 
 def open_question(where: Situation) -> str | None:
@@ -18,46 +21,78 @@ def open_question(where: Situation) -> str | None:
     requested = where.tracker.get_slot("requested_slot")
     if requested:
         return str(requested)
-    return next((slot for slot in FACTS if where.tracker.get_slot(slot) is None), None)
+    return next((slot for slot in where.journey.needs if where.tracker.get_slot(slot) is None), None)
 
 
 async def put(slot: str, where: Situation, dispatcher: CollectingDispatcher, *, again: bool = False) -> None:
-    """Ask for ``slot``. Days and windows are read from the calendar; if it can't be reached, that is said."""
-    if slot == "visit_day":
-        await put_visit_day(where, dispatcher)
-    elif slot == "visit_time":
-        await put_visit_time(where, dispatcher)
-    else:
-        dispatcher.utter_message(response=f"utter_again_{slot}" if again else f"utter_ask_{slot}")
-
-
-async def put_visit_day(where: Situation, dispatcher: CollectingDispatcher) -> None:
-    """Ask for the day, naming the next free ones."""
+    """Ask for ``slot``. Days, windows and visits are read from the calendar; if it can't be reached, that is said."""
+    days, clocks = zip(*DAY_AND_TIME, strict=True)
     try:
-        free = await agenda(where, where.facts)
-    except Unavailable:
+        if slot in days:
+            await _put_day(slot, where, dispatcher)
+        elif slot in clocks:
+            await _put_time(slot, where, dispatcher)
+        elif slot == "which_visit":
+            await _put_which(where, dispatcher)
+        elif slot == "sure":
+            visit = await chosen_visit(where, where.facts.get("which_visit"))
+            dispatcher.utter_message(response="utter_ask_sure", **visit_values(where, visit))
+        else:
+            dispatcher.utter_message(response=f"utter_again_{slot}" if again else f"utter_ask_{slot}", **_limits(where))
+    except (Unavailable, Rejected):
         dispatcher.utter_message(response="utter_calendar_unavailable")
-        return
+    except (NoVisit, NotYours) as error:
+        dispatcher.utter_message(response=why_not(error))
+
+
+def why_not(error: Exception) -> str:
+    """The response that says why there is no visit to be changed."""
+    if isinstance(error, NoVisit):
+        return "utter_no_visit_to_change"
+    return "utter_visit_not_yours" if isinstance(error, NotYours) else "utter_calendar_unavailable"
+
+
+async def _put_day(slot: str, where: Situation, dispatcher: CollectingDispatcher) -> None:
+    """Ask for the day, naming the next free ones."""
+    free = await times(where, where.journey, where.facts)
     days = offered_days(where, free) if free else []
     if not days:
         dispatcher.utter_message(response="utter_no_days", days_ahead=where.business.thresholds.days_ahead)
         return
     said = speakable.joined([where.day(day) for day in days], where.words.conjunction)
-    dispatcher.utter_message(response="utter_ask_visit_day", **both(days=said))
+    dispatcher.utter_message(response=f"utter_ask_{slot}", **both(days=said))
 
 
-async def put_visit_time(where: Situation, dispatcher: CollectingDispatcher) -> None:
+async def _put_time(slot: str, where: Situation, dispatcher: CollectingDispatcher) -> None:
     """Ask for the time, naming free windows of the chosen day."""
-    try:
-        free = await agenda(where, where.facts)
-    except Unavailable:
-        dispatcher.utter_message(response="utter_calendar_unavailable")
-        return
-    chosen = where.facts.get("visit_day")
+    of_day = {clock: day for day, clock in DAY_AND_TIME}[slot]
+    free, chosen = await times(where, where.journey, where.facts), where.facts.get(of_day)
     if free is None or chosen is None:
-        await put_visit_day(where, dispatcher)
+        await _put_day(of_day, where, dispatcher)
         return
     day = date.fromisoformat(chosen)
-    windows = [window_of(where, slot) for slot in offered_slots(where, free, day)]
+    windows = [window_of(where, found) for found in offered_slots(where, free, day)]
     said = speakable.joined(windows, where.words.alternative)
-    dispatcher.utter_message(response="utter_ask_visit_time", **both(wanted_day=where.day(day), windows=said))
+    dispatcher.utter_message(response=f"utter_ask_{slot}", **both(wanted_day=where.day(day), windows=said))
+
+
+async def _put_which(where: Situation, dispatcher: CollectingDispatcher) -> None:
+    """Ask which visit, naming them."""
+    visits = await changeable_visits(where)
+    named = [_named(where, visit) for visit in visits]
+    session = {visit.details.get("session") for visit in visits}
+    told_in = session.pop() if len(session) == 1 else None
+    said = speakable.joined(named, where.words.alternative)
+    dispatcher.utter_message(response="utter_ask_which_visit", told_in=told_in, **both(visits=said))
+
+
+def _named(where: Situation, visit: Visit) -> Said:
+    """A visit by its day and what it is for."""
+    day, appliance = where.day(visit.slot.start.astimezone(where.zone).date()), str(visit.details.get("appliance") or "")
+    form = where.words.visit_named
+    return Said(form.shown.format(day=day.shown, appliance=appliance), form.spoken.format(day=day.spoken, appliance=appliance))
+
+
+def _limits(where: Situation) -> dict[str, object]:
+    """What may be agreed without a person, for the questions that name it."""
+    return {"most_parts": where.business.payment.most_parts, "latest_days": where.business.payment.latest_days}

@@ -5,10 +5,14 @@ The runner runs it without a message of the customer, when a call begins and aft
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rasa_sdk import Action, Tracker
 from rasa_sdk.events import ActiveLoop, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
+from actions.outcomes import journey_facts
 from actions.questions import open_question, put
 from actions.situation import FORM, Event, Situation, both, comma_name, situation
 from actions.visits import booked_visit, visit_values
@@ -47,22 +51,22 @@ class Resume(Action):
         elif handed_over:
             dispatcher.utter_message(response="utter_resume_person")
         else:
-            _say_known(where, dispatcher)
+            _say_known(where, dispatcher, where.facts)
             dispatcher.utter_message(response="utter_resume_open")
         return []
 
 
 async def _go_on(where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:
-    _say_known(where, dispatcher)
+    _say_known(where, dispatcher, journey_facts(where))
     slot = open_question(where)
     if slot:
         await put(slot, where, dispatcher)
     return [ActiveLoop(FORM), SlotSet("requested_slot", slot)]
 
 
-def _say_known(where: Situation, dispatcher: CollectingDispatcher) -> None:
+def _say_known(where: Situation, dispatcher: CollectingDispatcher, facts: Mapping[str, Any]) -> None:
     """Everything but the name, which was in the greeting."""
-    known = recap.in_one_breath(where.facts, where.words, where.today, without=("customer_name",))
+    known = recap.in_one_breath(facts, where.words, where.today, without=("customer_name",))
     if known is not None:
         dispatcher.utter_message(response="utter_resume_known", **both(known=known))
 

@@ -15,11 +15,13 @@ from zoneinfo import ZoneInfo
 
 from rasa_sdk import Tracker
 from rasa_sdk.events import ActiveLoop, FollowupAction, SlotSet
+from rasa_sdk.executor import CollectingDispatcher
 
 from throughline import bootstrap
 from throughline.bootstrap import Application
 from throughline.domain import recap, speakable
 from throughline.domain.company import Business
+from throughline.domain.journeys import Journey
 from throughline.domain.knowledge import Topic
 from throughline.domain.privacy import told_in
 from throughline.domain.turns import PHONE
@@ -27,7 +29,7 @@ from throughline.domain.words import Said, Words
 from throughline.errors import Unavailable
 from throughline.settings.server import Settings
 
-FORM = "fault_form"
+FORM = "journey_form"
 Event = dict[str, Any]
 T = TypeVar("T")
 
@@ -100,8 +102,14 @@ class Situation:
 
     @property
     def in_form(self) -> bool:
-        """Whether a booking is going on."""
+        """Whether a journey is under way."""
         return bool(self.tracker.active_loop_name == FORM)
+
+    @property
+    def journey(self) -> Journey:
+        """The journey that is under way, or was last; the usual one where there was none."""
+        journeys = self.business.journeys
+        return journeys.named(self.tracker.get_slot("ui_journey")) or journeys.usual
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -153,6 +161,18 @@ def stays_open(where: Situation) -> list[Event]:
 def form_ends(*then: Event) -> list[Event]:
     """Events that end the form and listen. The facts stay."""
     return [ActiveLoop(None), SlotSet("requested_slot", None), *then, FollowupAction("action_listen")]
+
+
+def journey_ends(where: Situation, dispatcher: CollectingDispatcher, *then: Event) -> list[Event]:
+    """Events after a journey came to its end. The one that it interrupted is taken up again; without one we listen."""
+    done = [name for name in where.tracker.get_slot("ui_done") or () if name != where.journey.journey]
+    over = [*then, SlotSet("ui_done", [*done, where.journey.journey])]
+    *earlier, last = where.tracker.get_slot("ui_paused") or [None]
+    paused = where.business.journeys.named(last)
+    if paused is None:
+        return [*over, SlotSet("ui_journey", None), SlotSet("ui_paused", None), FollowupAction("action_listen")]
+    dispatcher.utter_message(response="utter_back_to_journey", journey=paused.named)
+    return [*over, SlotSet("ui_journey", last), SlotSet("ui_paused", earlier or None), FollowupAction(FORM)]
 
 
 def answered(where: Situation) -> list[Event]:

@@ -1,16 +1,61 @@
-"""A booked visit: found again, and in words."""
+"""A booked visit: found again, whether it may be changed, and in words."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
 
 from actions.situation import Situation, both
 from throughline.domain import speakable
 from throughline.domain.visits import Visit
 
 
-async def booked_visit(where: Situation) -> Visit | None:
-    """The customer's next visit that is not over; None without one. Raises Unavailable, or Rejected for a contact nobody knows."""
+class NoVisit(Exception):
+    """No visit is booked that is not over."""
+
+
+class NotYours(Exception):
+    """Whoever is here may not be told of the visit, and so may not change it."""
+
+
+async def open_visits(where: Situation) -> list[Visit]:
+    """The customer's visits that are not over, soonest first. Raises Unavailable, or Rejected for a contact nobody knows."""
     visits = await where.bounded(where.app.calendar.visits_of(where.contact_id))
-    return next((visit for visit in visits if visit.slot.end > where.now), None)
+    return [visit for visit in visits if visit.slot.end > where.now]
+
+
+async def booked_visit(where: Situation) -> Visit | None:
+    """The next of them; None without one. Raises as it does."""
+    return next(iter(await open_visits(where)), None)
+
+
+async def chosen_visit(where: Situation, reference: object) -> Visit:
+    """The open visit of that reference. Raises NoVisit, Unavailable, or Rejected."""
+    for visit in await open_visits(where):
+        if visit.reference == reference:
+            return visit
+    raise NoVisit
+
+
+async def changeable_visits(where: Situation) -> list[Visit]:
+    """The open visits that whoever is here may change: those that they may be told of (data/business/privacy.yml, ``reference``).
+    Raises NoVisit, NotYours, Unavailable, or Rejected."""
+    visits = await open_visits(where)
+    if not visits:
+        raise NoVisit
+    if where.session_id is None:  # Rasa's own tools: what they booked themselves
+        return [visit for visit in visits if visit.details.get("session") is None]
+    privacy, record = where.business.privacy, where.app.record
+    together = timedelta(minutes=privacy.together_minutes)
+    standing = await where.bounded(record.call(record.standing, where.session_id, together=together))
+    kept = privacy.values["reference"]
+    theirs = [
+        visit for visit in visits if standing.assurance >= kept.level or visit.details.get("session") in standing.together
+    ]
+    if not theirs:
+        raise NotYours
+    return theirs
 
 
 def visit_values(where: Situation, visit: Visit) -> dict[str, str | None]:
@@ -23,3 +68,8 @@ def visit_values(where: Situation, visit: Visit) -> dict[str, str | None]:
         reference=speakable.digits(visit.reference),
     )
     return {**said, "told_in": visit.details.get("session")}
+
+
+def wanted_of(visit: Visit) -> Mapping[str, Any]:
+    """What the visit was booked for, as facts: its agenda is theirs."""
+    return {slot: visit.details.get(slot) for slot in ("appliance", "postcode", "urgent")}

@@ -49,6 +49,8 @@ RESUME = "action_resume"
 CLAIM = "ui_claim"  # the slot that says: this caller's number is somebody's we know
 CALLED = "ui_placed"  # the slot that says: we have called, and wait for who picked up to say that it is them
 APOLOGY = "utter_apology"
+_UNDER_WAY = ("ui_journey", "ui_paused", "requested_slot")  # the slots that say where its form stands
+_OVER = "ui_done"  # the slot that names the journeys whose facts hold no more
 _ENDED_IN = ("ui_visit", "ui_booking", "ui_handed_over")  # the slots that say what a conversation has led to
 _NEXT_BEST = {RESUME: "utter_call_welcome"}  # what a call begins with when nothing can be looked up
 _LISTEN = "action_listen"
@@ -472,6 +474,9 @@ def _brought_along(old: DialogueStateTracker | None, known: DialogueStateTracker
     ended_in = [SlotSet(slot, old.get_slot(slot)) for slot in _ENDED_IN if old.get_slot(slot) is not None]
     if known is not None and any(known.get_slot(slot) is not None for slot in _ENDED_IN):
         ended_in = []
+    over = [*((known and known.get_slot(_OVER)) or ()), *(old.get_slot(_OVER) or ())]
+    ended_in += [SlotSet(_OVER, list(dict.fromkeys(over)))] if old.get_slot(_OVER) else []
     if not old.active_loop_name or (known is not None and known.active_loop_name):
         return tuple(ended_in)
-    return (*ended_in, ActiveLoop(old.active_loop_name), SlotSet("requested_slot", old.get_slot("requested_slot")))
+    under_way = [SlotSet(slot, old.get_slot(slot)) for slot in _UNDER_WAY if old.get_slot(slot) is not None]
+    return (*ended_in, ActiveLoop(old.active_loop_name), *under_way)

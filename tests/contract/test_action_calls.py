@@ -98,7 +98,7 @@ DOMAIN = Domain.from_yaml(
     slots:
       brand: {type: text, mappings: [{type: custom}]}
       model: {type: text, mappings: [{type: custom}]}
-    forms: {fault_form: {required_slots: [brand]}}
+    forms: {journey_form: {required_slots: [brand]}}
     """
 )
 RANKING = [{"name": f"intent_{number}", "confidence": 0.01} for number in range(40)]
@@ -139,7 +139,7 @@ def many(count: int) -> list[Event]:
 
 
 async def test_what_is_sent_does_not_grow_with_the_conversation() -> None:
-    sizes = {count: len(json.dumps(await sent(ActiveLoop("fault_form"), *many(count)))) for count in (2, 10, 100, 2_500)}
+    sizes = {count: len(json.dumps(await sent(ActiveLoop("journey_form"), *many(count)))) for count in (2, 10, 100, 2_500)}
     assert sizes[2] < sizes[10] < 10_000
     assert sizes[2_500] - sizes[10] < 200, "longer numbers, no more events"
 
@@ -159,11 +159,11 @@ async def test_the_latest_message_is_whole_and_earlier_ones_say_what_they_meant(
 
 async def test_before_the_latest_turns_stand_the_slots_and_the_form_as_they_were() -> None:
     model = SlotSet("model", "WM-3", metadata={"told_in": "s_1"})
-    tracker = (await sent(SlotSet("model", "older"), model, ActiveLoop("fault_form"), *many(20)))["tracker"]
+    tracker = (await sent(SlotSet("model", "older"), model, ActiveLoop("journey_form"), *many(20)))["tracker"]
     before = tracker["events"][: [event["event"] for event in tracker["events"]].index("user")]
     assert [(event["event"], event["name"], event.get("value")) for event in before] == [
         ("slot", "model", "WM-3"),
-        ("active_loop", "fault_form", None),
+        ("active_loop", "journey_form", None),
         ("slot", "brand", "brand 15"),
     ]
     assert before[0]["metadata"] == {"told_in": "s_1"}
@@ -172,7 +172,7 @@ async def test_before_the_latest_turns_stand_the_slots_and_the_form_as_they_were
         "model": "WM-3",
         **{k: v for k, v in tracker["slots"].items() if v is None},
     }
-    assert tracker["active_loop"]["name"] == "fault_form"
+    assert tracker["active_loop"]["name"] == "journey_form"
 
 
 async def test_what_was_forgotten_before_the_latest_turns_stays_forgotten() -> None:

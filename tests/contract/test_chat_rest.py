@@ -239,7 +239,7 @@ async def test_an_answer_after_a_place_has_everything_since(client: Client) -> N
 def leave_in_mid_form(client: Client) -> None:
     """A booking is open, and there was silence for days."""
     contact, long_ago = client.server.runner.taken[0].contact_id, {"timestamp": time.time() - 3 * 86_400}
-    for event in ({"event": "active_loop", "name": "fault_form"}, {"event": "bot", "text": "Which brand?"}):
+    for event in ({"event": "active_loop", "name": "journey_form"}, {"event": "bot", "text": "Which brand?"}):
         client.server.runner.say(contact, client.server.runner.taken[0].session_id, {**event, **long_ago})
 
 

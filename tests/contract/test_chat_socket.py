@@ -144,7 +144,7 @@ async def test_a_page_that_kept_its_history_is_shown_what_it_missed_without_its_
 def leave_in_mid_form(chat: Chat, session_id: str | None) -> None:
     session = chat.server.record.chat_session(session_id or "")
     long_ago = {"timestamp": time.time() - 86_400}
-    for event in ({"event": "active_loop", "name": "fault_form"}, {"event": "bot", "text": "Which brand?"}):
+    for event in ({"event": "active_loop", "name": "journey_form"}, {"event": "bot", "text": "Which brand?"}):
         chat.server.runner.say(session.contact_id, session.session_id, {**event, **long_ago})
 
 

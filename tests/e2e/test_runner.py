@@ -30,7 +30,7 @@ from throughline.record import sqlite_ways
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
-FORM = "validate_fault_form"  # the action that every fact of a fault goes through
+FORM = "validate_journey_form"  # the action that every fact of a fault goes through
 FAULT = "my washing machine leaks"
 
 Trouble = Callable[[web.Request], Awaitable[web.Response]]

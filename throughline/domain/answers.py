@@ -15,17 +15,23 @@ from typing import Any
 
 from throughline.domain import descriptions
 from throughline.domain.company import Business
+from throughline.domain.facts import TIMES
+from throughline.domain.journeys import Journey
 
 ANY = "any"  # the customer leaves the choice to us
 _FREE = ("problem", "since", "brand")
+_NAMED_ANY = ("visit_day", "visit_time", "call_day", "call_time")  # of these one may be left to us
+_CAN_BE_UNKNOWN = ("problem", "since", "brand", "invoice")
 _YES, _NO = ("affirm", "urgent"), ("deny", "not_urgent")
 _NEARLY = 0.85  # of the letters in order: one or two slips in a name, not another word
 _CHOICE_WORDS = 5  # a choice from what was offered takes no more words than that
 _NO_ANSWER = ("affirm", "deny", "correct", "any_time", "urgent", "not_urgent")
 _BRAND_WORDS = 3
+_INVOICE_DIGITS = (4, 12)
+_REFERENCE_DIGITS = 6
 _WORD = re.compile(r"[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?")
 
-# The entity that carries each fact.
+# The entity that carries each fact. Of those that one entity carries, a journey asks for one.
 ENTITY_OF = {
     "appliance": "appliance",
     "problem": "problem",
@@ -33,8 +39,13 @@ ENTITY_OF = {
     "since": "since",
     "customer_name": "person_name",
     "postcode": "postcode",
+    "phone_number": "phone_number",
     "visit_day": "date",
     "visit_time": "time",
+    "call_day": "date",
+    "call_time": "time",
+    "pay_day": "date",
+    "product": "appliance",
 }
 
 
@@ -59,31 +70,37 @@ class Said:
         return "".join([*kept, self.text[position:]])
 
 
-def volunteered(said: Said, previous: Mapping[str, Any], business: Business) -> dict[str, Any]:
-    """The facts that the message carries, whatever was asked. Where one kind was said twice ("not Thursday, Friday") the one we did not
-    know yet counts, the last of them."""
-    said = _parts_as_problem(said, previous, business)
-    found = {}
+def volunteered(said: Said, previous: Mapping[str, Any], business: Business, journey: Journey) -> dict[str, Any]:
+    """The facts of ``journey`` that the message carries, whatever was asked. Where one kind was said twice ("not Thursday, Friday") the
+    one we did not know yet counts, the last of them."""
+    if "problem" in journey.slots:
+        said = _parts_as_problem(said, previous, business)
+    found: dict[str, Any] = {}
     for slot, entity in ENTITY_OF.items():
+        if slot not in journey.slots:
+            continue
         values = [value for value in said.values(entity) if value is not None]
         if slot in _FREE:  # learned from examples, so at times from too little: "i think" is no problem
             values = [value for value in values if not descriptions.says_nothing(str(value), business.dialogue)]
         if values:
             news = [value for value in values if value != previous.get(slot)]
             found[slot] = (news or values)[-1]
-    if len(said.values("problem")) > 1 and said.intent != "correct":
+    if "problem" in found and len(said.values("problem")) > 1 and said.intent != "correct":
         found["problem"] = _from_first_to_last(said, "problem")
-    if "visit_time" not in found and said.values("part_of_day"):
-        found["visit_time"] = said.values("part_of_day")[-1]
-    if "appliance" not in found and said.intent in business.dialogue.tell_appliance:
+    for slot in journey.slots.intersection(TIMES):
+        if slot not in found and said.values("part_of_day"):
+            found[slot] = said.values("part_of_day")[-1]
+    if "appliance" in journey.slots and "appliance" not in found and said.intent in business.dialogue.tell_appliance:
         meant = _misspelt_appliance(said.text, business)
         if meant:
             found["appliance"] = meant
-    if said.intent in business.dialogue.describe_problem:
+    if "problem" in journey.slots and said.intent in business.dialogue.describe_problem:
         found.update(_described(said, found, previous, business))
     introduced = _introduced_name(said, str(found.get("customer_name") or ""), business)
     if introduced:
         found["customer_name"] = introduced
+    if "wish" in journey.slots and said.intent in journey.begins and _tells(said.text, business):
+        found["wish"] = said.text.strip()[: business.thresholds.answer_chars]
     return found
 
 
@@ -91,14 +108,26 @@ def answer(slot: str, said: Said, business: Business) -> Any:
     """The value that ``said`` gives to the open question ``slot``; None if it gives none."""
     if slot == "urgent":
         return _urgent(said, business)
+    if slot == "sure":
+        return _yes_or_no(said, business)
+    if slot in _CAN_BE_UNKNOWN and said.intent == "dont_know":
+        return business.words.unknown
+    if slot == "wish":
+        return _wish(said, business)
     if slot in _FREE:
         return _free(slot, said, business)
+    if slot == "invoice":
+        return _invoice(said.text)
+    if slot == "which_visit":
+        return next(iter([*said.values("appliance"), *said.values("date")]), None) or _reference(said.text)
+    if slot == "pay_parts":
+        return _number(said, business)
     if slot == "customer_name":
         return None if said.intent in _NO_ANSWER else name(said.text, business)
     if slot == "postcode":
         digits = re.sub(r"[\s-]", "", said.text)
         return digits if re.fullmatch(r"\d{5}", digits) else None
-    if slot in ("visit_day", "visit_time"):
+    if slot in _NAMED_ANY:
         return _any(said, business)
     return None
 
@@ -218,10 +247,47 @@ def _leading_name(text: str, business: Business) -> list[str]:
     return words if len(words) <= business.thresholds.name_words else []
 
 
+def _tells(text: str, business: Business) -> bool:
+    """Whether ``text`` tells more than what somebody comes for."""
+    dialogue = business.dialogue
+    nothing = {*dialogue.filler_words, *dialogue.no_problem_words, *dialogue.no_wish_words}
+    return sum(word not in nothing for word in re.findall(r"[\w']+", text.lower().replace("’", "'"))) > 1
+
+
+def _wish(said: Said, business: Business) -> str | None:
+    rest = said.text.strip()[: business.thresholds.answer_chars]
+    return rest if said.intent not in _NO_ANSWER and len(_WORD.findall(rest)) > 1 else None
+
+
+def _invoice(text: str) -> str | None:
+    """The number of a bill: the longest run of digits, however it was grouped; it may have letters before it."""
+    runs = [re.sub(r"\D", "", run) for run in re.findall(r"\d(?:[\s.-]*\d)*", text)]
+    longest = max(runs, key=len, default="")
+    return longest if _INVOICE_DIGITS[0] <= len(longest) <= _INVOICE_DIGITS[1] else None
+
+
+def _reference(text: str) -> str | None:
+    """A visit's reference: six digits, however they were grouped."""
+    digits = re.sub(r"\D", "", text)
+    return digits if len(digits) == _REFERENCE_DIGITS else None
+
+
+def _number(said: Said, business: Business) -> int | None:
+    values = [value for value in said.values("number") if str(value).isdigit()]
+    if values:
+        return int(values[-1])
+    words = re.findall(r"[\w']+", said.text.lower())
+    return next((business.words.numbers[word] for word in words if word in business.words.numbers), None)
+
+
 def _urgent(said: Said, business: Business) -> bool | None:
     # "No, the dryer" is about the appliance, not about urgency.
     if said.intent in _NO and said.entities:
         return False if said.intent == "not_urgent" else None
+    return _yes_or_no(said, business)
+
+
+def _yes_or_no(said: Said, business: Business) -> bool | None:
     if said.intent in (*_YES, *_NO):
         return said.intent in _YES
     if said.entities or said.intent == "correct":
@@ -234,8 +300,6 @@ def _urgent(said: Said, business: Business) -> bool | None:
 
 
 def _free(slot: str, said: Said, business: Business) -> str | None:
-    if said.intent == "dont_know":
-        return business.words.unknown
     # "It's not cooling" sounds like a correction, but corrects nothing.
     corrects_nothing = slot == "problem" and said.intent == "correct" and not said.entities
     if said.intent in _NO_ANSWER and not corrects_nothing:

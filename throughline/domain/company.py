@@ -12,6 +12,7 @@ from datetime import time
 from typing import Any
 
 from throughline.domain.documented import doc
+from throughline.domain.journeys import Journeys
 from throughline.domain.privacy import Privacy
 from throughline.domain.retention import Retention
 from throughline.domain.words import Words
@@ -73,6 +74,17 @@ class Prices:
     included_minutes: int = field(metadata=doc("Minutes of work the visit's price includes.", minimum=0))
     hourly: int = field(metadata=doc("Price of an hour after that.", minimum=0))
     usual: dict[str, PriceRange] = field(metadata=doc("For each appliance what most repairs come to."))
+    installed: dict[str, PriceRange] = field(
+        metadata=doc("What we install: for each what most come to in all, the thing and the work.")
+    )
+
+
+@dataclass(frozen=True)
+class Payment:
+    """What customers may arrange without asking a person."""
+
+    latest_days: int = field(metadata=doc("The first payment is made within this many days.", minimum=1, maximum=365))
+    most_parts: int = field(metadata=doc("Into how many monthly payments a bill may be split.", minimum=1, maximum=36))
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,7 @@ class Thresholds:
     days_ahead: int = field(metadata=doc("Visits are offered this many days ahead.", minimum=1, maximum=60))
     lead_minutes: int = field(metadata=doc("A visit begins at least this long from now.", minimum=0, maximum=10080))
     urgent_lead_minutes: int = field(metadata=doc("The same where it is urgent.", minimum=0, maximum=10080))
+    call_lead_minutes: int = field(metadata=doc("A call-back is at least this long from now.", minimum=0, maximum=10080))
     days_offered: int = field(metadata=doc("Free days named in one breath.", minimum=1, maximum=5))
     windows_offered: int = field(metadata=doc("Arrival windows named in one breath.", minimum=1, maximum=8))
     misunderstood_before_person: int = field(
@@ -186,6 +199,9 @@ class Dialogue:
         metadata=doc("Those of them in which the words before the appliance count as well.")
     )
     no_problem_words: tuple[str, ...] = field(metadata=doc("Words that, with the filler words alone, describe no problem."))
+    no_wish_words: tuple[str, ...] = field(
+        metadata=doc('Words that, with those, say no more than what somebody comes for ("I\'d like to complain").')
+    )
     dangling_words: tuple[str, ...] = field(metadata=doc("Words that no description ends with."))
     urgent_phrases: tuple[str, ...] = field(metadata=doc("How customers say in passing that it is urgent."))
     not_urgent_phrases: tuple[str, ...] = field(metadata=doc("How customers say in passing that it is not; these count first."))
@@ -212,6 +228,8 @@ class Business:
     words: Words
     privacy: Privacy
     retention: Retention
+    journeys: Journeys
+    payment: Payment
 
     def territory_of(self, postcode: str) -> Territory | None:
         """The territory of a five-digit ZIP code; None outside all of them."""
@@ -226,6 +244,11 @@ class Business:
         """The name, among the services, of an appliance in whatever case; None for one that isn't repaired."""
         wanted = str(appliance).casefold()
         return next((name for name in self.services if name.casefold() == wanted), None)
+
+    def installed_named(self, product: Any) -> str | None:
+        """The name of something that we install, in whatever case; None for what we don't."""
+        wanted = str(product).casefold()
+        return next((name for name in self.prices.installed if name.casefold() == wanted), None)
 
     def qualified(self, appliance: str, territory: Territory) -> list[Technician]:
         """Who can repair it there."""

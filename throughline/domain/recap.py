@@ -8,10 +8,8 @@ from typing import Any
 
 from throughline.domain import speakable
 from throughline.domain.company import local_time
+from throughline.domain.facts import DAYS, FACTS, TIMES
 from throughline.domain.words import Said, Words
-
-# The order in which the form asks, and in which facts are read back.
-FACTS = ("appliance", "problem", "brand", "since", "urgent", "customer_name", "postcode", "visit_day", "visit_time")
 
 
 def told(slots: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,13 +18,16 @@ def told(slots: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def phrase(name: str, value: Any, words: Words, today: date) -> Said | None:
-    """One fact as a phrase: ``ZIP code 97201``. None for one that is not worth saying (an unknown brand)."""
+    """One fact as a phrase: ``ZIP code 97201``. None for one that is not worth saying: an unknown brand, and what the company has no words
+    for (words.yml, ``facts``)."""
     if value == words.unknown:
         return None
     if name == "urgent":
         return words.facts["urgent" if value else "not_urgent"]
     # Until a window is chosen, the time may be a part of the day.
-    form = words.facts["part_of_day" if value in words.parts_of_day else name]
+    form = words.facts.get("part_of_day" if name in TIMES and value in words.parts_of_day else name)
+    if form is None:
+        return None
     said = _value(name, value, words, today)
     return Said(form.shown.format(value=said.shown), form.spoken.format(value=said.spoken))
 
@@ -39,11 +40,11 @@ def in_one_breath(facts: Mapping[str, Any], words: Words, today: date, *, withou
 
 
 def _value(name: str, value: Any, words: Words, today: date) -> Said:
-    if name == "postcode":
-        return speakable.digits(str(value))
-    if name == "visit_time" and value not in words.parts_of_day:
+    if name in ("postcode", "phone_number", "invoice"):
+        return speakable.digits(str(value).removeprefix("+1"))
+    if name in TIMES and value not in words.parts_of_day:
         return speakable.clock(local_time(str(value)), words)
-    if name in ("since", "visit_day"):
+    if name in DAYS:
         try:
             return speakable.day(date.fromisoformat(str(value)), words, today)
         except ValueError:  # in the customer's own words

@@ -6,12 +6,14 @@ earlier than asked for, and is free for the technician it names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone, tzinfo
 
 from throughline.domain.company import WEEKDAYS, Hours, OpenDays, Technician, local_time
 from throughline.domain.visits import VisitSlot
+
+_CALL = timedelta(hours=1)  # a call-back is promised within an hour
 
 
 def span_of(day: date, hours: Hours, entries: Iterable[OpenDays], zone: tzinfo) -> tuple[datetime, datetime] | None:
@@ -96,3 +98,31 @@ def slots_within(slots: Sequence[VisitSlot], begin: str, end: str, zone: tzinfo)
 
 def _is_free(who: Technician, start: datetime, end: datetime, busy: Sequence[VisitSlot]) -> bool:
     return not any(slot.technician == who.technician and slot.start < end and start < slot.end for slot in busy)
+
+
+def office_slots(day: date, earliest: datetime, hours: Hours, zone: tzinfo) -> list[VisitSlot]:
+    """The hours of ``day`` in which the office is open and that begin at ``earliest`` or later, soonest first; nobody's in particular."""
+    span = span_of(day, hours, hours.office, zone)
+    if span is None:
+        return []
+    slots, start = [], _next_hour(span[0])
+    while start + _CALL <= span[1]:
+        if start >= earliest:
+            slots.append(VisitSlot(start, start + _CALL, ""))
+        start += _CALL
+    return slots
+
+
+def find_slot(
+    slots: Sequence[VisitSlot], when: str, parts_of_day: Mapping[str, Sequence[str]], zone: tzinfo
+) -> VisitSlot | None:
+    """The slot of one day's ``slots`` for ``when``: ``HH:MM``, or one of the parts of the day, whose first slot it is."""
+    if when in parts_of_day:
+        begin, end = parts_of_day[when]
+        return next(iter(slots_within(slots, begin, end, zone)), None)
+    return slot_at(slots, when, zone)
+
+
+def _next_hour(moment: datetime) -> datetime:
+    whole = moment.replace(minute=0, second=0, microsecond=0)
+    return whole if whole == moment else whole + timedelta(hours=1)

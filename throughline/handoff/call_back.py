@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from throughline.domain.assurance import CALLER_ID
 from throughline.domain.company import Business
-from throughline.domain.recap import FACTS
+from throughline.domain.facts import FACTS
 from throughline.domain.turns import PHONE
 from throughline.errors import Rejected
 from throughline.handoff import dossier, packet

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from throughline.domain.recap import FACTS
+from throughline.domain.facts import FACTS
 from throughline.domain.visits import Fact
 from throughline.handoff.packet import Line, actions_tried
 from throughline.record import Record

@@ -65,4 +65,4 @@ def actions_tried(events: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for name in names if name.startswith("action_") and name not in _MACHINERY))
 
 
-_MACHINERY = {"action_listen", "action_extract_slots", "action_session_start", "action_deactivate_loop"}
+_MACHINERY = {"action_listen", "action_extract_slots", "action_session_start", "action_deactivate_loop", "action_end_journey"}

@@ -19,6 +19,7 @@ from throughline.domain.company import (
     Company,
     Dialogue,
     Hours,
+    Payment,
     Phone,
     Prices,
     Service,
@@ -27,6 +28,8 @@ from throughline.domain.company import (
     Thresholds,
     local_time,
 )
+from throughline.domain.facts import FACTS
+from throughline.domain.journeys import Journeys
 from throughline.domain.privacy import Privacy
 from throughline.domain.retention import Retention
 from throughline.domain.tel_link import is_e164
@@ -91,6 +94,7 @@ def load_business(folder: Path) -> Business:
     technicians, thresholds = files.read("technicians", _Technicians), files.read("thresholds", Thresholds)
     phone, dialogue, words = files.read("phone", Phone), files.read("dialogue", Dialogue), files.read("words", Words)
     privacy, retention = files.read("privacy", Privacy), files.read("retention", Retention)
+    journeys, payment = files.read("journeys", Journeys), files.read("payment", Payment)
     if company:
         _check_company(company, files)
     if hours:
@@ -107,6 +111,8 @@ def load_business(folder: Path) -> Business:
         _check_words(words, files)
     if privacy:
         _check_privacy(privacy, files)
+    if journeys:
+        _check_journeys(journeys, files)
     if files.problems or not (
         company
         and hours
@@ -120,6 +126,8 @@ def load_business(folder: Path) -> Business:
         and words
         and privacy
         and retention
+        and journeys
+        and payment
     ):
         raise ConfigurationError(files.problems)
     return Business(
@@ -135,6 +143,8 @@ def load_business(folder: Path) -> Business:
         words=words,
         privacy=privacy,
         retention=retention,
+        journeys=journeys,
+        payment=payment,
     )
 
 
@@ -189,6 +199,9 @@ def _check_prices(services: Iterable[Service], prices: Prices, files: _Folder) -
             files.wrong("prices", "usual", f"nothing about {service.appliance!r}.", "Add a line for it: {low: .., high: ..}.")
         elif usual.low > usual.high:
             files.wrong("prices", "usual", f"{service.appliance!r} has its low above its high.", "Swap the two.")
+    for product, span in prices.installed.items():
+        if span.low > span.high:
+            files.wrong("prices", "installed", f"{product!r} has its low above its high.", "Swap the two.")
 
 
 def _check_technicians(
@@ -232,6 +245,31 @@ def _check_privacy(privacy: Privacy, files: _Folder) -> None:
         for slot in sorted(set(kept.of) - set(privacy.slots)):
             mend = f"Name slots of this file: {', '.join(privacy.slots)}."
             files.wrong("privacy", "values", f"{name} is made of {slot!r}, which does not stand under `slots`.", mend)
+
+
+def _check_journeys(journeys: Journeys, files: _Folder) -> None:
+    if not journeys.journeys:
+        files.wrong("journeys", "journeys", "it names no journey.", "Name one at least: what customers come for most.")
+    names: list[str] = []
+    beginning: dict[str, str] = {}
+    for position, one in enumerate(journeys.journeys):
+        for slot in sorted({*one.needs, *one.once} - set(FACTS)):
+            mend = f"Facts that there are: {', '.join(FACTS)}."
+            files.entry_wrong("journeys", "journeys", position, f"no fact is called {slot!r}.", mend)
+        for slot in sorted(set(one.once) - set(one.needs)):
+            files.entry_wrong("journeys", "journeys", position, f"{slot!r} stands in `once` alone.", "Name it in `needs`, too.")
+        if not one.needs:
+            files.entry_wrong("journeys", "journeys", position, "it asks for nothing.", "Say in `needs` what has to be known.")
+        if one.journey in names:
+            files.entry_wrong(
+                "journeys", "journeys", position, f"{one.journey!r} stands here twice.", "Give each its own name."
+            )
+        names.append(one.journey)
+        for intent in one.begins:
+            if intent in beginning:
+                what = f"{intent!r} begins {beginning[intent]!r} already."
+                files.entry_wrong("journeys", "journeys", position, what, "An intent begins one journey.")
+            beginning.setdefault(intent, one.journey)
 
 
 def _parsed(read: Callable[[str], T], text: str) -> T | None:

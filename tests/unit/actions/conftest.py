@@ -63,6 +63,8 @@ class Done:
     values: list[dict[str, Any]]
     events: list[dict[str, Any]]
     slots: dict[str, Any] = field(default_factory=dict)
+    asks: str | None = "unchanged"
+    """The slot that the form is told to ask for, which is not among ``slots``; None where it is told to end."""
 
     def kinds(self) -> list[str]:
         return [event["event"] for event in self.events]
@@ -88,8 +90,8 @@ class Conversation:
 
     def asks(self, slot: str) -> Conversation:
         """The form is open at ``slot``."""
-        self.loop = "fault_form"
-        self.events.append({"event": "active_loop", "name": "fault_form"})
+        self.loop = "journey_form"
+        self.events.append({"event": "active_loop", "name": "journey_form"})
         return self.know(requested_slot=slot)
 
     def hears(self, text: str, intent: str = "inform", **entities: Any) -> Conversation:
@@ -106,8 +108,8 @@ class Conversation:
 
     def begins(self) -> Conversation:
         """The form begins with the message."""
-        self.loop = "fault_form"
-        self.events.append({"event": "active_loop", "name": "fault_form"})
+        self.loop = "journey_form"
+        self.events.append({"event": "active_loop", "name": "journey_form"})
         return self
 
     async def do(self, action: Action, domain: dict[str, Any] | None = None) -> Done:
@@ -120,7 +122,8 @@ class Conversation:
         events = await action.run(dispatcher, tracker, domain or {})
         responses = [message["response"] or message["text"] for message in dispatcher.messages]
         changed = {event["name"]: event["value"] for event in events if event["event"] == "slot"}
-        return Done(responses, dispatcher.messages, events, changed)
+        asks = changed.pop("requested_slot", "unchanged")
+        return Done(responses, dispatcher.messages, events, changed, asks)
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ async def test_a_slot_that_was_taken_leads_back_into_the_form(complete: Conversa
     done = await complete.do(BOOK)
     assert done.said == ["utter_visit_taken"]
     assert done.slots == {"visit_time": None}
-    assert done.events[-1]["name"] == "fault_form"
+    assert done.events[-1]["name"] == "journey_form"
     assert app.record.calendar.visits_of(complete.contact_id) == []
 
 

@@ -15,7 +15,7 @@ from actions.confirm_call import ConfirmCall
 from actions.decline_call import DeclineCall
 from actions.redeem_code import RedeemCode
 from actions.resume import Resume
-from actions.validate_fault_form import ValidateFaultForm
+from actions.validate_journey_form import ValidateJourneyForm
 from tests.unit.actions.conftest import Conversation, Done
 from throughline import bootstrap
 from throughline.bootstrap import Application
@@ -196,10 +196,10 @@ async def test_on_the_phone_nobody_is_called(company: Placing, sure: Conversatio
 
 async def test_call_me_sam_is_a_name_where_a_name_was_asked_for(sure: Conversation) -> None:
     sure.know(appliance="washing machine", problem="leaks").asks("customer_name")
-    done = await sure.hears("call me Sam", "call_me", person_name="Sam").do(ValidateFaultForm())
+    done = await sure.hears("call me Sam", "call_me", person_name="Sam").do(ValidateJourneyForm())
     assert done.slots["customer_name"] == "Sam"
     asked = sure.hears("call me", "call_me")
-    assert "action_execution_rejected" in (await asked.do(ValidateFaultForm())).kinds()
+    assert "action_execution_rejected" in (await asked.do(ValidateJourneyForm())).kinds()
 
 
 @pytest.fixture

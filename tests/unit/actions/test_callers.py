@@ -101,7 +101,7 @@ async def test_facts_of_another_kind_begin_a_booking(app: Application) -> None:
     done = await calls(app, told(app, postcode="97201")).hears("it's a bosch", brand="Bosch").do(MatchPostcode())
     assert done.said == []
     assert done.slots == {"ui_claim": None}
-    assert done.events[-1]["name"] == "fault_form"
+    assert done.events[-1]["name"] == "journey_form"
 
 
 async def test_a_code_said_on_the_telephone_makes_the_number_the_contacts(app: Application) -> None:

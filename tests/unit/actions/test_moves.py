@@ -78,7 +78,7 @@ async def test_an_open_booking_goes_on_with_its_question(talk: Conversation) -> 
     assert done.said == ["utter_resume", "utter_resume_known", "utter_ask_problem"]
     assert done.values[0]["comma_name"] == ", Dana"
     assert done.values[1]["known_spoken"] == "the dryer and ZIP code 9 7 2 0 1", "the name is in the greeting"
-    assert done.slots == {"requested_slot": "problem"}
+    assert (done.slots, done.asks) == ({}, "problem")
     assert done.events[0]["event"] == "active_loop"
 
 
@@ -102,7 +102,7 @@ async def test_a_person_is_asked_for_once_per_message(talk: Conversation, app: A
     assert handoff.packet["open_question"] == "problem"
     assert handoff.session_id == talk.session_id
     assert done.said == ["utter_person_now"], "it is Monday, ten o'clock"
-    assert done.slots["requested_slot"] is None
+    assert done.asks is None
 
 
 async def test_goodbye_ends_a_call_and_no_chat(talk: Conversation, app: Application) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from throughline.domain.recap import FACTS
+from throughline.domain.facts import FACTS
 from throughline.settings.business import load_business
 
 pytestmark = pytest.mark.unit
@@ -28,6 +28,16 @@ DOMAIN = load("domain.yml")
 ACTIONS = {name for action in DOMAIN["actions"] for name in (action if isinstance(action, dict) else {action})}
 CONFIG = load("config.yml")
 BUSINESS = load_business(Path("data/business"))
+# Questions that name something: days, windows, visits, what may be agreed.
+NAMING = {"visit_day", "visit_time", "call_day", "call_time", "which_visit", "sure"}
+# The intents that lead to the form by a rule.
+BEGINNING = {
+    step["intent"]
+    for file in Path("data/rules").glob("*.yml")
+    for rule in load(str(file))["rules"]
+    for step in rule["steps"]
+    if "intent" in step and any(other.get("action") == "journey_form" for other in rule["steps"])
+}
 SPOKEN = {
     name: [variant["text"] for variant in variants if variant.get("channel") == "phone"] or [variants[0]["text"]]
     for name, variants in DOMAIN["responses"].items()
@@ -55,14 +65,25 @@ def test_every_response_that_actions_use_exists() -> None:
 
 def test_every_question_can_be_put_and_put_again() -> None:
     for slot in FACTS:
-        if slot in ("visit_day", "visit_time"):
+        if slot in NAMING:
             assert f"action_ask_{slot}" in ACTIONS
         else:
             assert {f"utter_ask_{slot}", f"utter_again_{slot}"} <= set(DOMAIN["responses"])
 
 
-def test_the_form_asks_for_the_facts_in_their_order() -> None:
-    assert tuple(DOMAIN["forms"]["fault_form"]["required_slots"]) == FACTS
+def test_the_form_may_ask_for_every_fact() -> None:
+    assert tuple(DOMAIN["forms"]["journey_form"]["required_slots"]) == FACTS
+
+
+def test_every_journey_can_begin_and_end() -> None:
+    for journey in BUSINESS.journeys.journeys:
+        assert journey.ends in ACTIONS
+        for intent in journey.begins:
+            assert intent in DOMAIN["intents"]
+            assert intent in BEGINNING, f"no rule of data/rules begins the form with {intent}"
+        if journey.ends == "action_open_case":
+            assert journey.case
+            assert f"utter_done_{journey.journey}" in DOMAIN["responses"]
 
 
 @pytest.mark.parametrize("name", sorted(SPOKEN))

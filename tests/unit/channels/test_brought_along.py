@@ -12,7 +12,7 @@ from channels.turns import _brought_along
 pytestmark = pytest.mark.unit
 
 DOMAIN = Domain.load("domain.yml")
-FORM = (ActiveLoop("fault_form"), SlotSet("requested_slot", "brand"))
+FORM = (ActiveLoop("journey_form"), SlotSet("requested_slot", "brand"))
 BOOKED = (SlotSet("ui_visit", "H4K7P2"), SlotSet("ui_booking", "c_1:m1"))
 
 
@@ -23,7 +23,7 @@ def tracker(*events: Event) -> DialogueStateTracker:
 def test_the_form_comes_along_unless_the_other_is_in_one() -> None:
     assert _brought_along(tracker(*FORM), None) == FORM
     assert _brought_along(tracker(*FORM), tracker()) == FORM
-    assert _brought_along(tracker(*FORM), tracker(ActiveLoop("fault_form"))) == ()
+    assert _brought_along(tracker(*FORM), tracker(ActiveLoop("journey_form"))) == ()
 
 
 def test_a_booked_visit_comes_along_unless_the_other_has_one() -> None:

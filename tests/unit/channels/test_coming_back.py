@@ -40,7 +40,7 @@ def door(server: SmallServer) -> ChatDoor:
 def leaves_in_mid_form(server: SmallServer, visit: Visit, *, ago_s: float = 3 * DAY_S, **slots: Any) -> None:
     """The booking is open, a few things are told, and then there was silence."""
     contact, session = visit.session.contact_id, visit.session.session_id
-    events: list[dict[str, Any]] = [{"event": "user", "text": "it leaks"}, {"event": "active_loop", "name": "fault_form"}]
+    events: list[dict[str, Any]] = [{"event": "user", "text": "it leaks"}, {"event": "active_loop", "name": "journey_form"}]
     events += [{"event": "slot", "name": name, "value": value} for name, value in slots.items()]
     for event in (
         *events,
@@ -123,7 +123,7 @@ async def test_by_a_code_once_the_visit_has_run_out(server: SmallServer, door: C
     assert again.session.contact_id == contact
     window = record.window(again.session.contact_id)
     assert [event["value"] for event in window.events if event.get("name") == "appliance"] == ["dryer"]
-    assert [event["name"] for event in window.events if event["event"] == "active_loop"] == ["fault_form"]
+    assert [event["name"] for event in window.events if event["event"] == "active_loop"] == ["journey_form"]
     await door.welcome_back(again.session)
     assert greetings(server, visit) == [stranger.session.session_id]
 

@@ -21,7 +21,7 @@ from throughline.record.live_tracker import LiveTracker
 
 pytestmark = pytest.mark.unit
 
-actions = st.sampled_from(["action_listen", "action_answer_hours", "fault_form", "..."])
+actions = st.sampled_from(["action_listen", "action_answer_hours", "journey_form", "..."])
 intents = st.sampled_from(["greet", "ask_hours"])
 absent = st.just("should_not_be_set")
 empty: st.SearchStrategy[dict[str, Any]] = st.just({})
@@ -32,7 +32,7 @@ def states(demands: bool) -> st.SearchStrategy[dict[str, Any]]:
     other = absent if demands else st.nothing()
     prev = st.one_of(empty, (actions | other).map(lambda name: {"prev_action": {"action_name": name}}))
     user = st.one_of(empty, (intents | other).map(lambda name: {"user": {"intent": name}}), st.just({"user": {"text": "hi"}}))
-    loop = st.one_of(empty, (st.just("fault_form") | other).map(lambda name: {"active_loop": {"name": name}}))
+    loop = st.one_of(empty, (st.just("journey_form") | other).map(lambda name: {"active_loop": {"name": name}}))
     slot = st.one_of(empty, st.just({"slots": {"brand": [1.0] if demands else (1.0,)}}))
     return st.tuples(prev, user, loop, slot).map(lambda parts: {key: value for part in parts for key, value in part.items()})
 

@@ -49,7 +49,9 @@ def test_what_does_not_look_like_a_name_is_none(business: Business, text: str) -
 )
 def test_an_introduction_gives_the_whole_name(business: Business, text: str, found: str | None, name: str | None) -> None:
     entities = [entity(text, "person_name", found)] if found else []
-    assert answers.volunteered(Said(text, "inform", entities), {}, business).get("customer_name") == name
+    assert (
+        answers.volunteered(Said(text, "inform", entities), {}, business, business.journeys.usual).get("customer_name") == name
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,9 @@ def test_no_with_a_fact_in_it_is_about_the_fact(business: Business) -> None:
     text = "no the dryer"
     said = Said(text, "deny", [entity(text, "appliance", "dryer")])
     assert answers.answer("urgent", said, business) is None
-    assert answers.volunteered(said, {"appliance": "washing machine"}, business) == {"appliance": "dryer"}
+    assert answers.volunteered(said, {"appliance": "washing machine"}, business, business.journeys.usual) == {
+        "appliance": "dryer"
+    }
 
 
 @pytest.mark.parametrize(
@@ -83,15 +87,19 @@ def test_a_longer_yes_or_no_is_known_by_how_it_begins(business: Business, text: 
 def test_of_two_days_the_one_we_did_not_know_counts(business: Business) -> None:
     text = "not thursday friday"
     said = Said(text, "correct", [entity(text, "date", "thursday", "2026-11-26"), entity(text, "date", "friday", "2026-11-27")])
-    assert answers.volunteered(said, {"visit_day": "2026-11-26"}, business) == {"visit_day": "2026-11-27"}
+    assert answers.volunteered(said, {"visit_day": "2026-11-26"}, business, business.journeys.usual) == {
+        "visit_day": "2026-11-27"
+    }
     turned = Said("friday instead of thursday", "correct", list(reversed(said.entities)))
-    assert answers.volunteered(turned, {"visit_day": "2026-11-26"}, business) == {"visit_day": "2026-11-27"}
+    assert answers.volunteered(turned, {"visit_day": "2026-11-26"}, business, business.journeys.usual) == {
+        "visit_day": "2026-11-27"
+    }
 
 
 def test_the_end_of_a_range_is_not_the_time(business: Business) -> None:
     text = "between ten and twelve"
     entities = [entity(text, "time", "ten", "10:00"), entity(text, "time", "twelve", "12:00", role="until")]
-    assert answers.volunteered(Said(text, "inform", entities), {}, business) == {"visit_time": "10:00"}
+    assert answers.volunteered(Said(text, "inform", entities), {}, business, business.journeys.usual) == {"visit_time": "10:00"}
 
 
 def test_free_words_answer_without_the_facts_among_them(business: Business) -> None:
@@ -156,4 +164,4 @@ def test_gas_as_such_is_no_emergency(business: Business, text: str) -> None:
     ],
 )
 def test_a_slip_of_the_finger_still_names_the_appliance(business: Business, text: str, appliance: str | None) -> None:
-    assert answers.volunteered(Said(text, "report_fault"), {}, business).get("appliance") == appliance
+    assert answers.volunteered(Said(text, "report_fault"), {}, business, business.journeys.usual).get("appliance") == appliance

@@ -99,38 +99,50 @@ def test_urgency_said_in_passing(business: Business, text: str, urgent: bool | N
 
 def test_a_report_brings_all_that_it_tells(business: Business) -> None:
     said = Said(*_report("report_fault"))
-    assert answers.volunteered(said, {}, business) == {
+    assert answers.volunteered(said, {}, business, business.journeys.usual) == {
         "appliance": "dryer", "brand": "Whirlpool", "problem": "making a loud squeal", "urgent": False,
     }  # fmt: skip
 
 
 def test_what_was_found_or_known_is_not_replaced(business: Business) -> None:
     text, entities = marked("my [dryer](appliance) makes this [squealing noise](problem) all day")
-    assert answers.volunteered(Said(text, "report_fault", entities), {}, business)["problem"] == "squealing noise"
-    assert "problem" not in answers.volunteered(Said(*_report("report_fault")), {"problem": "no heat"}, business)
+    assert (
+        answers.volunteered(Said(text, "report_fault", entities), {}, business, business.journeys.usual)["problem"]
+        == "squealing noise"
+    )
+    assert "problem" not in answers.volunteered(
+        Said(*_report("report_fault")), {"problem": "no heat"}, business, business.journeys.usual
+    )
 
 
 def test_other_messages_tell_no_problem(business: Business) -> None:
-    assert "problem" not in answers.volunteered(Said(*_report("ask_prices")), {}, business)
+    assert "problem" not in answers.volunteered(Said(*_report("ask_prices")), {}, business, business.journeys.usual)
 
 
 def test_small_words_taken_for_a_problem_are_none(business: Business) -> None:
     text, entities = marked("it's a [Samsung](brand) [I think](problem)")
-    assert answers.volunteered(Said(text, "inform", entities), {}, business) == {"brand": "Samsung"}
+    assert answers.volunteered(Said(text, "inform", entities), {}, business, business.journeys.usual) == {"brand": "Samsung"}
 
 
 def test_two_descriptions_of_one_fault_are_one(business: Business) -> None:
     text, entities = marked("my [furnace](appliance) is [not working](problem) and it's [freezing](problem) in here")
-    told = answers.volunteered(Said(text, "report_fault", entities), {}, business)
+    told = answers.volunteered(Said(text, "report_fault", entities), {}, business, business.journeys.usual)
     assert told["problem"] == "not working and it's freezing"
 
 
 def test_a_part_of_the_appliance_is_no_other_appliance(business: Business) -> None:
     text, entities = marked("[burner](appliance) [won't light](problem)")
     known = {"appliance": "oven"}
-    assert answers.volunteered(Said(text, "report_fault", entities), known, business) == {"problem": "burner won't light"}
-    assert answers.volunteered(Said(text, "correct", entities), known, business)["appliance"] == "burner"
-    assert answers.volunteered(Said(text, "report_fault", entities), {}, business)["appliance"] == "burner"
+    assert answers.volunteered(Said(text, "report_fault", entities), known, business, business.journeys.usual) == {
+        "problem": "burner won't light"
+    }
+    assert (
+        answers.volunteered(Said(text, "correct", entities), known, business, business.journeys.usual)["appliance"] == "burner"
+    )
+    assert (
+        answers.volunteered(Said(text, "report_fault", entities), {}, business, business.journeys.usual)["appliance"]
+        == "burner"
+    )
 
 
 def _report(intent: str) -> tuple[str, str, list[dict[str, Any]]]:

@@ -62,6 +62,6 @@ def test_it_becomes_plain_json() -> None:
 
 
 def test_what_was_tried_leaves_out_the_machinery() -> None:
-    names = ["action_listen", "action_answer_prices", "fault_form", "action_listen", "action_answer_prices", "action_clarify"]
+    names = ["action_listen", "action_answer_prices", "journey_form", "action_listen", "action_answer_prices", "action_clarify"]
     events = [{"event": "action", "name": name} for name in names] + [{"event": "user", "text": "hi"}]
     assert actions_tried(events) == ["action_answer_prices", "action_clarify"]

@@ -34,9 +34,9 @@ from throughline.record.live_tracker import LiveTracker
 pytestmark = pytest.mark.unit
 
 events: st.SearchStrategy[Event] = st.one_of(
-    st.sampled_from(["fault_form", "other_form", "action_listen", "action_answer_hours"]).map(ActionExecuted),
-    st.sampled_from(["fault_form", "other_form", None]).map(ActiveLoop),
-    st.sampled_from(["fault_form", "other_form"]).map(ActionExecutionRejected),
+    st.sampled_from(["journey_form", "other_form", "action_listen", "action_answer_hours"]).map(ActionExecuted),
+    st.sampled_from(["journey_form", "other_form", None]).map(ActiveLoop),
+    st.sampled_from(["journey_form", "other_form"]).map(ActionExecutionRejected),
     st.just("hello").map(UserUttered),
     st.just("hi").map(BotUttered),
     st.sampled_from(["Bosch", "Miele", None]).map(lambda value: SlotSet("brand", value)),
@@ -131,7 +131,7 @@ DOMAIN = Domain.from_yaml(
     slots:
       brand: {type: text, influence_conversation: true, mappings: [{type: from_text}]}
     forms:
-      fault_form: {required_slots: [brand]}
+      journey_form: {required_slots: [brand]}
       other_form: {required_slots: [brand]}
     actions: [action_answer_hours]
     """

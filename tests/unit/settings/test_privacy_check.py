@@ -95,7 +95,7 @@ def test_what_stands_in_for_a_withheld_sentence_is_there_for_everybody_and_tells
         ("brand: {needs: possessed}", "brand: {needs: posessed}", "slots.brand.needs", "'posessed'"),
         ("brand: {needs: possessed}", "brand: {need: possessed}", "slots.brand.need", "not a known key"),
         ("brand: {needs: possessed}", "brand: {needs: possessed, instead: 5}", "slots.brand.instead", "must be a text"),
-        ("of: [visit_day]", "of: [visit_date]", "values", "'visit_date'"),
+        ("of: [pay_day]", "of: [pay_date]", "values", "'pay_date'"),
         ("  fact: {needs", "  brand: {needs", "values", "brand stands under `slots` too"),
         ("other_visits: possessed", "other_visits: everybody", "other_visits", "'everybody'"),
         ("together_minutes: 60", "together_minutes: -1", "together_minutes", "-1"),

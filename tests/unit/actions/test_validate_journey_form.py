@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from actions.validate_fault_form import ValidateFaultForm
+from actions.validate_journey_form import ValidateJourneyForm
 from tests.unit.actions.conftest import NOW, Conversation
 from throughline.bootstrap import Application
 from throughline.domain import scheduling
@@ -16,7 +16,7 @@ from throughline.domain.scheduling import Wanted
 
 pytestmark = pytest.mark.unit
 
-FORM = ValidateFaultForm()
+FORM = ValidateJourneyForm()
 KNOWN: dict[str, Any] = {"appliance": "dryer", "problem": "no heat", "brand": "Bosch", "since": "2026-11-20", "urgent": False}
 PLACED = {**KNOWN, "customer_name": "Dana Reyes", "postcode": "97201"}
 
@@ -60,14 +60,15 @@ async def test_a_question_about_another_place_does_not_move_the_customer(talk: C
 async def test_coming_back_from_a_question_changes_nothing(talk: Conversation) -> None:
     talk.know(appliance="dryer").asks("problem").hears("how much is it", "ask_prices")
     talk.events.append({"event": "action", "name": "action_answer_prices"})
-    assert (await talk.do(FORM)).events == []
+    done = await talk.do(FORM)
+    assert (done.slots, done.asks) == ({}, "problem"), "and the open question is put again"
 
 
 @pytest.mark.parametrize("asked", ["problem", "brand", "visit_time"])
 async def test_gas_ends_the_form_whatever_was_asked(talk: Conversation, asked: str) -> None:
     talk.know(**PLACED).asks(asked)
     done = await talk.hears("it smells like gas here", "report_fault", problem="smells like gas").do(FORM)
-    assert done.slots == {"requested_slot": None}
+    assert (done.slots, done.asks) == ({}, None)
     assert done.events[-1] == {"event": "followup", "timestamp": None, "name": "action_gas_emergency"}
 
 

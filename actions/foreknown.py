@@ -1,0 +1,31 @@
+"""What a journey need not ask: the only visit there is, and the number that somebody is calling from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actions.handing_over import caller
+from actions.situation import Situation
+from actions.visits import changeable_visits
+from throughline.domain.answers import Said
+from throughline.domain.journeys import Journey
+
+
+async def foreknown(where: Situation, journey: Journey, said: Said) -> dict[str, Any]:
+    """Facts for ``journey`` that nobody has to tell. Raises NoVisit or NotYours where it is about a visit and there is none that may be
+    changed; Unavailable, or Rejected."""
+    facts: dict[str, Any] = {}
+    if "which_visit" in journey.needs:
+        visits = await changeable_visits(where)
+        named = [visit for visit in visits if visit.details.get("appliance") in said.values("appliance")]
+        fitting = named if len(named) == 1 else visits
+        if len(fitting) == 1:
+            facts["which_visit"] = fitting[0].reference
+            if "visit_time" in journey.needs and said.values("time") and not said.values("date"):
+                # "At ten instead" is about the same day.
+                facts["visit_day"] = fitting[0].slot.start.astimezone(where.zone).date().isoformat()
+    if "phone_number" in journey.needs and where.tracker.get_slot("phone_number") is None:
+        number = await caller(where)
+        if number:
+            facts["phone_number"] = number
+    return facts

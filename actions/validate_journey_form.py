@@ -1,0 +1,270 @@
+"""Reads every message that comes while the form is open, checks the facts in it before they are kept, and decides what is asked next.
+
+One form serves every journey of data/business/journeys.yml; what it needs depends on the journey. Rasa calls this at three moments, told
+apart by what stands behind the customer's message in the tracker: when the form begins (everything known is checked), for an answer to
+the open question, and when the form is come back to after something else was answered (nothing to do). A message that begins another
+journey interrupts the one under way, which is taken up again afterwards.
+What always holds: a fact that leaves here is one that can be acted on: an appliance we repair, a place we serve, a day and a window
+that are really free. And no fact of another journey is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rasa_sdk import Action, Tracker
+from rasa_sdk.events import ActionExecutionRejected, FollowupAction, SlotSet
+from rasa_sdk.executor import CollectingDispatcher
+
+from actions.fact_checks import FactChecks
+from actions.foreknown import foreknown
+from actions.handing_over import latest_message_name
+from actions.questions import why_not
+from actions.situation import FORM, Event, Situation, put_back, situation, slots_before_message
+from actions.visits import NotYours, NoVisit
+from throughline.domain import answers, recap
+from throughline.domain.answers import Said
+from throughline.domain.facts import FACTS
+from throughline.domain.journeys import Journey
+from throughline.errors import Rejected, Unavailable
+
+# Kinds of entities that are learned from examples and have no list of names, with what they may be mistaken for.
+_MISTAKEN = {"problem": ("customer_name",), "brand": ("customer_name", "problem"), "customer_name": ("problem",)}
+_OFFERED = ("visit_day", "visit_time", "call_day", "call_time", "which_visit")  # chosen from what the question names
+_OWN_WORDS = ("wish",)  # the answer to these may sound like the beginning of anything
+_ENOUGH = 3  # journeys that wait for another one
+
+
+class ValidateJourneyForm(Action):
+    """Called by Rasa's form of the same name."""
+
+    def name(self) -> str:
+        """As in domain.yml."""
+        return f"validate_{FORM}"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, _domain: object) -> list[Event]:
+        """The facts after this message and what is asked next, or a rejection where it does not answer the form."""
+        where = situation(tracker)
+        begins = _begins(tracker)
+        if not begins and _came_back(tracker):
+            return [_asks(where.journey, tracker.slots)]
+        said = _said(where)
+        if answers.about_gas(said.text, where.business):
+            return _instead("action_gas_emergency")
+        asked = None if begins else tracker.get_slot("requested_slot")
+        other = None if begins or asked in _OWN_WORDS else _another(where, said)
+        if other is not None:
+            return await self._begin(where, dispatcher, said, other, paused=_paused(where))
+        if begins and _ended_one(where):
+            return await self._go_on(where, dispatcher)
+        if begins:
+            return await self._begin(where, dispatcher, said, _begun(where, said), paused=())
+        before = slots_before_message(tracker)
+        if _is_digression(said, where, asked):
+            return [ActionExecutionRejected(FORM), *_put_back(where, before)]
+        told = _told(said, where, where.journey, before, asked)
+        known = _known(where.journey, before)
+        final = await FactChecks(where, dispatcher, where.journey, known=known, asked=asked).run({**known, **told})
+        events = _changes(where, where.journey, before, told, final)
+        if not events and told:
+            # Nothing changed, but the question was answered: without an event Rasa would take it for a digression.
+            events = [SlotSet(slot, final.get(slot)) for slot in told]
+        return [*events, _asks(where.journey, {**tracker.slots, **_values(events)})] if events else []
+
+    async def _begin(
+        self, where: Situation, dispatcher: CollectingDispatcher, said: Said, journey: Journey, *, paused: Sequence[str]
+    ) -> list[Event]:
+        """A journey begins: everything is checked that is known. ``paused``: those that wait for it."""
+        tracker, before = where.tracker, slots_before_message(where.tracker)
+        told = _told(said, where, journey, before, None)
+        if not told and said.intent in where.business.dialogue.begin_with_fact:
+            return _instead("action_clarify")
+        done = list(tracker.get_slot("ui_done") or ())
+        stale = where.business.journeys.stale(done).intersection(journey.needs)
+        # A fact of an earlier fault, withdrawn since the message came, is not known any more.
+        known = {
+            slot: value
+            for slot, value in _known(journey, before).items()
+            if slot not in stale and (tracker.get_slot(slot) is not None or slot in told)
+        }
+        try:
+            told = {**await foreknown(where, journey, said), **told}
+        except (NoVisit, NotYours, Unavailable, Rejected) as error:
+            dispatcher.utter_message(response=why_not(error))
+            return _instead("action_listen")
+        final = await FactChecks(where, dispatcher, journey, known=known, asked=None, begins=True).run({**known, **told})
+        events = [
+            *_changes(where, journey, before, told, final),
+            SlotSet("ui_journey", journey.journey),
+            SlotSet("ui_booking", latest_message_name(where)),
+            SlotSet("ui_handed_over", None),
+            SlotSet("ui_paused", list(paused) or None),
+            SlotSet("ui_done", [name for name in done if name != journey.journey] or None),
+        ]
+        return [*events, _asks(journey, {**tracker.slots, **_values(events)})]
+
+    async def _go_on(self, where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:
+        """A journey is taken up again, after the one that interrupted it or because its end was out of reach: what is known is checked."""
+        journey, slots = where.journey, where.tracker.slots
+        known = _known(journey, slots)
+        final = await FactChecks(where, dispatcher, journey, known=known, asked=None, begins=True).run(known)
+        events = [SlotSet(slot, final.get(slot)) for slot in known if final.get(slot) != known[slot]]
+        return [*events, _asks(journey, {**slots, **_values(events)})]
+
+
+def _asks(journey: Journey, slots: Mapping[str, Any]) -> Event:
+    """What is asked next is what is missing; nothing where the journey can end."""
+    return SlotSet("requested_slot", next((slot for slot in journey.needs if slots.get(slot) is None), None))
+
+
+def _values(events: Sequence[Event]) -> dict[str, Any]:
+    """What the slots are set to."""
+    return {event["name"]: event["value"] for event in events if event["event"] == "slot"}
+
+
+def _known(journey: Journey, slots: Mapping[str, Any]) -> dict[str, Any]:
+    told: dict[str, Any] = recap.told(slots)
+    return {slot: value for slot, value in told.items() if slot in journey.slots}
+
+
+def _begun(where: Situation, said: Said) -> Journey:
+    """The journey that begins: what an action has chosen for this message, what the message asks for, or the last one."""
+    journeys = where.business.journeys
+    for event in reversed(where.tracker.events):
+        if event.get("event") == "user":
+            break
+        if event.get("event") == "slot" and event.get("name") == "ui_journey" and journeys.named(event.get("value")):
+            return where.journey
+    return journeys.begun_by(said.intent) or where.journey
+
+
+def _another(where: Situation, said: Said) -> Journey | None:
+    """The journey that a message in the middle of one begins. Where one of a kind with the open one is meant, nothing begins, and the
+    usual one begins only with a fact of its own: "can you come on Friday" is no new repair."""
+    journeys = where.business.journeys
+    other = journeys.begun_by(said.intent)
+    if other is None or other is where.journey:
+        return None
+    if other is journeys.usual:
+        told = answers.volunteered(said, {}, where.business, other)
+        return other if {"appliance", "problem"}.intersection(told) and said.intent == other.begins[0] else None
+    return other
+
+
+def _paused(where: Situation) -> list[str]:
+    """The journeys that wait, with the one under way."""
+    waiting = [name for name in where.tracker.get_slot("ui_paused") or () if name != where.journey.journey]
+    return [*waiting, where.journey.journey][-_ENOUGH:]
+
+
+def _changes(
+    where: Situation, journey: Journey, before: Mapping[str, Any], told: Mapping[str, Any], final: Mapping[str, Any]
+) -> list[Event]:
+    """Events that leave the journey's facts as ``final`` says, and those of other journeys as they were before the message."""
+    tracker, events = where.tracker, []
+    for slot in FACTS:
+        value = final.get(slot) if slot in journey.slots else before.get(slot)
+        if value == tracker.get_slot(slot):
+            continue
+        ours = slot in journey.slots and (slot in told or value is None)
+        events.append(SlotSet(slot, value) if ours else put_back(tracker, slot, value))
+    return events
+
+
+def _instead(action: str) -> list[Event]:
+    """Events that end the form without another question and do ``action``."""
+    return [SlotSet("requested_slot", None), FollowupAction(action)]
+
+
+def _begins(tracker: Tracker) -> bool:
+    """Whether the form began with the latest message."""
+    for event in reversed(tracker.events):
+        if event.get("event") == "user":
+            return False
+        if event.get("event") == "active_loop":
+            return bool(event.get("name") == FORM)
+    return False
+
+
+def _came_back(tracker: Tracker) -> bool:
+    """Whether something else was done for the latest message already."""
+    return any(name not in (FORM, "action_extract_slots", "action_listen") for name in _done_for_message(tracker))
+
+
+def _ended_one(where: Situation) -> bool:
+    """Whether a journey has come to its end with the latest message."""
+    return not where.business.journeys.ends.isdisjoint(_done_for_message(where.tracker))
+
+
+def _done_for_message(tracker: Tracker) -> list[str]:
+    """The actions since the latest message, the last first."""
+    names = []
+    for event in reversed(tracker.events):
+        if event.get("event") == "user":
+            break
+        if event.get("event") == "action":
+            names.append(str(event.get("name")))
+    return names
+
+
+def _said(where: Situation) -> Said:
+    message = where.tracker.latest_message or {}
+    return Said(str(message.get("text") or ""), where.intent, tuple(message.get("entities") or ()))
+
+
+def _is_digression(said: Said, where: Situation, asked: str | None) -> bool:
+    if said.intent == "give_code" and not said.values("code"):
+        return not (said.values("postcode") or said.values("date") or said.values("time"))
+    dialogue = where.business.dialogue
+    told = answers.volunteered(said, {}, where.business, where.journey) if said.intent in dialogue.courtesies else {}
+    if asked is not None and asked in told:
+        return False
+    return said.intent in dialogue.digressions
+
+
+def _put_back(where: Situation, before: dict[str, Any]) -> list[Event]:
+    """A question is no answer: what it named replaces no fact, and what we can't serve becomes none."""
+    events = []
+    for slot in FACTS:
+        value, earlier = where.tracker.get_slot(slot), before.get(slot)
+        useless = (slot == "postcode" and where.business.territory_of(str(value)) is None) or (
+            slot == "appliance" and value not in where.business.services
+        )
+        if value != earlier and (earlier is not None or useless):
+            events.append(put_back(where.tracker, slot, earlier))
+    return events
+
+
+def _told(said: Said, where: Situation, journey: Journey, before: Mapping[str, Any], asked: str | None) -> dict[str, Any]:
+    """The facts in the message: volunteered ones, and the answer to the open question."""
+    told = answers.volunteered(said, before, where.business, journey)
+    if "urgent" in journey.slots and said.intent in ("urgent", "not_urgent"):
+        told["urgent"] = said.intent == "urgent"
+        if before.get("problem") is not None:
+            told.pop("problem", None)  # "it's not pressing" is no other problem
+    if not asked:
+        return told
+    if asked in _OFFERED:
+        choice = answers.choice(said, where.business)
+        if choice is not None:
+            # "The second one" is neither the second of the month nor one o'clock.
+            return {**told, asked: choice}
+    if asked == "visit_day" and "since" in told and "visit_day" not in told and before.get("since") is not None:
+        told["visit_day"] = told.pop("since")  # a day that is past, which will be said
+    if asked in _MISTAKEN and asked not in told and said.intent != "correct":
+        _reassign(told, asked, said, where)
+    if asked not in told:
+        value = answers.answer(asked, said, where.business)
+        if value is not None:
+            told[asked] = value
+    return told
+
+
+def _reassign(told: dict[str, Any], asked: str, said: Said, where: Situation) -> None:
+    """What was learned as another kind of entity, but is nearly all that was said, is the answer to the question."""
+    whole = answers.bare(said.text, where.business)
+    for other in _MISTAKEN[asked]:
+        if other in told and len(str(told[other])) >= 0.8 * len(whole):
+            value = told.pop(other)
+            told[asked] = answers.name(str(value), where.business) or value if asked == "customer_name" else value
