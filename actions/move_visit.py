@@ -34,7 +34,8 @@ class MoveVisit(Action):
         try:
             visit = await _meant(where)
             slot = await _wanted(where)
-            moved = slot and await where.bounded(where.app.calendar.move(visit.visit_id, slot, idempotency_key=key))
+            calendar = where.app.calendar
+            moved = await where.bounded(calendar.move(visit.visit_id, slot, idempotency_key=key)) if slot else None
         except (NoVisit, NotYours):
             dispatcher.utter_message(response="utter_no_visit_to_change")
             return journey_ends(where, dispatcher)

@@ -115,7 +115,8 @@ class ValidateJourneyForm(Action):
 
 def _asks(journey: Journey, slots: Mapping[str, Any]) -> Event:
     """What is asked next is what is missing; nothing where the journey can end."""
-    return SlotSet("requested_slot", next((slot for slot in journey.needs if slots.get(slot) is None), None))
+    event: Event = SlotSet("requested_slot", next((slot for slot in journey.needs if slots.get(slot) is None), None))
+    return event
 
 
 def _values(events: Sequence[Event]) -> dict[str, Any]:

@@ -34,7 +34,9 @@ def crm(request: pytest.FixtureRequest, record: Record) -> Crm:
 async def test_a_case_is_found_again_with_its_details(crm: Crm, record: Record) -> None:
     contact = record.create_contact()
     await crm.upsert_customer(contact, {"name": "Dana Reyes"})
-    case = await crm.open_case(contact, "dryer, no heat", {"facts": {"appliance": "dryer"}}, idempotency_key="k1")
+    case = await crm.open_case(
+        contact, "dryer, no heat", {"facts": {"appliance": "dryer"}}, kind="repair", idempotency_key="k1"
+    )
     assert case.reference
     assert case.details["facts"] == {"appliance": "dryer"}
     assert await crm.cases_of(contact) == [case]
@@ -42,16 +44,16 @@ async def test_a_case_is_found_again_with_its_details(crm: Crm, record: Record) 
 
 async def test_the_same_key_opens_one_case(crm: Crm, record: Record) -> None:
     contact = record.create_contact()
-    first = await crm.open_case(contact, "dryer", {}, idempotency_key="k1")
-    again = await crm.open_case(contact, "dryer", {}, idempotency_key="k1")
+    first = await crm.open_case(contact, "dryer", {}, kind="repair", idempotency_key="k1")
+    again = await crm.open_case(contact, "dryer", {}, kind="repair", idempotency_key="k1")
     assert again == first
     assert len(await crm.cases_of(contact)) == 1
 
 
 async def test_the_newest_case_comes_first(crm: Crm, record: Record) -> None:
     contact = record.create_contact()
-    older = await crm.open_case(contact, "dryer", {}, idempotency_key="k1")
-    newer = await crm.open_case(contact, "oven", {}, idempotency_key="k2")
+    older = await crm.open_case(contact, "dryer", {}, kind="repair", idempotency_key="k1")
+    newer = await crm.open_case(contact, "oven", {}, kind="repair", idempotency_key="k2")
     assert await crm.cases_of(contact) == [newer, older]
 
 
@@ -62,7 +64,7 @@ async def test_a_customer_may_be_told_twice(crm: Crm, record: Record) -> None:
 
 
 async def test_a_note_needs_a_case(crm: Crm, record: Record) -> None:
-    case = await crm.open_case(record.create_contact(), "dryer", {}, idempotency_key="k1")
+    case = await crm.open_case(record.create_contact(), "dryer", {}, kind="repair", idempotency_key="k1")
     await crm.add_note(case.case_id, "has a dog", idempotency_key="n1")
     await crm.add_note(case.case_id, "has a dog", idempotency_key="n1")
     with pytest.raises(Rejected, match="unknown_case"):
@@ -71,6 +73,6 @@ async def test_a_note_needs_a_case(crm: Crm, record: Record) -> None:
 
 async def test_cases_are_found_under_every_alias(crm: Crm, record: Record) -> None:
     caller, known = record.create_contact(), record.create_contact()
-    case = await crm.open_case(caller, "dryer", {}, idempotency_key="k1")
+    case = await crm.open_case(caller, "dryer", {}, kind="repair", idempotency_key="k1")
     record.merge(caller, known, reason="code", session_id=None)
     assert [one.case_id for one in await crm.cases_of(known)] == [case.case_id]

@@ -95,8 +95,13 @@ def _line(event: Row, heard: Row | None, zone: ZoneInfo) -> str:
 
 def _led_to(person: Rows, zone: ZoneInfo) -> list[str]:
     return [
-        _table("Visits", person["calendar_visits"], ("reference", "starts_at", "ends_at", "details", "booked_at"), zone),
-        _table("Cases", person["crm_cases"], ("reference", "subject", "details", "opened_at"), zone),
+        _table(
+            "Visits",
+            person["calendar_visits"],
+            ("reference", "starts_at", "ends_at", "details", "booked_at", "cancelled_at"),
+            zone,
+        ),
+        _table("Cases", person["crm_cases"], ("reference", "kind", "subject", "details", "opened_at", "due_at"), zone),
         _table("Notes", person["crm_notes"], ("written_at", "text"), zone),
         _table("What it led to", person["outcomes"], ("created_at", "kind", "data"), zone),
         _table("Passed on", person["handoffs"], ("created_at", "kind", "reason", "packet"), zone),

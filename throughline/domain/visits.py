@@ -30,13 +30,15 @@ class Visit:
 
 @dataclass(frozen=True)
 class Case:
-    """A CRM case about one contact."""
+    """A CRM case about one contact. ``kind``: repair, lead, complaint, ...; ``due_at``: when somebody waits for an answer, UTC."""
 
     case_id: str
     reference: str
     contact_id: str
     subject: str
     details: Mapping[str, Any]
+    kind: str
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True)

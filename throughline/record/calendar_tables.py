@@ -1,11 +1,12 @@
 """The embedded calendar: the technicians' visits in the record's database, for a company that has no calendar system yet.
 
 It stands behind connectors/calendar/embedded.py. What always holds: no technician has two visits at the same time, whoever books at
-the same moment; the same idempotency key books once.
+the same moment; the same idempotency key books, moves or cancels once. A cancelled visit takes nobody's time.
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -50,10 +51,7 @@ class CalendarTables:
             booked = connection.execute(sa.select(calendar_visits).where(mine)).first()
             if booked is not None:
                 return _visit(booked)
-            theirs = calendar_visits.c.technician == slot.technician
-            taken = sa.select(calendar_visits.c.id).where(theirs, _overlaps(slot.start, slot.end))
-            if connection.execute(taken).first() is not None:
-                raise Rejected("slot_taken")
+            _refuse_taken(connection, slot)
             row = {
                 "visit_id": "v_" + secrets.token_urlsafe(16),
                 "technician": slot.technician,
@@ -68,11 +66,45 @@ class CalendarTables:
             insert_with_reference(self._database, connection, calendar_visits, row)
             return _visit(connection.execute(sa.select(calendar_visits).where(mine)).one())
 
+    def move(self, visit_id: str, slot: VisitSlot, *, idempotency_key: str) -> Visit:
+        """Give the visit another slot if that is free; the same key moves once. The visit keeps its reference.
+        Raises Rejected("slot_taken"|"unknown_visit"|"visit_over"|"visit_cancelled")."""
+        check_ids(technician=slot.technician, visit_id=visit_id, idempotency_key=idempotency_key)
+        digest = _digest(idempotency_key)
+        with self._database.writing() as connection:
+            for technician in sorted({slot.technician, _row(connection, visit_id).technician}):
+                self._lock_technician(connection, technician)
+            row = _row(connection, visit_id)  # as it is now that nobody else can change it
+            if row.changed_by == digest:
+                return _visit(row)
+            _refuse_unchangeable(row)
+            _refuse_taken(connection, slot, but=visit_id)
+            values = {"technician": slot.technician, "starts_at": slot.start, "ends_at": slot.end, "changed_by": digest}
+            this = calendar_visits.c.visit_id == visit_id
+            connection.execute(calendar_visits.update().where(this).values(**values))
+            return _visit(_row(connection, visit_id))
+
+    def cancel(self, visit_id: str, *, idempotency_key: str) -> Visit:
+        """Call the visit off; the same key once. Its time is free then, and ``visits_of`` names it no more.
+        Raises Rejected("unknown_visit"|"visit_over"|"visit_cancelled")."""
+        check_ids(visit_id=visit_id, idempotency_key=idempotency_key)
+        digest = _digest(idempotency_key)
+        with self._database.writing() as connection:
+            self._lock_technician(connection, _row(connection, visit_id).technician)
+            row = _row(connection, visit_id)
+            if row.changed_by == digest:
+                return _visit(row)
+            _refuse_unchangeable(row)
+            this = calendar_visits.c.visit_id == visit_id
+            connection.execute(calendar_visits.update().where(this).values(cancelled_at=utc_now(), changed_by=digest))
+            return _visit(_row(connection, visit_id))
+
     def visits_of(self, contact_id: str) -> list[Visit]:
-        """Every visit of the contact and its aliases, soonest first."""
+        """Every visit of the contact and its aliases that was not cancelled, soonest first."""
         with self._database.reading() as connection:
             mine = calendar_visits.c.contact_id.in_(aliases_or_self(connection, contact_id))
-            query = sa.select(calendar_visits).where(mine).order_by(calendar_visits.c.starts_at, calendar_visits.c.id)
+            standing = calendar_visits.c.cancelled_at.is_(None)
+            query = sa.select(calendar_visits).where(mine, standing).order_by(calendar_visits.c.starts_at, calendar_visits.c.id)
             rows = connection.execute(query).all()
         return [_visit(row) for row in rows]
 
@@ -84,7 +116,34 @@ class CalendarTables:
 
 
 def _overlaps(start: datetime, end: datetime) -> Any:
-    return (calendar_visits.c.starts_at < end) & (calendar_visits.c.ends_at > start)
+    v = calendar_visits.c
+    return (v.starts_at < end) & (v.ends_at > start) & v.cancelled_at.is_(None)
+
+
+def _row(connection: Any, visit_id: str) -> Any:
+    row = connection.execute(sa.select(calendar_visits).where(calendar_visits.c.visit_id == visit_id)).first()
+    if row is None:
+        raise Rejected("unknown_visit")
+    return row
+
+
+def _refuse_taken(connection: Any, slot: VisitSlot, *, but: str = "") -> None:
+    """``but``: the visit that is to have the slot, whose own time is free for it."""
+    theirs = (calendar_visits.c.technician == slot.technician) & (calendar_visits.c.visit_id != but)
+    if connection.execute(sa.select(calendar_visits.c.id).where(theirs, _overlaps(slot.start, slot.end))).first() is not None:
+        raise Rejected("slot_taken")
+
+
+def _refuse_unchangeable(row: Any) -> None:
+    if row.cancelled_at is not None:
+        raise Rejected("visit_cancelled")
+    if row.starts_at <= utc_now():
+        raise Rejected("visit_over")
+
+
+def _digest(key: str) -> str:
+    """A key names whose visit it is, and a digest nobody."""
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def _slot(row: Any) -> VisitSlot:

@@ -234,7 +234,8 @@ def _last_seen(connection: Any, person: Person) -> datetime:
 
 def _visits_ahead(connection: Any, person: Person, now: datetime) -> tuple[Ahead, ...]:
     v = schema.calendar_visits.c
-    query = sa.select(v.reference, v.starts_at).where(v.contact_id.in_(person.ids), v.ends_at > now).order_by(v.starts_at)
+    ahead = v.contact_id.in_(person.ids) & (v.ends_at > now) & v.cancelled_at.is_(None)
+    query = sa.select(v.reference, v.starts_at).where(ahead).order_by(v.starts_at)
     return tuple(Ahead(*row) for row in connection.execute(query).all())
 
 

@@ -238,15 +238,15 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(
         schema.crm_cases,
         _by_contact(schema.crm_cases),
-        ("case_id", "reference", "subject", "details", "opened_at"),
+        ("case_id", "reference", "kind", "subject", "details", "opened_at", "due_at"),
         {"id": _NUMBER, "contact_id": _WHOSE, "idempotency_key": _KEY},
     ),
     Holding(schema.crm_customers, _by_contact(schema.crm_customers), ("contact_id", "fields", "updated_at")),
     Holding(
         schema.calendar_visits,
         _by_contact(schema.calendar_visits),
-        ("visit_id", "reference", "starts_at", "ends_at", "details", "booked_at"),
-        {"id": _NUMBER, "contact_id": _WHOSE, "idempotency_key": _KEY, "technician": "one of the company's own people"},
+        ("visit_id", "reference", "starts_at", "ends_at", "details", "booked_at", "cancelled_at"),
+        {"id": _NUMBER, "contact_id": _WHOSE, "idempotency_key": _KEY, "changed_by": _KEY, "technician": "one of the company's own people"},
     ),
     Holding(
         schema.addresses,

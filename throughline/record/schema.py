@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = "0008"  # the newest migration; a database that says so needs no look at the migrations
+SCHEMA_VERSION = "0009"  # the newest migration; a database that says so needs no look at the migrations
 
 ID_CHARS = 255  # as wide as Rasa's own sender_id
 WORD_CHARS = 64
@@ -387,6 +387,8 @@ crm_cases = sa.Table(
     sa.Column("details", JsonText, nullable=False),
     sa.Column("idempotency_key", sa.String(ID_CHARS), nullable=False, unique=True),
     sa.Column("opened_at", UtcTime, nullable=False),
+    sa.Column("kind", sa.String(WORD_CHARS), nullable=False, server_default="repair"),
+    sa.Column("due_at", UtcTime),  # when somebody waits for an answer
 )
 
 crm_notes = sa.Table(
@@ -418,5 +420,7 @@ calendar_visits = sa.Table(
     sa.Column("details", JsonText, nullable=False),
     sa.Column("idempotency_key", sa.String(ID_CHARS), nullable=False, unique=True),
     sa.Column("booked_at", UtcTime, nullable=False),
+    sa.Column("cancelled_at", UtcTime),
+    sa.Column("changed_by", sa.String(WORD_CHARS)),  # a digest of the latest change's key
     sa.Index("ix_calendar_visits_technician_ends_at", "technician", "ends_at"),
 )

@@ -22,6 +22,7 @@ from throughline.settings.server import ActionSettings, Settings
 pytestmark = pytest.mark.unit
 
 BOOK = BookVisit()
+OVER = {"ui_done": ["repair"], "ui_journey": None, "ui_paused": None}
 FACTS: dict[str, Any] = {
     "appliance": "dryer",
     "problem": "no heat",
@@ -55,7 +56,7 @@ async def test_the_visit_the_case_and_the_outcome_are_there_and_it_is_said(compl
     assert entry_of(app.record, complete.contact_id) == {"name": "Dana Reyes", "postcode": "97201"}
     assert done.said == ["utter_visit_booked"]
     assert done.values[0]["day_spoken"] == "Thursday, November twenty sixth"
-    assert done.slots == {"ui_visit": visit.reference}
+    assert done.slots == {"ui_visit": visit.reference, **OVER}
 
 
 async def test_the_same_booking_done_again_has_no_second_effect(complete: Conversation, app: Application) -> None:
@@ -72,7 +73,7 @@ async def test_nobody_comes_twice_for_one_appliance(complete: Conversation, app:
     (visit,) = app.record.calendar.visits_of(complete.contact_id)
     done = await complete.know(ui_booking="b2", visit_day="2026-11-27").hears("ten", time="10:00").do(BOOK)
     assert done.said == ["utter_visit_known", "utter_visit_change"]
-    assert done.slots == {"ui_visit": visit.reference, "ui_booking": "b1"}
+    assert done.slots == {"ui_visit": visit.reference, "ui_booking": "b1", **OVER}
     assert app.record.calendar.visits_of(complete.contact_id) == [visit]
     assert [(handoff.kind, handoff.reason) for handoff in app.record.handoffs(complete.contact_id)] == [
         ("change_visit", "booked_already")

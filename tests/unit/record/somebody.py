@@ -125,7 +125,7 @@ def _at_the_company(record: Record, one: Somebody, visit_at: datetime) -> None:
     facts = {"customer_name": one.name, "appliance": "dishwasher", "problem": f"{one.name}'s pump"}
     record.crm.upsert_customer(one.alias, {"name": one.name})
     case = record.crm.open_case(
-        one.contact_id, f"dishwasher of {one.name}", {"facts": facts}, idempotency_key=f"case:{one.alias}"
+        one.contact_id, f"dishwasher of {one.name}", {"facts": facts}, kind="repair", idempotency_key=f"case:{one.alias}"
     )
     note_key = f"note:{one.contact_id}:{message_of(one.chat, f'{one.name} lives here')}"
     record.crm.add_note(case.case_id, f"note about {one.name}", idempotency_key=note_key)

@@ -206,7 +206,7 @@ def test_references_are_never_given_twice(record: Record, monkeypatch: pytest.Mo
     contact = record.create_contact()
     for round_ in range(4):
         cases, _ = at_once(
-            lambda number: record.crm.open_case(contact, "dryer", {}, idempotency_key=f"{round_} {number}")  # noqa: B023
+            lambda number: record.crm.open_case(contact, "dryer", {}, kind="repair", idempotency_key=f"{round_} {number}")  # noqa: B023
         )
         assert len({case.reference for case in cases}) == MANY
 
@@ -220,7 +220,9 @@ def test_the_same_key_has_one_effect(record: Record) -> None:
             lambda number: record.calendar.book(slots[number], contact, {}, idempotency_key=f"visit {round_}")  # noqa: B023
         )
         assert len({visit.visit_id for visit in visits}) == 1
-        cases, _ = at_once(lambda _: record.crm.open_case(contact, "dryer", {}, idempotency_key=f"case {round_}"))  # noqa: B023
+        cases, _ = at_once(
+            lambda _: record.crm.open_case(contact, "dryer", {}, kind="repair", idempotency_key=f"case {round_}")  # noqa: B023
+        )
         assert len({case.case_id for case in cases}) == 1
         outcomes, _ = at_once(
             lambda _: record.record_outcome(contact, None, kind="visit", data={}, idempotency_key=f"outcome {round_}")  # noqa: B023

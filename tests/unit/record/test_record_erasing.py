@@ -199,7 +199,7 @@ def test_what_an_action_still_writes_is_refused(record: Record) -> None:
     late: list[Callable[[], Any]] = [
         lambda: record.store_message(turn_of(dana, "Dana-Reyes again")),
         lambda: record.crm.upsert_customer(dana.contact_id, {"name": dana.name}),
-        lambda: record.crm.open_case(dana.contact_id, dana.name, {}, idempotency_key="late"),
+        lambda: record.crm.open_case(dana.contact_id, dana.name, {}, kind="repair", idempotency_key="late"),
         lambda: record.calendar.book(slot, dana.contact_id, {"customer_name": dana.name}, idempotency_key="late"),
         lambda: record.open_handoff(dana.contact_id, dana.chat, kind="desk", reason="late", packet={}, idempotency_key="late"),
         lambda: record.record_outcome(dana.contact_id, dana.chat, kind="late", data={}, idempotency_key="late"),

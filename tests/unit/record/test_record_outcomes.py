@@ -84,8 +84,8 @@ def test_a_customer_keeps_what_an_update_does_not_name(record: Record) -> None:
 
 
 def test_a_case_is_opened_once_for_its_key(record: Record) -> None:
-    case = record.crm.open_case("c_1", "Dryer is noisy", {"brand": "Bosch"}, idempotency_key="k1")
-    assert record.crm.open_case("c_1", "Dryer is noisy", {}, idempotency_key="k1") == case
+    case = record.crm.open_case("c_1", "Dryer is noisy", {"brand": "Bosch"}, kind="repair", idempotency_key="k1")
+    assert record.crm.open_case("c_1", "Dryer is noisy", {}, kind="repair", idempotency_key="k1") == case
     assert case.reference.isdigit() and len(case.reference) == 6
     record.crm.add_note(case.case_id, "customer called again", idempotency_key="n1")
     record.crm.add_note(case.case_id, "customer called again", idempotency_key="n1")
@@ -96,8 +96,8 @@ def test_a_case_is_opened_once_for_its_key(record: Record) -> None:
 
 def test_cases_and_visits_of_all_aliases_are_the_persons(record: Record) -> None:
     caller, customer = record.create_contact(), record.create_contact()
-    old = record.crm.open_case(caller, "one", {}, idempotency_key="k1")
-    new = record.crm.open_case(customer, "two", {}, idempotency_key="k2")
+    old = record.crm.open_case(caller, "one", {}, kind="repair", idempotency_key="k1")
+    new = record.crm.open_case(customer, "two", {}, kind="repair", idempotency_key="k2")
     later = record.calendar.book(slot(NINE + timedelta(days=1)), caller, {}, idempotency_key="k1")
     sooner = record.calendar.book(slot(), customer, {}, idempotency_key="k2")
     record.merge(caller, customer, reason="code", session_id=None)

@@ -82,7 +82,9 @@ async def booked(record: Record, contact_id: str, session: str, key: str, day: i
     lines, _ = await dossier.latest(record, contact_id, messages=40)
     record.crm.upsert_customer(contact_id, {"name": facts["customer_name"], "postcode": facts["postcode"]})
     details = {"facts": facts, "visit": visit.reference, "conversation": [dataclasses.asdict(line) for line in lines]}
-    case = record.crm.open_case(contact_id, f"oven, {facts.get('problem')}", details, idempotency_key=f"case:{booking}")
+    case = record.crm.open_case(
+        contact_id, f"oven, {facts.get('problem')}", details, kind="repair", idempotency_key=f"case:{booking}"
+    )
     data = {"reference": visit.reference, "visit_id": visit.visit_id}
     record.record_outcome(contact_id, session, kind="visit_booked", data=data, idempotency_key=f"outcome:{booking}")
     say(record, contact_id, session, f"book it, {key}", slots={"ui_visit": visit.reference, "ui_booking": booking})

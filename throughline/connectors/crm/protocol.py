@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 from throughline.domain.visits import Case
@@ -14,8 +15,18 @@ class Crm(Protocol):
     async def upsert_customer(self, contact_id: str, fields: Mapping[str, Any]) -> None:
         """Create or update the customer. Raises Unavailable or Rejected."""
 
-    async def open_case(self, contact_id: str, subject: str, details: Mapping[str, Any], *, idempotency_key: str) -> Case:
-        """Open a case, or return the one this key has already opened. Raises Unavailable or Rejected."""
+    async def open_case(
+        self,
+        contact_id: str,
+        subject: str,
+        details: Mapping[str, Any],
+        *,
+        kind: str,
+        due_at: datetime | None = None,
+        idempotency_key: str,
+    ) -> Case:
+        """Open a case of a kind (repair, lead, complaint, ...), or return the one this key has already opened. ``due_at``, UTC: when
+        somebody waits for an answer. Raises Unavailable or Rejected."""
 
     async def add_note(self, case_id: str, text: str, *, idempotency_key: str) -> None:
         """Append a note to a case. Raises Unavailable, or Rejected("unknown_case")."""
