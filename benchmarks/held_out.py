@@ -126,9 +126,11 @@ async def measure(agent: Agent, file: Path) -> Results:
 
 def as_table(found: Mapping[str, Results]) -> Table:
     """The figures as they are printed."""
-    table = Table(
-        "", *(f"{style} {figure}" for style in found for figure in ("n", "P", "R", "F1")), title="Held-out sentences, in %"
-    )
+    table = Table(title="Held-out sentences: how many of each style, and in %")
+    table.add_column(no_wrap=True)
+    for style in found:
+        for heading in (style, "P", "R", "F1"):
+            table.add_column(heading, justify="right", no_wrap=True)
     for heading, part in (("intents", "intents"), ("entities, exact", "exact"), ("entities, overlapping", "overlapping")):
         table.add_row(f"[bold]{heading}[/]")
         names = sorted({name for results in found.values() for name in getattr(results, part)})
