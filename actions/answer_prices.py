@@ -22,6 +22,12 @@ class AnswerPrices(Action):
         """Say the prices. An appliance that was named is kept, where we knew none yet."""
         where = situation(tracker)
         prices = where.business.prices
+        product = where.facts.get("product") if where.in_form and "product" in where.journey.needs else None
+        if product in prices.installed:
+            span = prices.installed[product]
+            ends = both(low=_money(where, span.low), high=_money(where, span.high))
+            dispatcher.utter_message(response="utter_prices_installed", **ends)
+            return answered(where)
         named = next(iter(tracker.get_latest_entity_values("appliance")), None)
         asked = named if named in prices.usual else None
         known = where.facts.get("appliance")

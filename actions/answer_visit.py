@@ -5,13 +5,13 @@ from __future__ import annotations
 from rasa_sdk import Action, Tracker
 from rasa_sdk.executor import CollectingDispatcher
 
-from actions.situation import Event, answered, situation
+from actions.situation import Event, Situation, answered, situation
 from actions.visits import booked_visit, visit_values
 from throughline.errors import Rejected, Unavailable
 
 
 class AnswerVisit(Action):
-    """``ask_visit``."""
+    """``ask_visit`` and ``forgot_reference``."""
 
     def name(self) -> str:
         """As in domain.yml."""
@@ -28,5 +28,12 @@ class AnswerVisit(Action):
         if visit:
             dispatcher.utter_message(response="utter_visit_known", **visit_values(where, visit))
         else:
-            dispatcher.utter_message(response="utter_visit_open" if where.in_form else "utter_visit_none")
+            dispatcher.utter_message(response=_why_none(where))
         return answered(where)
+
+
+def _why_none(where: Situation) -> str:
+    if where.intent == "forgot_reference":
+        return "utter_no_visit_to_change"
+    booking = where.in_form and where.journey is where.business.journeys.usual
+    return "utter_visit_open" if booking else "utter_visit_none"

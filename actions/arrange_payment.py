@@ -14,6 +14,7 @@ from actions.passing_on import pass_on
 from actions.situation import Event, Situation, both, comma_name, journey_ends, situation
 from throughline import log
 from throughline.domain import speakable
+from throughline.domain.words import Said
 from throughline.errors import Rejected, Unavailable
 
 _log = log.get_logger("actions")
@@ -47,8 +48,7 @@ class ArrangePayment(Action):
             response="utter_done_payment" if agreed else "utter_payment_asked",
             told_in=where.session_id,
             comma_name=comma_name(where),
-            parts=where.facts["pay_parts"],
-            **both(first_day=first, reference=speakable.digits(case.reference)),
+            **both(first_day=first, parts=_parts_said(where), reference=speakable.digits(case.reference)),
         )
         return journey_ends(where, dispatcher)
 
@@ -62,3 +62,9 @@ def _within(where: Situation) -> bool:
 def _plan(where: Situation) -> dict[str, object]:
     facts = journey_facts(where)
     return {slot: facts.get(slot) for slot in ("invoice", "pay_day", "pay_parts")}
+
+
+def _parts_said(where: Situation) -> Said:
+    parts = int(where.facts["pay_parts"])
+    form = where.words.one_payment if parts == 1 else where.words.payments
+    return Said(form.shown.format(parts=parts), form.spoken.format(parts=parts))

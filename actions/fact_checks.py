@@ -14,6 +14,7 @@ from actions.visits import NotYours, NoVisit, changeable_visits
 from throughline.domain import answers, recap, speakable
 from throughline.domain.facts import DAYS, TIMES
 from throughline.domain.journeys import Journey
+from throughline.domain.privacy import UNKNOWN
 from throughline.domain.tel_link import is_e164
 from throughline.domain.visits import Visit
 from throughline.errors import Rejected, Unavailable
@@ -56,6 +57,10 @@ class FactChecks:
         facts = {slot: value for slot, value in facts.items() if value is not None}
         self._acknowledge(facts)
         return facts
+
+    def _told_in(self, slot: str, facts: Mapping[str, Any]) -> str | None:
+        """The visit in which a value was told that no slot holds yet."""
+        return self._where.session_id if facts.get(slot) != self._known.get(slot) else UNKNOWN
 
     def _is_news(self, slot: str, facts: Mapping[str, Any]) -> bool:
         return slot in facts and (self._begins or facts[slot] != self._known.get(slot))
@@ -116,7 +121,8 @@ class FactChecks:
         """What goes beyond what may be agreed here is kept: the journey's end passes it to a person. What can't be meant is not."""
         day, parts = facts.get("pay_day"), facts.get("pay_parts")
         if self._is_news("pay_day", facts) and date.fromisoformat(str(day)) < self._where.today:
-            self._say(response="utter_day_past", **both(wanted_day=self._where.day(date.fromisoformat(str(day)))))
+            past = self._where.day(date.fromisoformat(str(day)))
+            self._say(response="utter_day_past", told_in=self._told_in("pay_day", facts), **both(wanted_day=past))
             facts["pay_day"] = None
         if self._is_news("pay_parts", facts) and not 0 < int(str(parts)) <= _ANY_PARTS:
             facts["pay_parts"] = None
@@ -181,7 +187,8 @@ class FactChecks:
         if free.slots(day):
             return
         past, full = ("utter_day_past", "utter_day_full") if slot == "visit_day" else ("utter_day_past", "utter_day_closed")
-        self._say(response=past if day < self._where.today else full, **both(wanted_day=self._where.day(day)))
+        response = past if day < self._where.today else full
+        self._say(response=response, told_in=self._told_in(slot, facts), **both(wanted_day=self._where.day(day)))
         facts[slot] = None
         if facts.get(clock) == self._known.get(clock):
             facts[clock] = None
@@ -198,7 +205,7 @@ class FactChecks:
             found = free.find(day, wanted, self._where.words)
         if found is None:
             full = "utter_time_full" if clock == "visit_time" else "utter_time_closed"
-            self._say(response=full, **both(wanted_day=self._where.day(day)))
+            self._say(response=full, told_in=self._told_in(slot, facts), **both(wanted_day=self._where.day(day)))
         facts[clock] = None if found is None else free.clock_of(found)
 
     def _acknowledge(self, facts: Mapping[str, Any]) -> None:

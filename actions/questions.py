@@ -9,7 +9,7 @@ from rasa_sdk.executor import CollectingDispatcher
 from actions.agenda import window_of
 from actions.situation import Situation, both
 from actions.times import DAY_AND_TIME, offered_days, offered_slots, times
-from actions.visits import NotYours, NoVisit, changeable_visits, chosen_visit, visit_values
+from actions.visits import NotYours, NoVisit, changeable_visits, chosen_visit, late_fee, visit_values
 from throughline.domain import speakable
 from throughline.domain.visits import Visit
 from throughline.domain.words import Said
@@ -36,7 +36,9 @@ async def put(slot: str, where: Situation, dispatcher: CollectingDispatcher, *, 
             await _put_which(where, dispatcher)
         elif slot == "sure":
             visit = await chosen_visit(where, where.facts.get("which_visit"))
-            dispatcher.utter_message(response="utter_ask_sure", **visit_values(where, visit))
+            fee = late_fee(where, visit)
+            values = {**visit_values(where, visit), **both(fee=speakable.money(fee, where.words, where.business.company))}
+            dispatcher.utter_message(response="utter_ask_sure_late" if fee else "utter_ask_sure", **values)
         else:
             dispatcher.utter_message(response=f"utter_again_{slot}" if again else f"utter_ask_{slot}", **_limits(where))
     except (Unavailable, Rejected):

@@ -21,9 +21,9 @@ from actions.fact_checks import FactChecks
 from actions.foreknown import foreknown
 from actions.handing_over import latest_message_name
 from actions.questions import why_not
-from actions.situation import FORM, Event, Situation, put_back, situation, slots_before_message
-from actions.visits import NotYours, NoVisit
-from throughline.domain import answers, recap
+from actions.situation import FORM, Event, Situation, both, put_back, situation, slots_before_message
+from actions.visits import NotYours, NoVisit, chosen_visit, late_fee
+from throughline.domain import answers, recap, speakable
 from throughline.domain.answers import Said
 from throughline.domain.facts import FACTS
 from throughline.domain.journeys import Journey
@@ -32,6 +32,10 @@ from throughline.errors import Rejected, Unavailable
 # Kinds of entities that are learned from examples and have no list of names, with what they may be mistaken for.
 _MISTAKEN = {"problem": ("customer_name",), "brand": ("customer_name", "problem"), "customer_name": ("problem",)}
 _OFFERED = ("visit_day", "visit_time", "call_day", "call_time", "which_visit")  # chosen from what the question names
+_DIGITS = {
+    "invoice": ("postcode", "phone_number"),
+    "phone_number": ("postcode",),
+}  # with what else their digits may be taken for
 _OWN_WORDS = ("wish",)  # the answer to these may sound like the beginning of anything
 _ENOUGH = 3  # journeys that wait for another one
 
@@ -55,7 +59,7 @@ class ValidateJourneyForm(Action):
         asked = None if begins else tracker.get_slot("requested_slot")
         other = None if begins or asked in _OWN_WORDS else _another(where, said)
         if other is not None:
-            return await self._begin(where, dispatcher, said, other, paused=_paused(where))
+            return await self._begin(where, dispatcher, said, other, paused=_paused(where, other))
         if begins and _ended_one(where):
             return await self._go_on(where, dispatcher)
         if begins:
@@ -93,6 +97,7 @@ class ValidateJourneyForm(Action):
         except (NoVisit, NotYours, Unavailable, Rejected) as error:
             dispatcher.utter_message(response=why_not(error))
             return _instead("action_listen")
+        await _say_what_moving_costs(where, dispatcher, journey, told.get("which_visit"))
         final = await FactChecks(where, dispatcher, journey, known=known, asked=None, begins=True).run({**known, **told})
         events = [
             *_changes(where, journey, before, told, final),
@@ -129,6 +134,21 @@ def _known(journey: Journey, slots: Mapping[str, Any]) -> dict[str, Any]:
     return {slot: value for slot, value in told.items() if slot in journey.slots}
 
 
+async def _say_what_moving_costs(
+    where: Situation, dispatcher: CollectingDispatcher, journey: Journey, reference: object
+) -> None:
+    """Where it costs something by now. Who cancels is asked whether they are sure, and hears it then."""
+    if reference is None or "sure" in journey.needs:
+        return
+    try:
+        fee = late_fee(where, await chosen_visit(where, reference))
+    except (NoVisit, Unavailable, Rejected):
+        return  # the next question says why
+    if fee:
+        said = speakable.money(fee, where.words, where.business.company)
+        dispatcher.utter_message(response="utter_change_late", **both(fee=said))
+
+
 def _begun(where: Situation, said: Said) -> Journey:
     """The journey that begins: what an action has chosen for this message, what the message asks for, or the last one."""
     journeys = where.business.journeys
@@ -153,10 +173,15 @@ def _another(where: Situation, said: Said) -> Journey | None:
     return other
 
 
-def _paused(where: Situation) -> list[str]:
-    """The journeys that wait, with the one under way."""
-    waiting = [name for name in where.tracker.get_slot("ui_paused") or () if name != where.journey.journey]
-    return [*waiting, where.journey.journey][-_ENOUGH:]
+def _paused(where: Situation, other: Journey) -> list[str]:
+    """The journeys that wait for ``other``, with the one under way; but whoever cancels a visit wants it moved no more."""
+    names = [name for name in where.tracker.get_slot("ui_paused") or () if name != where.journey.journey]
+    journeys = [where.business.journeys.named(name) for name in (*names, where.journey.journey)]
+    one_visit = "which_visit"
+    waiting = [
+        one for one in journeys if one and one is not other and not (one_visit in one.needs and one_visit in other.needs)
+    ]
+    return [one.journey for one in waiting][-_ENOUGH:]
 
 
 def _changes(
@@ -215,8 +240,10 @@ def _said(where: Situation) -> Said:
 
 
 def _is_digression(said: Said, where: Situation, asked: str | None) -> bool:
+    if asked in _DIGITS and any(letter.isdigit() for letter in said.text):
+        return False  # digits are the answer where digits were asked for, whatever else they sound like
     if said.intent == "give_code" and not said.values("code"):
-        return not (said.values("postcode") or said.values("date") or said.values("time"))
+        return not any(said.values(kind) for kind in ("postcode", "date", "time", "phone_number"))
     dialogue = where.business.dialogue
     told = answers.volunteered(said, {}, where.business, where.journey) if said.intent in dialogue.courtesies else {}
     if asked is not None and asked in told:
@@ -240,6 +267,9 @@ def _put_back(where: Situation, before: dict[str, Any]) -> list[Event]:
 def _told(said: Said, where: Situation, journey: Journey, before: Mapping[str, Any], asked: str | None) -> dict[str, Any]:
     """The facts in the message: volunteered ones, and the answer to the open question."""
     told = answers.volunteered(said, before, where.business, journey)
+    if "wish" in told and asked is not None and before.get("wish"):
+        # One matter told in several messages.
+        told["wish"] = f"{before['wish']} {told['wish']}"[: where.business.thresholds.answer_chars]
     if "urgent" in journey.slots and said.intent in ("urgent", "not_urgent"):
         told["urgent"] = said.intent == "urgent"
         if before.get("problem") is not None:
@@ -259,6 +289,9 @@ def _told(said: Said, where: Situation, journey: Journey, before: Mapping[str, A
         value = answers.answer(asked, said, where.business)
         if value is not None:
             told[asked] = value
+    if asked in told:
+        for other in _DIGITS.get(asked, ()):
+            told.pop(other, None)
     return told
 
 

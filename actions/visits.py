@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from actions.situation import Situation, both
 from throughline.domain import speakable
+from throughline.domain.company import local_time
 from throughline.domain.visits import Visit
 
 
@@ -56,6 +57,13 @@ async def changeable_visits(where: Situation) -> list[Visit]:
     if not theirs:
         raise NotYours
     return theirs
+
+
+def late_fee(where: Situation, visit: Visit) -> int:
+    """What changing the visit costs now: nothing until the hour of the day before that the company names."""
+    hours, start = where.business.hours, visit.slot.start.astimezone(where.zone)
+    until = datetime.combine(start.date() - timedelta(days=1), local_time(hours.free_changes_until), where.zone)
+    return where.business.prices.late_change if where.now > until else 0
 
 
 def visit_values(where: Situation, visit: Visit) -> dict[str, str | None]:

@@ -96,10 +96,12 @@ def volunteered(said: Said, previous: Mapping[str, Any], business: Business, jou
             found["appliance"] = meant
     if "problem" in journey.slots and said.intent in business.dialogue.describe_problem:
         found.update(_described(said, found, previous, business))
+    if "wish" in journey.slots and said.intent in journey.begins:
+        found.pop("customer_name", None)  # "tell Bea that ..." names somebody else
     introduced = _introduced_name(said, str(found.get("customer_name") or ""), business)
     if introduced:
         found["customer_name"] = introduced
-    if "wish" in journey.slots and said.intent in journey.begins and _tells(said.text, business):
+    if "wish" in journey.slots and said.intent in journey.begins and _tells(said, business):
         found["wish"] = said.text.strip()[: business.thresholds.answer_chars]
     return found
 
@@ -247,16 +249,17 @@ def _leading_name(text: str, business: Business) -> list[str]:
     return words if len(words) <= business.thresholds.name_words else []
 
 
-def _tells(text: str, business: Business) -> bool:
-    """Whether ``text`` tells more than what somebody comes for."""
+def _tells(said: Said, business: Business) -> bool:
+    """Whether a message tells more than what somebody comes for, when, and who they are."""
     dialogue = business.dialogue
-    nothing = {*dialogue.filler_words, *dialogue.no_problem_words, *dialogue.no_wish_words}
-    return sum(word not in nothing for word in re.findall(r"[\w']+", text.lower().replace("’", "'"))) > 1
+    nothing = {*dialogue.filler_words, *dialogue.no_wish_words}
+    rest = said.without(("date", "time", "part_of_day", "number", "postcode", "phone_number", "person_name"))
+    return any(word not in nothing for word in re.findall(r"[\w']+", rest.lower().replace("’", "'")))
 
 
 def _wish(said: Said, business: Business) -> str | None:
     rest = said.text.strip()[: business.thresholds.answer_chars]
-    return rest if said.intent not in _NO_ANSWER and len(_WORD.findall(rest)) > 1 else None
+    return rest if said.intent not in _NO_ANSWER and _tells(said, business) else None
 
 
 def _invoice(text: str) -> str | None:

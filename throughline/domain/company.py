@@ -55,6 +55,9 @@ class Hours:
     visit_window_minutes: int = field(
         metadata=doc("How long the window is in which a visit takes place.", minimum=15, maximum=600)
     )
+    free_changes_until: str = field(
+        metadata=doc('Until when on the day before a visit may be changed for free, quoted: "18:00".')
+    )
     closed: tuple[str, ...] = field(metadata=doc('Days of the year on which nobody works, quoted: "12-25".'))
 
 
@@ -74,6 +77,7 @@ class Prices:
     included_minutes: int = field(metadata=doc("Minutes of work the visit's price includes.", minimum=0))
     hourly: int = field(metadata=doc("Price of an hour after that.", minimum=0))
     usual: dict[str, PriceRange] = field(metadata=doc("For each appliance what most repairs come to."))
+    late_change: int = field(metadata=doc("What cancelling or moving a visit costs once it is late for that.", minimum=0))
     installed: dict[str, PriceRange] = field(
         metadata=doc("What we install: for each what most come to in all, the thing and the work.")
     )

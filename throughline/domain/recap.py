@@ -40,8 +40,10 @@ def in_one_breath(facts: Mapping[str, Any], words: Words, today: date, *, withou
 
 
 def _value(name: str, value: Any, words: Words, today: date) -> Said:
-    if name in ("postcode", "phone_number", "invoice"):
-        return speakable.digits(str(value).removeprefix("+1"))
+    if name in ("postcode", "invoice"):
+        return speakable.digits(str(value))
+    if name == "phone_number":
+        return speakable.phone_number(str(value))
     if name in TIMES and value not in words.parts_of_day:
         return speakable.clock(local_time(str(value)), words)
     if name in DAYS:

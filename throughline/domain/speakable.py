@@ -6,6 +6,7 @@ to be seen.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date, datetime, time
 
@@ -20,6 +21,14 @@ def digits(text: str) -> Said:
     size = {5: 5, 6: 3}.get(len(text), _GROUP)
     groups = [text[start : start + size] for start in range(0, len(text), size)]
     return Said(" ".join(groups) if len(text) > 6 else text, ", ".join(" ".join(group) for group in groups))
+
+
+def phone_number(e164: str) -> Said:
+    """``(503) 555-0123`` as it is written, digit by digit in its groups as it is said; a number of another country as it is."""
+    if not re.fullmatch(r"\+1\d{10}", e164):
+        return Said(e164, digits(e164.removeprefix("+")).spoken)
+    area, exchange, line = e164[2:5], e164[5:8], e164[8:]
+    return Said(f"({area}) {exchange}-{line}", ", ".join(" ".join(group) for group in (area, exchange, line)))
 
 
 def day(value: date, words: Words, today: date) -> Said:
@@ -55,8 +64,8 @@ def moment(value: datetime, words: Words, today: date) -> Said:
 
 
 def money(amount: int, words: Words, company: Company) -> Said:
-    """``$89`` and ``89 dollars``."""
-    return Said(f"{company.currency_sign}{amount}", f"{amount} {words.dollars}")
+    """``$1,389`` and ``1389 dollars``."""
+    return Said(f"{company.currency_sign}{amount:,}", f"{amount} {words.dollars}")
 
 
 def joined(parts: Sequence[Said], joint: str) -> Said:

@@ -36,6 +36,8 @@ class Words:
     hours: Said = field(metadata=doc("Office hours of one day or a row of days: {days}, {opens}, {closes}."))
     day_range: str = field(metadata=doc("A row of days: {first}, {last}."))
     window: Said = field(metadata=doc("An arrival window: {start}, {end}."))
+    one_payment: Said = field(metadata=doc("All of a bill at once."))
+    payments: Said = field(metadata=doc("A bill in parts: {parts}."))
     visit_named: Said = field(metadata=doc("A visit among several: {day}, {appliance}."))
     comma_name: str = field(metadata=doc("A name inside a greeting: {name}."))
     number_end: str = field(metadata=doc("A telephone number, by its last digits: {digits}."))

@@ -171,6 +171,8 @@ def _check_hours(hours: Hours, files: _Folder) -> None:
                 files.entry_wrong(
                     "hours", key, position, "it closes before it opens.", "Put `opens` before `closes`, on one day."
                 )
+    if _parsed(local_time, hours.free_changes_until) is None:
+        files.wrong("hours", "free_changes_until", "the time can't be read.", 'Write it quoted in 24 hours: "18:00".')
     for text in hours.closed:
         if not re.fullmatch(r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", text):
             files.wrong("hours", "closed", f"{text!r} is no day of the year.", 'Write month and day, quoted: "12-25".')
