@@ -28,6 +28,7 @@ from typing import Any
 
 from rasa.core.agent import Agent, load_agent
 from rasa.shared.nlu.training_data.loading import load_data
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -126,7 +127,7 @@ async def measure(agent: Agent, file: Path) -> Results:
 
 def as_table(found: Mapping[str, Results]) -> Table:
     """The figures as they are printed."""
-    table = Table(title="Held-out sentences: how many of each style, and in %")
+    table = Table(title="Held-out sentences: how many of each style, and in %", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column(no_wrap=True)
     for style in found:
         for heading in (style, "P", "R", "F1"):

@@ -285,3 +285,33 @@ async def test_a_yes_with_a_reason_is_a_yes(customer: Customer) -> None:
     assert customer.asked == "urgent"
     await customer.says("yes of course there are kids in the house")
     assert customer.facts()["urgent"] is True
+
+
+async def test_for_somebody_else_the_booking_begins_with_what_is_told(customer: Customer) -> None:
+    assert "what's broken" in await customer.says("i'm calling for my mother")
+    reply = await customer.says("it's about my tenant's dishwasher")
+    assert customer.facts()["appliance"] == "dishwasher"
+    assert customer.asked == "problem"
+    assert "of course" in reply.lower()
+
+
+async def test_another_language_is_offered_a_person_and_gets_one(customer: Customer) -> None:
+    reply = await customer.says("hola habla español")
+    assert "inglés" in reply
+    assert "a person?" in reply
+    assert "colleague" in await customer.says("sí")
+
+
+async def test_an_insult_in_the_form_is_answered_kindly_and_the_question_stays(customer: Customer) -> None:
+    await customer.says("my washing machine leaks")
+    assert "sorry" in (await customer.says("you stupid bot")).lower()
+    assert customer.asked == "brand"
+    assert "sorry" not in (await customer.says("you're useless")).lower()
+    assert customer.asked == "brand"
+    await customer.says("bosch")
+    assert customer.facts()["brand"] == "Bosch"
+
+
+async def test_slower_says_the_last_thing_once_more(customer: Customer) -> None:
+    hours = await customer.says("what are your hours")
+    assert hours in await customer.says("slower please")
