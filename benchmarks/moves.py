@@ -82,10 +82,10 @@ def _show(tried: Sequence[Tried], console: Console) -> None:
     for one in tried:
         for moved, _ in one.moved:
             console.print(f"\n{moved}", style="bold", markup=False, highlight=False)
-            for text, standing in zip(moved.words[: moved.after], moved.standings[1:]):
+            for text, standing in zip(moved.words[: moved.after], moved.standings[1:], strict=False):
                 console.print(f"  > {text}\n    {standing.words}", markup=False, highlight=False)
             console.print(f"  -- {OTHER[moved.channel]} --\n    {moved.greeting.words}", markup=False, highlight=False)
-            for text, standing in zip(moved.words[moved.after :], moved.standings[moved.after + 1 :]):
+            for text, standing in zip(moved.words[moved.after :], moved.standings[moved.after + 1 :], strict=False):
                 console.print(f"  > {text}\n    {standing.words}", markup=False, highlight=False)
 
 

@@ -24,7 +24,7 @@ from rasa.shared.core.constants import DEFAULT_SLOT_NAMES
 from rasa.shared.core.domain import Domain
 from rasa.shared.core.events import ActionExecuted, SlotSet
 
-from channels.turns import CALLED
+from channels.turns import APOLOGY, CALLED
 from tests.e2e import story as stories_record
 from tests.e2e.story_words import StoryWords
 from tests.e2e.talk import Assistant
@@ -78,8 +78,8 @@ class Ending:
 
 @dataclass
 class Held:
-    """A conversation that was held: ``standings[i]`` after the customer's first i words (the story's ``before`` are none of them), as far as
-    the call, if it is one, went. ``asked_again`` were asked although they were known."""
+    """A conversation that was held: ``standings[i]`` after the customer's first i words (the story's ``before`` are none of them), as
+    far as the call, if it is one, went. ``asked_again`` were asked although they were known."""
 
     story: StoryWords
     channel: str
@@ -122,10 +122,11 @@ class Fault:
         return f"{self.kind}: {self.where}\n    {self.what}"
 
 
-KINDS = ("not one", "greeting", "otherwise", "asked again", "lost or doubled", "channels differ")
+KINDS = ("not one", "greeting", "otherwise", "asked again", "lost or doubled", "apologised", "channels differ")
 
 BY_OUR_CALL = "it begins in a call that we place: before its yes there is nothing to move, and the yes is the move"
 CALL_OVER = "the call has ended by then: nobody asks for a code in it"
+LAPSED = 'it begins with "would you like ...?", which by design lapses with the next message, and asking for the code is one'
 NO_SUCH_CALL = "the same words on the phone end the call before: there is no call to compare it with"
 
 
@@ -188,7 +189,8 @@ class Conversation:
         return await self._standing(await self._assistant.runner.take(turn))
 
     async def finds(self, slots: Mapping[str, Any]) -> Standing:
-        """Slots are set before anything is said."""
+        """Slots of the assistant's own are set, and the question that each stands for is put, where the domain has one: ``utter_guess_X``
+        for X in ``ui_guess``."""
         store = self._assistant.agent.tracker_store
         token = turn_context.current.set(turn_context.TurnContext(self._session_id, self.channel))
         try:
@@ -198,7 +200,12 @@ class Conversation:
             await store.save(tracker)
         finally:
             turn_context.current.reset(token)
-        return await self._standing(TurnResult(self._contact_id, ()))
+        result = TurnResult(self._contact_id, ())
+        for name, value in slots.items():
+            response = f"utter_{name.removeprefix('ui_')}_{value}"
+            if response in self._assistant.agent.domain.responses:
+                result = await self._assistant.runner.prompt(self._contact_id, self._session_id, self.channel, response)
+        return await self._standing(result)
 
     async def gives(self, code: str) -> Standing:
         """The code, on the other channel than it was got on, in a chat or call of its own."""
@@ -320,7 +327,7 @@ class Stage:
             for after in places(range(0 if from_its_beginning else 1, len(story.words) + 1)):
                 reason = _why_not(unmoved, channel, after)
                 if reason:
-                    tried.not_moved.append((f"{story.name!r}, from {channel} after message {after}", reason))
+                    tried.not_moved.append((f"{story.name!r}, from {channel} after {_count(story.words[:after])}", reason))
                     continue
                 moved = await self.move(unmoved[other], channel, after)
                 faults = self.faults(moved, unmoved[other])
@@ -330,6 +337,15 @@ class Stage:
                     faults = self.faults(moved, again)
                 tried.moved.append((moved, faults))
         return tried
+
+    def _apologies(self, conversation: Sequence[tuple[str, Standing]], where: str) -> list[Fault]:
+        """The messages to which there was no better answer than that something is wrong on our side."""
+        sorry = {str(variant["text"]) for variant in self.domain.responses[APOLOGY]}
+        return [
+            Fault("apologised", where, f"to {text!r}: {standing.words}")
+            for text, standing in conversation
+            if any(apology in standing.words for apology in sorry)
+        ]
 
     async def _opened(self, story: StoryWords, channel: str) -> tuple[Conversation, Standing]:
         self._blank.restore()
@@ -369,7 +385,13 @@ class Stage:
         """What does not hold of a moved conversation beside the same words on the channel that it was moved to."""
         if moved.broken:
             return [Fault("not one", str(moved), moved.broken)]
-        return [*self._at_the_move(moved), *_afterwards(moved, unmoved), *_in_the_end(moved, unmoved)]
+        said = [(ASKS[moved.channel], moved.asking), ("the code", moved.greeting)]
+        return [
+            *self._apologies(said, str(moved)),
+            *self._at_the_move(moved),
+            *_afterwards(moved, unmoved),
+            *_in_the_end(moved, unmoved),
+        ]
 
     def unmoved_faults(self, unmoved: Mapping[str, Held]) -> list[Fault]:
         """What does not hold of a story that was held on each channel without a move."""
@@ -379,7 +401,10 @@ class Stage:
             for held in (chat, phone)
             for slot in held.asked_again
         ]
-        for place, (there, here) in enumerate(zip(chat.standings, phone.standings)):
+        for held in (chat, phone):
+            said = list(zip(held.words, held.standings[1:], strict=True))
+            found += self._apologies(said, f"{held.story.name!r}, on {held.channel} alone")
+        for place, (there, here) in enumerate(zip(chat.standings, phone.standings, strict=False)):
             if (there.question, there.facts) != (here.question, here.facts):
                 where = f"{chat.story.name!r}, after {_count(chat.words[:place])}"
                 return [*found, Fault("channels differ", where, f"from chat to phone: {_difference(there, here)}")]
@@ -421,6 +446,8 @@ class Stage:
 
 def _why_not(unmoved: Mapping[str, Held], channel: str, after: int) -> str:
     """Why a story can't be moved there, or not be compared; empty where it can."""
+    if after == 0 and unmoved[channel].story.opening:
+        return LAPSED
     if any(standing.over for standing in unmoved[channel].standings[: after + 1]):
         return CALL_OVER
     return NO_SUCH_CALL if after > len(unmoved[OTHER[channel]].words) else ""
