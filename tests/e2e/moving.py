@@ -43,6 +43,7 @@ _RESUMED = {"ui_visit": "utter_resume_booked", "ui_handed_over": "utter_resume_p
 """How the greeting tells what a conversation has led to, by the slot that notes it."""
 
 _TO_STRANGERS = ("utter_call_welcome", "utter_call_claimed")
+_TOLD = 8  # messages: well within what is passed on, also of a conversation that was moved
 _TAIL = 20  # answers at most behind a story's own words
 
 
@@ -88,6 +89,10 @@ class Held:
     ending: Ending | None = None
     asked_again: list[str] = field(default_factory=list)
 
+    def all_standings(self) -> list[Standing]:
+        """Every place at which something was said."""
+        return self.standings
+
     @property
     def is_over(self) -> bool:
         """Whether it is a call that has ended."""
@@ -103,6 +108,10 @@ class Moved(Held):
     asking: Standing = Standing()
     greeting: Standing = Standing()
     broken: str = ""
+
+    def all_standings(self) -> list[Standing]:
+        """With the move."""
+        return [*self.standings, self.asking, self.greeting]
 
     def __str__(self) -> str:
         return (
@@ -172,6 +181,7 @@ class Conversation:
         self._slots = {slot.name for slot in assistant.agent.domain.slots} - DEFAULT_SLOT_NAMES
         self.contacts: list[str] = []
         self.said: list[str] = []
+        self._about_moving: set[str] = set()
 
     async def begins(self, channel: str) -> Standing:
         """A chat is opened, or a call comes in, by nobody we know."""
@@ -207,8 +217,14 @@ class Conversation:
                 result = await self._assistant.runner.prompt(self._contact_id, self._session_id, self.channel, response)
         return await self._standing(result)
 
+    async def asks_for_a_code(self) -> Standing:
+        """One message, by which they want to go on on the other channel."""
+        self._about_moving.add(ASKS[self.channel])
+        return await self.says(ASKS[self.channel])
+
     async def gives(self, code: str) -> Standing:
         """The code, on the other channel than it was got on, in a chat or call of its own."""
+        self._about_moving.add(code)
         await self.begins(OTHER[self.channel])
         return await self.says(code, "keypad" if self.channel == PHONE else "typed")
 
@@ -220,17 +236,22 @@ class Conversation:
             for visit in await self._assistant.app.calendar.visits_of(contact)
         ]
         cases = [
-            f"{case.subject}, {_sorted(case.details.get('facts') or {})}"
+            f"{case.subject}, {_sorted(case.details['facts'])}, told: {self._told(case.details['conversation'])}"
             for case in await self._assistant.app.crm.cases_of(contact)
         ]
-        handoffs = [
-            f"{one.kind} because {one.reason}, {_sorted({fact['slot']: fact['value'] for fact in one.packet['facts']})}, "
-            f"open: {one.packet['open_question']}"
-            for one in record.handoffs(contact)
-        ]
+        handoffs = []
+        for one in record.handoffs(contact):
+            passed = _sorted({fact["slot"]: fact["value"] for fact in one.packet["facts"]})
+            asked, told = one.packet["open_question"], self._told(one.packet["transcript"])
+            handoffs.append(f"{one.kind} because {one.reason}, {passed}, open: {asked}, told: {told}")
         facts = {fact.slot: fact.value for fact in record.facts(contact) if fact.value is not None}
         outcomes = Counter(outcome.kind for outcome in record.outcomes(contact))
         return Ending(facts, Counter(visits), Counter(cases), Counter(handoffs), outcomes)
+
+    def _told(self, transcript: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The customer's latest words in what was passed on, without those that were only about moving."""
+        words = [str(line["text"]) for line in transcript if line["who"] == "customer"]
+        return [text for text in words if text not in self._about_moving][-_TOLD:]
 
     def asked_again(self) -> list[str]:
         """Slots that were asked for although they were known."""
@@ -238,9 +259,11 @@ class Conversation:
 
     def broken(self) -> str:
         """Why this is not one conversation of one living contact, in the order in which it was said; empty where it is."""
-        living = {self._record.resolve(contact) for contact in self.contacts}
-        if living != {self.contacts[0]}:
-            return f"of {len(self.contacts)} contacts {len(living)} are left"
+        living = [self._record.resolve(contact) for contact in self.contacts]
+        if len(set(living)) > 1:
+            return "the two are still two contacts"
+        if living[0] != self.contacts[0]:
+            return "who was known has become a part of the stranger"
         held = [str(event.data["text"]) for event in stories_record.events_of(self._record, self.contacts[0], "user")]
         if held != self.said:
             return f"the record holds {held}, said was {self.said}"
@@ -298,7 +321,7 @@ class Stage:
         moved = Moved(story, channel, words=unmoved.words, standings=[standing], after=after)
         for text in unmoved.words[:after]:
             moved.standings.append(await conversation.says(text))
-        moved.asking = await conversation.says(ASKS[channel])
+        moved.asking = await conversation.asks_for_a_code()
         found = _CODE.search(moved.asking.words)
         if found is None:
             moved.broken = f"no code was given: {moved.asking.words}"
@@ -371,15 +394,15 @@ class Stage:
 
     async def _ended(self, conversation: Conversation, held: Any) -> Any:
         held.ending = await conversation.ending()
-        held.asked_again = conversation.asked_again() + [
-            self._questions[name]
-            for standing in held.standings
-            for name in standing.said
-            if name in self._questions and self._questions[name] in standing.facts
-        ]
+        held.asked_again = conversation.asked_again() + self.known_and_asked(held.all_standings())
         return held
 
     # ---- comparing
+
+    def known_and_asked(self, standings: Sequence[Standing]) -> list[str]:
+        """The slots for which a question was put in words though they have a value."""
+        put = [(self._questions[name], one.facts) for one in standings for name in one.said if name in self._questions]
+        return [slot for slot, facts in put if slot in facts]
 
     def faults(self, moved: Moved, unmoved: Held) -> list[Fault]:
         """What does not hold of a moved conversation beside the same words on the channel that it was moved to."""
