@@ -88,9 +88,10 @@ def _before_latest(tracker: Tracker) -> list[Event]:
 
 
 def _guess(where: Situation, message: Mapping[str, Any]) -> str | None:
-    """The likeliest intent that we can ask about."""
+    """The likeliest intent that we can ask about; what a page answers is asked about by its topic, or not at all."""
     dialogue = where.business.dialogue
     for ranked in message.get("intent_ranking") or ():
-        if ranked["name"] in dialogue.guesses and ranked["confidence"] >= dialogue.guess_confidence:
-            return str(ranked["name"])
+        name, confidence = str(ranked["name"]), ranked["confidence"]
+        if name in dialogue.guesses and name != _POLICY and confidence >= dialogue.guess_confidence:
+            return name
     return None

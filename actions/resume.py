@@ -39,8 +39,8 @@ class Resume(Action):
             return []
         handed_over, booked = tracker.get_slot("ui_handed_over"), tracker.get_slot("ui_visit")
         if not (where.facts or where.in_form or handed_over or booked):
-            claimed = tracker.get_slot("ui_claim")
-            dispatcher.utter_message(response="utter_call_claimed" if claimed else "utter_call_welcome")
+            for response in _with_nothing_known(tracker):
+                dispatcher.utter_message(response=response, comma_name="")
             return []
         dispatcher.utter_message(response="utter_resume", comma_name=comma_name(where))
         if where.in_form:
@@ -54,6 +54,16 @@ class Resume(Action):
             _say_known(where, dispatcher, where.facts)
             dispatcher.utter_message(response="utter_resume_open")
         return []
+
+
+def _with_nothing_known(tracker: Tracker) -> tuple[str, ...]:
+    """How somebody is greeted who has told us nothing that we keep. Who has spoken with us before has found their conversation: they are
+    asked for no code."""
+    if tracker.get_slot("ui_claim"):
+        return ("utter_call_claimed",)
+    if any(event.get("event") == "user" for event in tracker.events):
+        return "utter_resume", "utter_resume_open"
+    return ("utter_call_welcome",)
 
 
 async def _go_on(where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:

@@ -72,6 +72,14 @@ async def test_a_stranger_is_welcomed(talk: Conversation) -> None:
     assert (await talk.do(Resume())).said == ["utter_call_welcome"]
 
 
+async def test_who_has_told_nothing_yet_is_no_stranger_once_found(talk: Conversation) -> None:
+    assert (await talk.hears("hello", "greet").do(Resume())).said == ["utter_resume", "utter_resume_open"]
+
+
+async def test_a_caller_who_may_be_somebody_is_asked_for_a_proof_whatever_they_said(talk: Conversation) -> None:
+    assert (await talk.know(ui_claim=True).hears("hello", "greet").do(Resume())).said == ["utter_call_claimed"]
+
+
 async def test_an_open_booking_goes_on_with_its_question(talk: Conversation) -> None:
     talk.know(appliance="dryer", customer_name="Dana Reyes", postcode="97201").asks("problem")
     done = await talk.do(Resume())
