@@ -103,7 +103,7 @@ WRONG: dict[str, tuple[str, Callable[[Moved], Moved]]] = {
     "a fact is forgotten": ("greeting", lambda moved: _greets(moved, facts={})),
     "what is known is not said": ("greeting", lambda moved: _greets(moved, words="Hi. Is it urgent?")),
     "a stranger is greeted": ("greeting", lambda moved: _greets(moved, said=(*moved.greeting.said, "utter_call_welcome"))),
-    "something else is asked later": ("otherwise", lambda moved: _later(moved, asked="brand", form="fault_form")),
+    "something else is asked later": ("otherwise", lambda moved: _later(moved, asked="brand", form="journey_form")),
     "something else is said later": ("otherwise", lambda moved: _later(moved, said=("utter_what_next",))),
     "something is asked again": ("asked again", lambda moved: replace(moved, asked_again=["brand"])),
     "the visit is booked twice": ("lost or doubled", lambda moved: _ends(moved, visits=Counter({"a visit": 2}))),

@@ -21,6 +21,7 @@ HOURS = Hours(
     office=(OpenDays(WEEK, "07:30", "18:00"),),
     visits=(OpenDays(WEEK, "08:00", "18:00"), OpenDays(("saturday",), "09:00", "13:00")),
     visit_window_minutes=120,
+    free_changes_until="18:00",
     closed=("12-25",),
 )
 ABE = Technician("t-abe", "Abe", ("laundry",), ("Portland",), WEEK)
