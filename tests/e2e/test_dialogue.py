@@ -209,15 +209,27 @@ async def test_another_fault_after_the_visit_begins_anew(assistant: Assistant, c
     assert customer.facts()["customer_name"] == "Ana Ruiz"
 
 
-async def test_a_change_after_the_booking_goes_to_a_person_and_the_visit_stands(
-    assistant: Assistant, customer: Customer
-) -> None:
+async def test_another_day_after_the_booking_moves_the_visit(assistant: Assistant, customer: Customer) -> None:
     await customer.says(f"my dryer doesn't heat, it's a Bosch. I'm Ana Ruiz in 97214, {said(weekday_ahead(5))} at ten")
     while customer.asked in ("since", "urgent", "visit_time", "problem", "brand"):
         answers = {"since": "yesterday", "urgent": "no", "visit_time": "any time", "problem": "no heat", "brand": "bosch"}
         await customer.says(answers[customer.asked])
     (visit,) = assistant.app.record.calendar.visits_of(customer.contact_id)
-    await customer.says(f"can we make it {said(weekday_ahead(7))} instead")
+    day = weekday_ahead(7)
+    await customer.says(f"can we make it {said(day)} instead")
+    assert assistant.app.record.calendar.visits_of(customer.contact_id) == [visit], "it stands until there is a time, too"
+    await customer.says("any time")
+    (moved,) = assistant.app.record.calendar.visits_of(customer.contact_id)
+    assert (moved.reference, moved.slot.start.astimezone(ZoneInfo("America/Los_Angeles")).date()) == (visit.reference, day)
+
+
+async def test_what_only_a_person_can_change_goes_to_one(assistant: Assistant, customer: Customer) -> None:
+    await customer.says(f"my dryer doesn't heat, it's a Bosch. I'm Ana Ruiz in 97214, {said(weekday_ahead(5))} at ten")
+    while customer.asked in ("since", "urgent", "visit_time", "problem", "brand"):
+        answers = {"since": "yesterday", "urgent": "no", "visit_time": "any time", "problem": "no heat", "brand": "bosch"}
+        await customer.says(answers[customer.asked])
+    (visit,) = assistant.app.record.calendar.visits_of(customer.contact_id)
+    await customer.says("no, my ZIP code is 97201")
     assert [handoff.kind for handoff in assistant.app.record.handoffs(customer.contact_id)] == ["change_visit"]
     assert assistant.app.record.calendar.visits_of(customer.contact_id) == [visit]
 
