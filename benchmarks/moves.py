@@ -39,7 +39,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from tests.e2e.moving import OTHER, Stage, Tried
+from tests.e2e.held import OTHER
+from tests.e2e.moving import Stage, Tried
 from tests.e2e.story_words import answers, stories
 from tests.e2e.talk import Assistant
 from throughline import log

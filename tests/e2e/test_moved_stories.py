@@ -9,12 +9,14 @@ import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from channels.turns import CALLED
-from tests.e2e.moving import BY_OUR_CALL, LAPSED, OTHER, Held, Moved, Stage, Standing
+from tests.e2e.held import OTHER, Held, Moved, Standing
+from tests.e2e.moving import BY_OUR_CALL, LAPSED, Stage
 from tests.e2e.story_words import StoryWords, answers, stories
 from tests.e2e.talk import Assistant
 from throughline.domain.turns import PHONE, WEB_CHAT
@@ -102,16 +104,16 @@ async def held(assistant: Assistant) -> tuple[Stage, Moved, Held]:
     return stage, await stage.move(unmoved, WEB_CHAT, 3), unmoved
 
 
-def _greets(moved: Moved, **other: object) -> Moved:
+def _greets(moved: Moved, **other: Any) -> Moved:
     return replace(moved, greeting=replace(moved.greeting, **other))
 
 
-def _ends(moved: Moved, **other: object) -> Moved:
+def _ends(moved: Moved, **other: Any) -> Moved:
     assert moved.ending is not None
     return replace(moved, ending=replace(moved.ending, **other))
 
 
-def _later(moved: Moved, **other: object) -> Moved:
+def _later(moved: Moved, **other: Any) -> Moved:
     return replace(moved, standings=[*moved.standings[:-1], replace(moved.standings[-1], **other)])
 
 
