@@ -39,8 +39,7 @@ class Resume(Action):
             return []
         handed_over, booked = tracker.get_slot("ui_handed_over"), tracker.get_slot("ui_visit")
         if not (where.facts or where.in_form or handed_over or booked):
-            for response in _with_nothing_known(tracker):
-                dispatcher.utter_message(response=response, comma_name="")
+            _greet_with_nothing_known(where, dispatcher)
             return []
         dispatcher.utter_message(response="utter_resume", comma_name=comma_name(where))
         if where.in_form:
@@ -56,14 +55,16 @@ class Resume(Action):
         return []
 
 
-def _with_nothing_known(tracker: Tracker) -> tuple[str, ...]:
-    """How somebody is greeted who has told us nothing that we keep. Who has spoken with us before has found their conversation: they are
-    asked for no code."""
-    if tracker.get_slot("ui_claim"):
-        return ("utter_call_claimed",)
-    if any(event.get("event") == "user" for event in tracker.events):
-        return "utter_resume", "utter_resume_open"
-    return ("utter_call_welcome",)
+def _greet_with_nothing_known(where: Situation, dispatcher: CollectingDispatcher) -> None:
+    """Greet somebody who has told us nothing that we keep. Who has spoken with us before has found their conversation, and is not asked
+    for a code."""
+    if where.tracker.get_slot("ui_claim"):
+        dispatcher.utter_message(response="utter_call_claimed")
+    elif any(event.get("event") == "user" for event in where.tracker.events):
+        dispatcher.utter_message(response="utter_resume", comma_name=comma_name(where))
+        dispatcher.utter_message(response="utter_resume_open")
+    else:
+        dispatcher.utter_message(response="utter_call_welcome")
 
 
 async def _go_on(where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:

@@ -1,6 +1,6 @@
 """Every conversation is moved to the other channel at every turn: all go on, and nothing is asked that is known.
 
-    python -m benchmarks.moves                        every story of tests/conversations; about three minutes
+    python -m benchmarks.moves                        every story of tests/conversations; two or three minutes
     python -m benchmarks.moves --story "dryer"        the stories whose names contain that
     python -m benchmarks.moves --only-words           without the answers that follow a story's own words; a minute
     python -m benchmarks.moves --story "dryer" --show what is said at each move, to read
@@ -39,7 +39,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from tests.e2e.moving import OTHER, Stage, Tried
+from tests.e2e.held import OTHER
+from tests.e2e.moving import Stage, Tried
 from tests.e2e.story_words import answers, stories
 from tests.e2e.talk import Assistant
 from throughline import log
@@ -99,14 +100,15 @@ def _show(tried: Sequence[Tried], console: Console) -> None:
 
 def _report(tried: Sequence[Tried], console: Console) -> None:
     console.print(_table(tried))
+    console.print(f"{len(tried)} stories, of which {sum(bool(one.moved) for one in tried)} were moved", highlight=False)
     reasons = Counter(reason for one in tried for _, reason in one.not_moved)
     for reason, count in reasons.items():
         stories_of = {one.story.name for one in tried for _, why in one.not_moved if why == reason}
         console.print(f"not moved: {count} ({len(stories_of)} stories), because {reason}", soft_wrap=True, highlight=False)
-    open_still = sum(bool(moved.standings[-1].asked) for one in tried for moved, _ in one.moved if not moved.broken)
-    console.print(
-        f"{open_still} moved conversations end with a question open, as the same words do that are not moved", soft_wrap=True
-    )
+    left_open = Counter(moved.standings[-1].asked for one in tried for moved, _ in one.moved if not moved.broken)
+    if slots := ", ".join(f"{slot} {count}" for slot, count in left_open.items() if slot):
+        why = "in calls that the customer ends, or no story has an answer"
+        console.print(f"still asked for in the end, moved or not, {why}: {slots}", soft_wrap=True, highlight=False)
     if held_again := sum(one.held_again for one in tried):
         console.print(f"{held_again} times other visits were free meanwhile, and a story was held once more to compare with")
     for fault in (fault for one in tried for fault in one.faults):

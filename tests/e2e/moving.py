@@ -1,8 +1,5 @@
-"""A customer's conversation held on one channel, or moved to the other one in the middle of it; and how the two are compared.
-
-Moving is what really happens. In the chat the customer asks to go on by phone and gets a code; a call from nobody we know begins; the code
-is keyed, and the two become one. By phone they ask to go on in the chat, and the code that they hear is typed there. Every conversation is
-held on a record in which nothing has happened yet, so that all find the same days free.
+"""Stories held on each channel, moved to the other one in the middle, and how the two are compared. Every conversation is held on a record
+in which nothing has happened yet, so that all find the same days free.
 
 What must hold of a moved conversation, beside the same words on one channel: it greets with what is known and puts the very question that
 was open; after each later message the same is asked, known and said; nothing is asked that is known; it leads to the same, once.
@@ -11,112 +8,29 @@ was open; after each later message the same is asked, known and said; nothing is
 from __future__ import annotations
 
 import re
-import sqlite3
-import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from rasa.shared.core.constants import DEFAULT_SLOT_NAMES
 from rasa.shared.core.domain import Domain
-from rasa.shared.core.events import ActionExecuted, SlotSet
 
 from channels.turns import APOLOGY, CALLED
-from tests.e2e import story as stories_record
+from tests.e2e.held import ASKS, OTHER, BlankRecord, Conversation, Held, Moved, Standing, in_words, place
 from tests.e2e.story_words import StoryWords
 from tests.e2e.talk import Assistant
 from throughline.domain import recap
-from throughline.domain.turns import PHONE, WEB_CHAT, Turn, TurnResult
-from throughline.record import turn_context
+from throughline.domain.turns import PHONE, WEB_CHAT
 
-ASKS = {WEB_CHAT: "can I go on by phone?", PHONE: "can I go on in the chat?"}
-"""What a customer says on each channel to get a code for the other."""
-
-OTHER = {WEB_CHAT: PHONE, PHONE: WEB_CHAT}
+H = TypeVar("H", bound=Held)
 
 _CODE = re.compile(r"\b\d(?:[ ,]*\d){7}\b")
-_BOOKKEEPING = ("ui_", "request")  # the beginnings of names of slots that are no facts
 _RESUMED = {"ui_visit": "utter_resume_booked", "ui_handed_over": "utter_resume_person"}
 """How the greeting tells what a conversation has led to, by the slot that notes it."""
 
 _TO_STRANGERS = ("utter_call_welcome", "utter_call_claimed")
-_TOLD = 8  # messages: well within what is passed on, also of a conversation that was moved
 _TAIL = 20  # answers at most behind a story's own words
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where a conversation stands after a message: the form that is open and the slot it asks for, every fact, the names of the assistant's
-    own slots that have a value, and the responses that were said last, by name and in words. ``over``: the call ended with it."""
-
-    form: str | None = None
-    asked: str | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    noted: frozenset[str] = frozenset()
-    said: tuple[str, ...] = ()
-    words: str = ""
-    over: bool = False
-
-    @property
-    def question(self) -> tuple[str | None, str | None]:
-        """The form and what it asks for."""
-        return self.form, self.asked
-
-
-@dataclass(frozen=True)
-class Ending:
-    """What a conversation has led to, each with how often. Ids and references, which are chance, are left out."""
-
-    facts: Mapping[str, Any]
-    visits: Counter[str]
-    cases: Counter[str]
-    handoffs: Counter[str]
-    outcomes: Counter[str]
-
-
-@dataclass
-class Held:
-    """A conversation that was held: ``standings[i]`` after the customer's first i words (the story's ``before`` are none of them), as
-    far as the call, if it is one, went. ``asked_again`` were asked although they were known."""
-
-    story: StoryWords
-    channel: str
-    words: tuple[str, ...] = ()
-    standings: list[Standing] = field(default_factory=list)
-    ending: Ending | None = None
-    asked_again: list[str] = field(default_factory=list)
-
-    def all_standings(self) -> list[Standing]:
-        """Every place at which something was said."""
-        return self.standings
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it is a call that has ended."""
-        return self.standings[-1].over
-
-
-@dataclass
-class Moved(Held):
-    """One that was moved after ``after`` words from ``channel``: where it stood after the code was asked for (``asking``) and after it was
-    given (``greeting``). ``broken``: why it did not become one conversation."""
-
-    after: int = 0
-    asking: Standing = Standing()
-    greeting: Standing = Standing()
-    broken: str = ""
-
-    def all_standings(self) -> list[Standing]:
-        """With the move."""
-        return [*self.standings, self.asking, self.greeting]
-
-    def __str__(self) -> str:
-        return (
-            f"{self.story.name!r}, moved from {self.channel} to {OTHER[self.channel]} after {_count(self.words[: self.after])}"
-        )
 
 
 @dataclass(frozen=True)
@@ -155,143 +69,6 @@ class Tried:
     def faults(self) -> list[Fault]:
         """All of them."""
         return [*self.unmoved, *(fault for _, faults in self.moved for fault in faults)]
-
-
-class BlankRecord:
-    """The record of a running assistant as it is now; ``restore`` makes it so again, for its action server too."""
-
-    def __init__(self, assistant: Assistant) -> None:
-        self._file = assistant.app.record.url.removeprefix("sqlite:///")
-        self._copy = sqlite3.connect(":memory:")
-        with sqlite3.connect(self._file) as record:
-            record.backup(self._copy)
-
-    def restore(self) -> None:
-        """Forget whatever was said since. No turn may be under way."""
-        with sqlite3.connect(self._file, timeout=10) as record:
-            self._copy.backup(record)
-
-
-class Conversation:
-    """What one customer says, on whichever channel they are."""
-
-    def __init__(self, assistant: Assistant) -> None:
-        self._assistant = assistant
-        self._record = assistant.app.record
-        self._slots = {slot.name for slot in assistant.agent.domain.slots} - DEFAULT_SLOT_NAMES
-        self.contacts: list[str] = []
-        self.said: list[str] = []
-        self._about_moving: set[str] = set()
-
-    async def begins(self, channel: str) -> Standing:
-        """A chat is opened, or a call comes in, by nobody we know."""
-        self.channel, self._contact_id = channel, self._record.create_contact()
-        self.contacts.append(self._contact_id)
-        self._session_id = self._record.open_session(self._contact_id, channel).session_id
-        if channel == PHONE:
-            return await self._standing(await self._assistant.runner.resume(self._contact_id, self._session_id, PHONE))
-        return Standing()
-
-    async def says(self, text: str, source: str = "typed") -> Standing:
-        """One message."""
-        self.said.append(text)
-        turn = Turn(self._contact_id, self._session_id, self.channel, text, uuid.uuid4().hex, source)
-        return await self._standing(await self._assistant.runner.take(turn))
-
-    async def finds(self, slots: Mapping[str, Any]) -> Standing:
-        """Slots of the assistant's own are set, and the question that each stands for is put, where the domain has one: ``utter_guess_X``
-        for X in ``ui_guess``."""
-        store = self._assistant.agent.tracker_store
-        token = turn_context.current.set(turn_context.TurnContext(self._session_id, self.channel))
-        try:
-            tracker = await store.get_or_create_tracker(self._contact_id, append_action_listen=False)
-            set_now = [SlotSet(name, value) for name, value in slots.items()]
-            tracker.update_with_events([*set_now, ActionExecuted("action_listen")], self._assistant.agent.domain)
-            await store.save(tracker)
-        finally:
-            turn_context.current.reset(token)
-        result = TurnResult(self._contact_id, ())
-        for name, value in slots.items():
-            response = f"utter_{name.removeprefix('ui_')}_{value}"
-            if response in self._assistant.agent.domain.responses:
-                result = await self._assistant.runner.prompt(self._contact_id, self._session_id, self.channel, response)
-        return await self._standing(result)
-
-    async def asks_for_a_code(self) -> Standing:
-        """One message, by which they want to go on on the other channel."""
-        self._about_moving.add(ASKS[self.channel])
-        return await self.says(ASKS[self.channel])
-
-    async def gives(self, code: str) -> Standing:
-        """The code, on the other channel than it was got on, in a chat or call of its own."""
-        self._about_moving.add(code)
-        await self.begins(OTHER[self.channel])
-        return await self.says(code, "keypad" if self.channel == PHONE else "typed")
-
-    async def ending(self) -> Ending:
-        """What it has led to."""
-        record, contact = self._record, self._contact_id
-        visits = [
-            f"{visit.details.get('appliance')}, {visit.slot.start:%Y-%m-%d %H:%M} to {visit.slot.end:%H:%M}, {visit.slot.technician}"
-            for visit in await self._assistant.app.calendar.visits_of(contact)
-        ]
-        cases = [
-            f"{case.subject}, {_sorted(case.details['facts'])}, told: {self._told(case.details['conversation'])}"
-            for case in await self._assistant.app.crm.cases_of(contact)
-        ]
-        handoffs = []
-        for one in record.handoffs(contact):
-            passed = _sorted({fact["slot"]: fact["value"] for fact in one.packet["facts"]})
-            asked, told = one.packet["open_question"], self._told(one.packet["transcript"])
-            handoffs.append(f"{one.kind} because {one.reason}, {passed}, open: {asked}, told: {told}")
-        facts = {fact.slot: fact.value for fact in record.facts(contact) if fact.value is not None}
-        outcomes = Counter(outcome.kind for outcome in record.outcomes(contact))
-        return Ending(facts, Counter(visits), Counter(cases), Counter(handoffs), outcomes)
-
-    def _told(self, transcript: Sequence[Mapping[str, Any]]) -> list[str]:
-        """The customer's latest words in what was passed on, without those that were only about moving."""
-        words = [str(line["text"]) for line in transcript if line["who"] == "customer"]
-        return [text for text in words if text not in self._about_moving][-_TOLD:]
-
-    def asked_again(self) -> list[str]:
-        """Slots that were asked for although they were known."""
-        return stories_record.asked_again(self._record, self._contact_id)
-
-    def broken(self) -> str:
-        """Why this is not one conversation of one living contact, in the order in which it was said; empty where it is."""
-        living = [self._record.resolve(contact) for contact in self.contacts]
-        if len(set(living)) > 1:
-            return "the two are still two contacts"
-        if living[0] != self.contacts[0]:
-            return "who was known has become a part of the stranger"
-        held = [str(event.data["text"]) for event in stories_record.events_of(self._record, self.contacts[0], "user")]
-        if held != self.said:
-            return f"the record holds {held}, said was {self.said}"
-        left = self._record.unfinished_messages()
-        return f"{len(left)} messages are not finished" if left else ""
-
-    async def _standing(self, result: TurnResult) -> Standing:
-        self._contact_id = result.contact_id
-        tracker = await self._assistant.agent.tracker_store.retrieve(result.contact_id)
-        assert tracker is not None
-        values = {name: tracker.get_slot(name) for name in self._slots if tracker.get_slot(name) is not None}
-        names = self._names(result)
-        return Standing(
-            form=tracker.active_loop_name,
-            asked=result.expects.slot,
-            facts={name: value for name, value in values.items() if not name.startswith(_BOOKKEEPING)},
-            noted=frozenset(name for name in values if name.startswith(_BOOKKEEPING)),
-            said=tuple(names[utterance.event_id] for utterance in result.utterances),
-            words=" / ".join(utterance.text for utterance in result.utterances),
-            over=result.end_session and self.channel == PHONE,
-        )
-
-    def _names(self, result: TurnResult) -> dict[str, str]:
-        """The names of the responses that were said, by their events' ids."""
-        if not result.utterances:
-            return {}
-        latest = self._record.conversation(result.contact_id, limit=60, newest=True)
-        return {event.event_id: str((event.data.get("metadata") or {}).get("utter_action")) for event in latest}
 
 
 class Stage:
@@ -350,7 +127,7 @@ class Stage:
             for after in places(range(0 if from_its_beginning else 1, len(story.words) + 1)):
                 reason = _why_not(unmoved, channel, after)
                 if reason:
-                    tried.not_moved.append((f"{story.name!r}, from {channel} after {_count(story.words[:after])}", reason))
+                    tried.not_moved.append((f"{story.name!r}, from {channel} after {place(story.words[:after])}", reason))
                     continue
                 moved = await self.move(unmoved[other], channel, after)
                 faults = self.faults(moved, unmoved[other])
@@ -392,7 +169,7 @@ class Stage:
             answered.add(asked)
             yield self._answers[asked]
 
-    async def _ended(self, conversation: Conversation, held: Any) -> Any:
+    async def _ended(self, conversation: Conversation, held: H) -> H:
         held.ending = await conversation.ending()
         held.asked_again = conversation.asked_again() + self.known_and_asked(held.all_standings())
         return held
@@ -427,9 +204,9 @@ class Stage:
         for held in (chat, phone):
             said = list(zip(held.words, held.standings[1:], strict=True))
             found += self._apologies(said, f"{held.story.name!r}, on {held.channel} alone")
-        for place, (there, here) in enumerate(zip(chat.standings, phone.standings, strict=False)):
+        for number, (there, here) in enumerate(zip(chat.standings, phone.standings, strict=False)):
             if (there.question, there.facts) != (here.question, here.facts):
-                where = f"{chat.story.name!r}, after {_count(chat.words[:place])}"
+                where = f"{chat.story.name!r}, after {place(chat.words[:number])}"
                 return [*found, Fault("channels differ", where, f"from chat to phone: {_difference(there, here)}")]
         if chat.words == phone.words and chat.ending != phone.ending:
             return [
@@ -459,12 +236,14 @@ class Stage:
         if greeting.said[-1] in _TO_STRANGERS:
             yield Fault("greeting", str(moved), f"who has given the code is greeted as a stranger: {greeting.words!r}")
 
-    def _known(self, facts: Mapping[str, Any], channel: str) -> str | None:
+    def _known(self, facts: Mapping[str, object], channel: str) -> str | None:
         """What the greeting is to say of the facts, beside the name that it begins with."""
         business = self._assistant.app.business
         today = datetime.now(timezone.utc).astimezone(ZoneInfo(business.company.timezone)).date()
         said = recap.in_one_breath(recap.told(facts), business.words, today, without=("customer_name",))
-        return said and (said.spoken if channel == PHONE else said.shown)
+        if said is None:
+            return None
+        return said.spoken if channel == PHONE else said.shown
 
 
 def _why_not(unmoved: Mapping[str, Held], channel: str, after: int) -> str:
@@ -482,10 +261,10 @@ def _alike(one: Held, other: Held) -> bool:
 
 
 def _afterwards(moved: Moved, unmoved: Held) -> Iterator[Fault]:
-    for place in range(moved.after + 1, len(moved.standings)):
-        here, there = moved.standings[place], unmoved.standings[place]
+    for number in range(moved.after + 1, len(moved.standings)):
+        here, there = moved.standings[number], unmoved.standings[number]
         if _comparable(here) != _comparable(there):
-            message = f"message {place}, {moved.words[place - 1]!r}, was answered by {here.words!r}, on one channel by {there.words!r}"
+            message = f"message {number}, {moved.words[number - 1]!r}, was answered by {here.words!r}, on one channel by {there.words!r}"
             yield Fault("otherwise", str(moved), f"{message}: {_difference(there, here)}")
             return  # what comes after follows from it
 
@@ -503,7 +282,7 @@ def _in_the_end(moved: Moved, unmoved: Held) -> Iterator[Fault]:
         yield Fault(
             "lost or doubled",
             str(moved),
-            f"facts: {_sorted(moved.ending.facts)}, on one channel {_sorted(unmoved.ending.facts)}",
+            f"facts: {in_words(moved.ending.facts)}, on one channel {in_words(unmoved.ending.facts)}",
         )
 
 
@@ -515,7 +294,7 @@ def _difference(there: Standing, here: Standing) -> str:
     """In what ``here`` differs from ``there``."""
     parts = {
         "question": (there.question, here.question),
-        "facts": (_sorted(there.facts), _sorted(here.facts)),
+        "facts": (in_words(there.facts), in_words(here.facts)),
         "noted": (sorted(there.noted), sorted(here.noted)),
         "said": (there.said, here.said),
         "call over": (there.over, here.over),
@@ -531,11 +310,3 @@ def _questions(domain: Domain) -> dict[str, str]:
             for name in (f"utter_ask_{slot}", f"utter_ask_{form}_{slot}", f"utter_again_{slot}"):
                 named[name] = slot
     return {name: slot for name, slot in named.items() if name in domain.responses}
-
-
-def _sorted(facts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={facts[name]!r}" for name in sorted(facts))
-
-
-def _count(words: Sequence[str]) -> str:
-    return f"message {len(words)}, {words[-1]!r}" if words else "its beginning"

@@ -32,9 +32,10 @@ class StoryWords:
 
 def stories(domain: Domain, folder: Path = FOLDER) -> list[StoryWords]:
     """Every story in ``folder`` in which a customer says something."""
-    told = {f"{file.stem}: {name}": events for file in sorted(folder.glob("*.yml")) for name, events in _read(domain, file)}
-    found = [StoryWords(name, _words(events), opening=_opening(events)) for name, events in told.items() if _words(events)]
-    from_nothing = [told[story.name] for story in found if not story.opening]
+    told = [(f"{file.stem}: {name}", events) for file in sorted(folder.glob("*.yml")) for name, events in _read(domain, file)]
+    told = [(name, events) for name, events in told if _words(events)]
+    from_nothing = [events for _, events in told if not _opening(events)]
+    found = [StoryWords(name, _words(events), opening=_opening(events)) for name, events in told]
     return [_with_words_before(story, from_nothing) for story in found]
 
 

@@ -86,7 +86,11 @@ def in_days(days: int) -> str:
     ("words", "kind", "needs"),
     [
         ("i want a quote for a new furnace", "lead", {"product": "furnace", "postcode": "97209"}),
-        ("your technician left mud all over my kitchen floor", "complaint", {"wish": ANSWERS["wish"].replace("the tech", "your tech")}),
+        (
+            "your technician left mud all over my kitchen floor",
+            "complaint",
+            {"wish": ANSWERS["wish"].replace("the tech", "your tech")},
+        ),
         ("i'd like to file a complaint", "complaint", {"wish": ANSWERS["wish"]}),
         ("you charged me twice for the last visit", "billing", {"invoice": "20817"}),
         ("can somebody call me back about my boiler please", "call_back", {"phone_number": "+15035550144"}),

@@ -9,12 +9,14 @@ import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from channels.turns import CALLED
-from tests.e2e.moving import BY_OUR_CALL, LAPSED, OTHER, Held, Moved, Stage, Standing
+from tests.e2e.held import OTHER, Held, Moved, Standing
+from tests.e2e.moving import BY_OUR_CALL, LAPSED, Stage
 from tests.e2e.story_words import StoryWords, answers, stories
 from tests.e2e.talk import Assistant
 from throughline.domain.turns import PHONE, WEB_CHAT
@@ -69,6 +71,28 @@ async def test_a_question_that_lapses_with_the_next_message_is_not_compared(assi
     assert [(moved.after, moved.standings[1].said) for moved, _ in tried.moved] == [(1, ("utter_hours",))] * 2
 
 
+class AnHourAgo(Stage):
+    """Holds each channel's first conversation as if it had been held when another visit was free."""
+
+    def __init__(self, assistant: Assistant) -> None:
+        super().__init__(assistant, answers(assistant.agent.domain))
+        self._held: set[str] = set()
+
+    async def hold(self, story: StoryWords, channel: str) -> Held:
+        """As a Stage does."""
+        held = await super().hold(story, channel)
+        if channel not in self._held:
+            self._held.add(channel)
+            assert held.ending is not None
+            held.ending = replace(held.ending, visits=Counter(["an hour earlier"]))
+        return held
+
+
+async def test_when_the_clock_has_gone_on_the_story_is_held_once_more(assistant: Assistant) -> None:
+    tried = await AnHourAgo(assistant).try_moves(StoryWords("a fault", ("my dryer won't turn on",)))
+    assert (tried.held_again, tried.faults) == (2, [])
+
+
 # ---- the comparison itself sees what is wrong
 
 
@@ -80,16 +104,16 @@ async def held(assistant: Assistant) -> tuple[Stage, Moved, Held]:
     return stage, await stage.move(unmoved, WEB_CHAT, 3), unmoved
 
 
-def _greets(moved: Moved, **other: object) -> Moved:
+def _greets(moved: Moved, **other: Any) -> Moved:
     return replace(moved, greeting=replace(moved.greeting, **other))
 
 
-def _ends(moved: Moved, **other: object) -> Moved:
+def _ends(moved: Moved, **other: Any) -> Moved:
     assert moved.ending is not None
     return replace(moved, ending=replace(moved.ending, **other))
 
 
-def _later(moved: Moved, **other: object) -> Moved:
+def _later(moved: Moved, **other: Any) -> Moved:
     return replace(moved, standings=[*moved.standings[:-1], replace(moved.standings[-1], **other)])
 
 
@@ -103,7 +127,7 @@ WRONG: dict[str, tuple[str, Callable[[Moved], Moved]]] = {
     "a fact is forgotten": ("greeting", lambda moved: _greets(moved, facts={})),
     "what is known is not said": ("greeting", lambda moved: _greets(moved, words="Hi. Is it urgent?")),
     "a stranger is greeted": ("greeting", lambda moved: _greets(moved, said=(*moved.greeting.said, "utter_call_welcome"))),
-    "something else is asked later": ("otherwise", lambda moved: _later(moved, asked="brand", form="journey_form")),
+    "something else is asked later": ("otherwise", lambda moved: _later(moved, asked="brand", form="another_form")),
     "something else is said later": ("otherwise", lambda moved: _later(moved, said=("utter_what_next",))),
     "something is asked again": ("asked again", lambda moved: replace(moved, asked_again=["brand"])),
     "the visit is booked twice": ("lost or doubled", lambda moved: _ends(moved, visits=Counter({"a visit": 2}))),
