@@ -6,6 +6,7 @@ from rasa_sdk import Action, Tracker
 from rasa_sdk.events import SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
+from actions.guesses import put_guess
 from actions.said_before import lately
 from actions.situation import Event, answered, situation
 
@@ -31,5 +32,5 @@ class AnswerAbuse(Action):
         if where.in_form:  # there a yes would answer the form
             dispatcher.utter_message(response="utter_say_person")
             return []
-        dispatcher.utter_message(response=f"utter_guess_{_PERSON}")
+        put_guess(_PERSON, dispatcher)
         return [SlotSet("ui_guess", _PERSON), *answered(where)]

@@ -6,6 +6,7 @@ from rasa_sdk import Action, Tracker
 from rasa_sdk.events import FollowupAction, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
+from actions.guesses import put_guess
 from actions.said_before import in_the_turn_before
 from actions.situation import Event, answered, situation
 
@@ -28,5 +29,5 @@ class AnswerLanguage(Action):
         if where.in_form:  # there a yes would answer the form
             dispatcher.utter_message(response="utter_say_person")
             return answered(where)
-        dispatcher.utter_message(response=f"utter_guess_{_PERSON}")
+        put_guess(_PERSON, dispatcher)
         return [SlotSet("ui_guess", _PERSON), *answered(where)]

@@ -13,6 +13,7 @@ from rasa_sdk import Action, Tracker
 from rasa_sdk.events import FollowupAction, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
+from actions.guesses import put_guess
 from actions.questions import open_question, put
 from actions.situation import FORM, Event, Situation, situation, stays_open
 from throughline.domain import answers
@@ -44,11 +45,11 @@ class Clarify(Action):
             return await _ask_plainly(where, dispatcher)
         topic = where.topic(where.business.dialogue.topic_guess_confidence) if times == 1 else None
         if topic:
-            dispatcher.utter_message(response=f"utter_guess_{_POLICY}", topic=topic.heading)
+            put_guess(_POLICY, dispatcher, topic.heading)
             return [SlotSet("ui_guess", _POLICY), SlotSet("ui_topic", topic.name), *stays_open(where)]
         guess = _guess(where, message) if times == 1 else None
         if guess:
-            dispatcher.utter_message(response=f"utter_guess_{guess}")
+            put_guess(guess, dispatcher)
         else:
             dispatcher.utter_message(response="utter_rephrase" if times == 1 else "utter_rephrase_other")
             if times == 1:

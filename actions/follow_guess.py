@@ -6,7 +6,8 @@ from rasa_sdk import Action, Tracker
 from rasa_sdk.events import FollowupAction, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
-from actions.situation import Event, events_before_message, situation
+from actions.guesses import last_said
+from actions.situation import Event, situation
 
 
 class FollowGuess(Action):
@@ -22,7 +23,7 @@ class FollowGuess(Action):
         guess = str(tracker.get_slot("ui_guess"))
         closed = SlotSet("ui_guess", None)
         topic = [SlotSet("ui_topic", None)] if tracker.get_slot("ui_topic") else []
-        if _last_said(tracker) != f"utter_guess_{guess}":
+        if last_said(tracker) != f"utter_guess_{guess}":
             dispatcher.utter_message(response="utter_what_next")
             return [closed, *topic, FollowupAction("action_listen")]
         if where.intent == "affirm" and guess in where.business.dialogue.guesses:
@@ -31,10 +32,3 @@ class FollowGuess(Action):
             return [closed, *begun, FollowupAction(where.business.dialogue.guesses[guess])]
         dispatcher.utter_message(response="utter_rephrase_other")
         return [closed, *topic, FollowupAction("action_listen")]
-
-
-def _last_said(tracker: Tracker) -> str | None:
-    for event in reversed(events_before_message(tracker)):
-        if event.get("event") == "bot":
-            return (event.get("metadata") or {}).get("utter_action")
-    return None

@@ -12,7 +12,7 @@ from rasa_sdk import Action, Tracker
 from rasa_sdk.events import ActiveLoop, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
-from actions.outcomes import journey_facts
+from actions.guesses import put_guess_again
 from actions.questions import open_question, put
 from actions.situation import FORM, Event, Situation, both, comma_name, situation
 from actions.visits import booked_visit, visit_values
@@ -51,7 +51,8 @@ class Resume(Action):
             dispatcher.utter_message(response="utter_resume_person")
         else:
             _say_known(where, dispatcher, where.facts)
-            dispatcher.utter_message(response="utter_resume_open")
+            if not put_guess_again(where, dispatcher):
+                dispatcher.utter_message(response="utter_resume_open")
         return []
 
 
@@ -62,13 +63,15 @@ def _greet_with_nothing_known(where: Situation, dispatcher: CollectingDispatcher
         dispatcher.utter_message(response="utter_call_claimed")
     elif any(event.get("event") == "user" for event in where.tracker.events):
         dispatcher.utter_message(response="utter_resume", comma_name=comma_name(where))
-        dispatcher.utter_message(response="utter_resume_open")
+        if not put_guess_again(where, dispatcher):
+            dispatcher.utter_message(response="utter_resume_open")
     else:
         dispatcher.utter_message(response="utter_call_welcome")
 
 
 async def _go_on(where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:
-    _say_known(where, dispatcher, journey_facts(where))
+    needed = {slot: value for slot, value in where.facts.items() if slot in where.journey.needs}
+    _say_known(where, dispatcher, needed)
     slot = open_question(where)
     if slot:
         await put(slot, where, dispatcher)

@@ -34,11 +34,13 @@ _TOLD = 8  # messages: well within what is passed on, also of a conversation tha
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a conversation stands after a message: the form that is open and the slot it asks for, every fact, the names of the assistant's
-    own slots that have a value, and the responses that were said last, by name and in words. ``over``: the call ended with it."""
+    """Where a conversation stands after a message: the form that is open, the slot it asks for and the journey it is on, every fact, the
+    names of the assistant's own slots that have a value, and the responses that were said last, by name and in words. ``over``: the call
+    ended with it."""
 
     form: str | None = None
     asked: str | None = None
+    journey: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     noted: frozenset[str] = frozenset()
     said: tuple[str, ...] = ()
@@ -191,7 +193,7 @@ class Conversation:
             passed = in_words({fact["slot"]: fact["value"] for fact in one.packet["facts"]})
             asked, told = one.packet["open_question"], self._told(one.packet["transcript"])
             handoffs.append(f"{one.kind} because {one.reason}, {passed}, open: {asked}, told: {told}")
-        facts = {fact.slot: fact.value for fact in record.facts(contact) if fact.value is not None}
+        facts = {fact.slot: _by_no_chance(fact.slot, fact.value) for fact in record.facts(contact) if fact.value is not None}
         outcomes = Counter(outcome.kind for outcome in record.outcomes(contact))
         return Ending(facts, Counter(visits), Counter(cases), Counter(handoffs), outcomes)
 
@@ -226,7 +228,8 @@ class Conversation:
         return Standing(
             form=tracker.active_loop_name,
             asked=result.expects.slot,
-            facts={name: value for name, value in values.items() if not name.startswith(_BOOKKEEPING)},
+            journey=tracker.get_slot("ui_journey"),
+            facts={name: _by_no_chance(name, value) for name, value in values.items() if not name.startswith(_BOOKKEEPING)},
             noted=frozenset(name for name in values if name.startswith(_BOOKKEEPING)),
             said=tuple(names[utterance.event_id] for utterance in result.utterances),
             words=" / ".join(utterance.text for utterance in result.utterances),
@@ -239,6 +242,11 @@ class Conversation:
             return {}
         latest = self._record.conversation(result.contact_id, limit=60, newest=True)
         return {event.event_id: str((event.data.get("metadata") or {}).get("utter_action")) for event in latest}
+
+
+def _by_no_chance(slot: str, value: Any) -> Any:
+    """A fact without what is drawn anew in every conversation."""
+    return "a visit" if slot == "which_visit" else value
 
 
 def in_words(facts: Mapping[str, Any]) -> str:

@@ -49,7 +49,6 @@ KINDS = ("not one", "greeting", "otherwise", "asked again", "lost or doubled", "
 
 BY_OUR_CALL = "it begins in a call that we place: before its yes there is nothing to move, and the yes is the move"
 CALL_OVER = "the call has ended by then: nobody asks for a code in it"
-LAPSED = 'it begins with "would you like ...?", which by design lapses with the next message, and asking for the code is one'
 NO_SUCH_CALL = "the same words on the phone end the call before: there is no call to compare it with"
 
 
@@ -230,15 +229,17 @@ class Stage:
             if resumed not in greeting.said:
                 yield Fault("greeting", str(moved), f"it had led to something, told was {greeting.words!r}")
             return
-        known = self._known(before.facts, OTHER[moved.channel])
+        known = self._known(before, OTHER[moved.channel])
         if known is not None and known not in greeting.words:
             yield Fault("greeting", str(moved), f"known was {known!r}, told was {greeting.words!r}")
         if greeting.said[-1] in _TO_STRANGERS:
             yield Fault("greeting", str(moved), f"who has given the code is greeted as a stranger: {greeting.words!r}")
 
-    def _known(self, facts: Mapping[str, object], channel: str) -> str | None:
-        """What the greeting is to say of the facts, beside the name that it begins with."""
+    def _known(self, before: Standing, channel: str) -> str | None:
+        """What the greeting is to say of the facts, beside the name that it begins with: in a journey, of those that it needs."""
         business = self._assistant.app.business
+        journey = business.journeys.named(before.journey) if before.form else None
+        facts = {slot: value for slot, value in before.facts.items() if journey is None or slot in journey.needs}
         today = datetime.now(timezone.utc).astimezone(ZoneInfo(business.company.timezone)).date()
         said = recap.in_one_breath(recap.told(facts), business.words, today, without=("customer_name",))
         if said is None:
@@ -248,8 +249,6 @@ class Stage:
 
 def _why_not(unmoved: Mapping[str, Held], channel: str, after: int) -> str:
     """Why a story can't be moved there, or not be compared; empty where it can."""
-    if after == 0 and unmoved[channel].story.opening:
-        return LAPSED
     if any(standing.over for standing in unmoved[channel].standings[: after + 1]):
         return CALL_OVER
     return NO_SUCH_CALL if after > len(unmoved[OTHER[channel]].words) else ""
@@ -287,7 +286,7 @@ def _in_the_end(moved: Moved, unmoved: Held) -> Iterator[Fault]:
 
 
 def _comparable(standing: Standing) -> tuple[object, ...]:
-    return standing.question, standing.facts, standing.noted, standing.said, standing.over
+    return standing.question, standing.journey, standing.facts, standing.noted, standing.said, standing.over
 
 
 def _difference(there: Standing, here: Standing) -> str:
