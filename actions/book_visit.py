@@ -132,7 +132,9 @@ async def _open_case(where: Situation, visit: Visit, key: str) -> Case:
     await where.bounded(where.app.crm.upsert_customer(where.contact_id, customer))
     problem = recap.phrase("problem", facts["problem"], where.words, where.today)
     subject = f"{facts['appliance']}, {problem.shown}" if problem else str(facts["appliance"])
-    return await where.bounded(where.app.crm.open_case(where.contact_id, subject, details, idempotency_key=f"case:{key}"))
+    return await where.bounded(
+        where.app.crm.open_case(where.contact_id, subject, details, kind="repair", idempotency_key=f"case:{key}")
+    )
 
 
 async def _leave_as_it_is(where: Situation, dispatcher: CollectingDispatcher, visit: Visit) -> list[Event]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from throughline.domain.visits import Case
 from throughline.errors import Rejected
 from throughline.record.database import Database
 from throughline.record.identity import aliases_or_self, utc_now
-from throughline.record.limits import check_ids, check_json, check_texts
+from throughline.record.limits import check_ids, check_json, check_texts, check_words
 from throughline.record.references import insert_with_reference
 from throughline.record.schema import crm_cases, crm_customers, crm_notes
 from throughline.record.tombstones import refuse_erased
@@ -41,10 +42,20 @@ class CrmTables:
             row = {"contact_id": contact_id, "fields": merged, "updated_at": utc_now()}
             self._database.insert_or_update(connection, crm_customers, row, key="contact_id")
 
-    def open_case(self, contact_id: str, subject: str, details: Mapping[str, Any], *, idempotency_key: str) -> Case:
+    def open_case(
+        self,
+        contact_id: str,
+        subject: str,
+        details: Mapping[str, Any],
+        *,
+        kind: str,
+        due_at: datetime | None = None,
+        idempotency_key: str,
+    ) -> Case:
         """Open a case, or give the one this key has already opened.
         Raises Rejected("too_long"), or Rejected("unknown_contact") for somebody who was erased."""
         check_ids(contact_id=contact_id, idempotency_key=idempotency_key)
+        check_words(kind=kind)
         check_texts(subject=subject)
         check_json(details=dict(details))
         with self._database.writing() as connection:
@@ -54,6 +65,8 @@ class CrmTables:
                 "contact_id": contact_id,
                 "subject": subject,
                 "details": dict(details),
+                "kind": kind,
+                "due_at": due_at,
                 "idempotency_key": idempotency_key,
                 "opened_at": utc_now(),
             }
@@ -85,4 +98,4 @@ class CrmTables:
 
 
 def _case(row: Any) -> Case:
-    return Case(row.case_id, row.reference, row.contact_id, row.subject, row.details)
+    return Case(row.case_id, row.reference, row.contact_id, row.subject, row.details, row.kind, row.due_at)

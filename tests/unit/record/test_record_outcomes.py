@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -84,8 +85,8 @@ def test_a_customer_keeps_what_an_update_does_not_name(record: Record) -> None:
 
 
 def test_a_case_is_opened_once_for_its_key(record: Record) -> None:
-    case = record.crm.open_case("c_1", "Dryer is noisy", {"brand": "Bosch"}, idempotency_key="k1")
-    assert record.crm.open_case("c_1", "Dryer is noisy", {}, idempotency_key="k1") == case
+    case = record.crm.open_case("c_1", "Dryer is noisy", {"brand": "Bosch"}, kind="repair", idempotency_key="k1")
+    assert record.crm.open_case("c_1", "Dryer is noisy", {}, kind="repair", idempotency_key="k1") == case
     assert case.reference.isdigit() and len(case.reference) == 6
     record.crm.add_note(case.case_id, "customer called again", idempotency_key="n1")
     record.crm.add_note(case.case_id, "customer called again", idempotency_key="n1")
@@ -96,8 +97,8 @@ def test_a_case_is_opened_once_for_its_key(record: Record) -> None:
 
 def test_cases_and_visits_of_all_aliases_are_the_persons(record: Record) -> None:
     caller, customer = record.create_contact(), record.create_contact()
-    old = record.crm.open_case(caller, "one", {}, idempotency_key="k1")
-    new = record.crm.open_case(customer, "two", {}, idempotency_key="k2")
+    old = record.crm.open_case(caller, "one", {}, kind="repair", idempotency_key="k1")
+    new = record.crm.open_case(customer, "two", {}, kind="repair", idempotency_key="k2")
     later = record.calendar.book(slot(NINE + timedelta(days=1)), caller, {}, idempotency_key="k1")
     sooner = record.calendar.book(slot(), customer, {}, idempotency_key="k2")
     record.merge(caller, customer, reason="code", session_id=None)
@@ -141,6 +142,29 @@ def test_of_many_who_book_the_same_time_at_once_one_gets_it(record: Record) -> N
     for thread in threads:
         thread.join()
     assert sorted(results) == ["booked", *["slot_taken"] * 5]
+
+
+def test_a_visit_moves_within_its_own_time_and_to_another_technician(record: Record) -> None:
+    calendar, before = record.calendar, NINE - timedelta(days=1)
+    visit = calendar.book(replace(slot(), place="Portland"), "c_1", {"appliance": "dryer"}, idempotency_key="k1")
+    overlapping = slot(NINE + timedelta(hours=1))
+    moved = calendar.move(visit.visit_id, overlapping, idempotency_key="m1", now=before)
+    assert moved == replace(visit, slot=replace(overlapping, place="Portland"))
+    other = slot(technician="t2")
+    assert calendar.move(visit.visit_id, other, idempotency_key="m2", now=before).slot == replace(other, place="Portland")
+    assert calendar.busy(["t1"], NINE, NINE + timedelta(hours=9)) == []
+    assert calendar.move(visit.visit_id, overlapping, idempotency_key="m1", now=before).slot.technician == "t2", "done before"
+
+
+def test_a_move_that_was_refused_may_be_tried_again_with_its_key(record: Record) -> None:
+    before = NINE - timedelta(days=1)
+    visit = record.calendar.book(slot(), "c_1", {}, idempotency_key="k1")
+    in_the_way = record.calendar.book(slot(technician="t2"), "c_2", {}, idempotency_key="k2")
+    with pytest.raises(Rejected, match="slot_taken"):
+        record.calendar.move(visit.visit_id, slot(technician="t2"), idempotency_key="m1", now=before)
+    assert record.calendar.visits_of("c_1") == [visit]
+    record.calendar.cancel(in_the_way.visit_id, idempotency_key="x1", now=before)
+    assert record.calendar.move(visit.visit_id, slot(technician="t2"), idempotency_key="m1", now=before).slot.technician == "t2"
 
 
 def test_times_without_a_zone_are_a_fault(record: Record) -> None:

@@ -107,7 +107,7 @@ class Asker:
         record.calendar.book(slot, contact, {"problem": "leaks"}, idempotency_key=key)
         assert len(record.calendar.visits_of(contact)) == before + 1
         record.crm.upsert_customer(contact, {"name": "Dana"})
-        case = record.crm.open_case(contact, "a fault", {}, idempotency_key=key)
+        case = record.crm.open_case(contact, "a fault", {}, kind="repair", idempotency_key=key)
         record.crm.add_note(case.case_id, "it leaks", idempotency_key=key)
         assert case in record.crm.cases_of(contact)
         record.record_outcome(contact, session_id, kind="visit_booked", data={}, idempotency_key=key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from throughline.domain.visits import Case
@@ -19,10 +20,25 @@ class EmbeddedCrm:
         """See the protocol."""
         await self._record.call(self._record.crm.upsert_customer, contact_id, fields)
 
-    async def open_case(self, contact_id: str, subject: str, details: Mapping[str, Any], *, idempotency_key: str) -> Case:
+    async def open_case(
+        self,
+        contact_id: str,
+        subject: str,
+        details: Mapping[str, Any],
+        *,
+        kind: str,
+        due_at: datetime | None = None,
+        idempotency_key: str,
+    ) -> Case:
         """See the protocol."""
         return await self._record.call(
-            self._record.crm.open_case, contact_id, subject, details, idempotency_key=idempotency_key
+            self._record.crm.open_case,
+            contact_id,
+            subject,
+            details,
+            kind=kind,
+            due_at=due_at,
+            idempotency_key=idempotency_key,
         )
 
     async def add_note(self, case_id: str, text: str, *, idempotency_key: str) -> None:
