@@ -31,7 +31,7 @@ _KEPT = {  # tables of which something stays, and what
     "sessions": "channel, times, how sure we were",
     "handoffs": "kind, reason, time",
     "outcomes": "kind, time",
-    "crm_cases": "time, appliance",
+    "crm_cases": "kind, time, appliance",
     "calendar_visits": "time, technician, appliance",
 }
 

@@ -22,6 +22,9 @@ _STYLE = (
 )
 
 
+_OF_A_TECHNICIANS_VISIT = (
+    "visit_id", "reference", "starts_at", "ends_at", "place", "details", "booked_at", "cancelled_at",
+)  # fmt: skip
 _OF_A_VISIT = (
     "started_at", "ended_at", "channel", "assurance", "assurance_at", "assurance_until", "caller_vouched", "end_reason", "detail",
 )  # fmt: skip
@@ -95,12 +98,8 @@ def _line(event: Row, heard: Row | None, zone: ZoneInfo) -> str:
 
 def _led_to(person: Rows, zone: ZoneInfo) -> list[str]:
     return [
-        _table(
-            "Visits",
-            person["calendar_visits"],
-            ("reference", "starts_at", "ends_at", "details", "booked_at", "cancelled_at"),
-            zone,
-        ),
+        _table("Visits", person["calendar_visits"], _OF_A_TECHNICIANS_VISIT, zone),
+        _table("Changes of visits", person["calendar_changes"], ("visit_id", "kind", "changed_at"), zone),
         _table("Cases", person["crm_cases"], ("reference", "kind", "subject", "details", "opened_at", "due_at"), zone),
         _table("Notes", person["crm_notes"], ("written_at", "text"), zone),
         _table("What it led to", person["outcomes"], ("created_at", "kind", "data"), zone),

@@ -10,27 +10,31 @@ from typing import Any
 
 @dataclass(frozen=True)
 class VisitSlot:
-    """A time at which a technician can come. Times are UTC-aware; ``technician`` is the calendar's own id."""
+    """A time at which a technician can come. Times are UTC-aware; ``technician`` is the calendar's own id; ``place`` is the territory they
+    come to, by the company's own name for it, None where that is not known."""
 
     start: datetime
     end: datetime
     technician: str
+    place: str | None = None
 
 
 @dataclass(frozen=True)
 class Visit:
-    """A booked visit. ``reference`` is what the customer is told."""
+    """A booked visit. ``reference`` is what the customer is told; ``details`` are from when it was booked, ``slot`` is when it is now."""
 
     visit_id: str
     reference: str
     slot: VisitSlot
     contact_id: str
     details: Mapping[str, Any]
+    cancelled_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Case:
-    """A CRM case about one contact. ``kind``: repair, lead, complaint, ...; ``due_at``: when somebody waits for an answer, UTC."""
+    """A CRM case about one contact. ``kind`` is one word, such as repair or complaint; ``due_at`` (UTC) is when it is to be dealt with,
+    None where no time was told."""
 
     case_id: str
     reference: str

@@ -65,10 +65,10 @@ class CrmTables:
                 "contact_id": contact_id,
                 "subject": subject,
                 "details": dict(details),
-                "idempotency_key": idempotency_key,
-                "opened_at": utc_now(),
                 "kind": kind,
                 "due_at": due_at,
+                "idempotency_key": idempotency_key,
+                "opened_at": utc_now(),
             }
             insert_with_reference(self._database, connection, crm_cases, row)
             query = sa.select(crm_cases).where(crm_cases.c.idempotency_key == idempotency_key)

@@ -159,7 +159,7 @@ class Erasing(OnDatabase):
             self._database.take_turns(connection, f"contact:{alias}")
         hold(self._database, connection, living_id)
         person = find_person(connection, contact_id)
-        for table in (schema.contacts, schema.sessions, schema.crm_cases):
+        for table in (schema.contacts, schema.sessions, schema.crm_cases, schema.calendar_visits):
             these = sa.select(table.c.contact_id).where(table.c.contact_id.in_(person.ids))
             connection.execute(these.order_by(*table.primary_key).with_for_update()).all()
         return person
@@ -192,11 +192,11 @@ class Erasing(OnDatabase):
             kept = _nobodys(row, "outcome_id") | {"session_id": new_sessions.get(row.session_id), "data": {}}
             connection.execute(schema.outcomes.insert().values(**kept))
         for row in _rows(connection, schema.crm_cases, person):
-            kept = without_person(row, "case_id", own_words) | {"subject": ""}
+            kept = without_person(row, "case_id", own_words) | {"subject": "", "due_at": None}
             insert_with_reference(database, connection, schema.crm_cases, kept)
         for row in _rows(connection, schema.calendar_visits, person):
-            if row.ends_at <= at:  # else it is cancelled, and its time free
-                kept = without_person(row, "visit_id", own_words)
+            if row.ends_at <= at and row.cancelled_at is None:  # else nobody was out, and its time is free
+                kept = without_person(row, "visit_id", own_words) | {"place": None}
                 insert_with_reference(database, connection, schema.calendar_visits, kept)
 
 
@@ -226,7 +226,7 @@ def _last_seen(connection: Any, person: Person) -> datetime:
         sa.select(sa.func.max(s.started_at)).where(s.contact_id.in_(person.ids)),
         sa.select(sa.func.max(s.ended_at)).where(s.contact_id.in_(person.ids)),
         sa.select(sa.func.max(e.created_at)).where(e.id.in_(latest)),
-        sa.select(sa.func.max(v.ends_at)).where(v.contact_id.in_(person.ids)),
+        sa.select(sa.func.max(v.ends_at)).where(v.contact_id.in_(person.ids), v.cancelled_at.is_(None)),
     )
     moments: list[datetime | None] = [connection.execute(query).scalar() for query in asked]
     return max(moment for moment in moments if moment is not None)

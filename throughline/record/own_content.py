@@ -27,7 +27,7 @@ _UNDER_WAY = timedelta(minutes=5)
 
 _WHO = {"user": "customer", "bot": "assistant"}
 _OUR_WORDS = ("reason", "open_question")
-_NOTE_KEY = re.compile(r"note:[^:]*:(.*)", re.DOTALL)
+_KEY_OF_MESSAGE = re.compile(r"[^:]*:[^:]*:(.*)", re.DOTALL)  # what was done, for whom, for which message of theirs
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,12 @@ def _packet(row: Any, own: Own) -> dict[str, Any]:
 
 def _case(row: Any, own: Own) -> dict[str, Any]:
     details = _details(row.details, own)
-    return {"details": details, "subject": row.subject if details.get("facts") == row.details.get("facts") else ""}
+    named = "session" if "session" in row.details else "visit"  # what says whose it is
+    return {
+        "details": details,
+        "subject": row.subject if details.get("facts") == row.details.get("facts") else "",
+        "due_at": row.due_at if named in details else None,
+    }
 
 
 def _visit(row: Any, own: Own) -> dict[str, Any]:
@@ -104,9 +109,9 @@ def _customer(row: Any, own: Own) -> dict[str, Any]:
     return {"fields": {name: value for name, value in row.fields.items() if value is None or json.dumps(value) in values}}
 
 
-def _note(row: Any, own: Own) -> dict[str, Any] | None:
-    """A note is what one message of the customer's said."""
-    found = _NOTE_KEY.fullmatch(row.idempotency_key)
+def _of_message(row: Any, own: Own) -> dict[str, Any] | None:
+    """A note is what one message of the customer's said, and a visit is changed because of one: the row is theirs whose message it is."""
+    found = _KEY_OF_MESSAGE.fullmatch(row.idempotency_key)
     return {} if found is not None and found.group(1) in own.messages else None
 
 
@@ -177,6 +182,11 @@ def _notes_of(person: Person) -> Any:
     return schema.crm_notes.c.case_id.in_(cases)
 
 
+def _changes_of(person: Person) -> Any:
+    visits = sa.select(schema.calendar_visits.c.visit_id).where(schema.calendar_visits.c.contact_id.in_(person.ids))
+    return schema.calendar_changes.c.visit_id.in_(visits)
+
+
 def _rows_of(table: Any) -> Callable[[Person], Any]:
     return lambda person: table.c.contact_id.in_(person.ids)
 
@@ -184,7 +194,8 @@ def _rows_of(table: Any) -> Callable[[Person], Any]:
 FILLED: tuple[Filled, ...] = (
     Filled(schema.handoffs, _packet, _rows_of(schema.handoffs), schema.handoffs.c.created_at),
     Filled(schema.crm_cases, _case, _rows_of(schema.crm_cases), schema.crm_cases.c.opened_at),
-    Filled(schema.crm_notes, _note, _notes_of, schema.crm_notes.c.written_at),
+    Filled(schema.crm_notes, _of_message, _notes_of, schema.crm_notes.c.written_at),
+    Filled(schema.calendar_changes, _of_message, _changes_of, schema.calendar_changes.c.changed_at),
     Filled(schema.calendar_visits, _visit, _rows_of(schema.calendar_visits), schema.calendar_visits.c.booked_at),
     Filled(schema.crm_customers, _customer, _rows_of(schema.crm_customers), schema.crm_customers.c.updated_at),
     Filled(schema.tracker_heads, _header, _rows_of(schema.tracker_heads), None),

@@ -59,7 +59,8 @@ def _side(connection: Any, person: Person) -> _Side:
 
 
 def _give_back_visits(connection: Any, giver: Person, taker: Person) -> None:
-    """Technicians' visits that were booked in a session of the taker's, and the cases that were opened for them."""
+    """Technicians' visits that were booked in a session of the taker's, the cases that were opened for them, and other cases that were
+    opened in such a session."""
     v, c = schema.calendar_visits, schema.crm_cases
     sessions = set(connection.execute(taker.sessions).scalars())
     booked = [
@@ -67,21 +68,26 @@ def _give_back_visits(connection: Any, giver: Person, taker: Person) -> None:
         for row in connection.execute(sa.select(v).where(v.c.contact_id.in_(giver.ids))).all()
         if row.details.get("session") in sessions
     ]
+    references, to = {visit.reference for visit in booked}, taker.ids[0]
     opened = [
         row
         for row in connection.execute(sa.select(c).where(c.c.contact_id.in_(giver.ids))).all()
-        if booked
-        if row.details.get("visit") in {visit.reference for visit in booked}
+        if row.details.get("session") in sessions or row.details.get("visit") in references
     ]
-    to = taker.ids[0]
     for table, rows in ((v, booked), (c, opened)):
         for row in rows:
             changed = {name: _renamed(row._mapping[name], giver.ids, to) for name in ("details", "idempotency_key")}
             connection.execute(table.update().where(table.c.id == row.id).values(contact_id=to, **changed))
-    n = schema.crm_notes
-    for row in connection.execute(sa.select(n).where(n.c.case_id.in_([case.case_id for case in opened]))).all():
-        key = _renamed(row.idempotency_key, giver.ids, to)
-        connection.execute(n.update().where(n.c.id == row.id).values(idempotency_key=key))
+    # Also on what was the taker's all along, a note may have been written and a visit changed as the giver's.
+    n, g = schema.crm_notes, schema.calendar_changes
+    for table, theirs in (
+        (n, n.c.case_id.in_(sa.select(c.c.case_id).where(c.c.contact_id.in_(taker.ids)))),
+        (g, g.c.visit_id.in_(sa.select(v.c.visit_id).where(v.c.contact_id.in_(taker.ids)))),
+    ):
+        for row in connection.execute(sa.select(table).where(theirs)).all():
+            key = _renamed(row.idempotency_key, giver.ids, to)
+            if key != row.idempotency_key:
+                connection.execute(table.update().where(table.c.id == row.id).values(idempotency_key=key))
 
 
 def _give_back_rows(connection: Any, giver: _Side, taker: _Side) -> None:

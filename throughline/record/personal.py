@@ -139,6 +139,11 @@ def _note_rows(person: Person) -> Any:
     return schema.crm_notes.c.case_id.in_(cases)
 
 
+def _change_rows(person: Person) -> Any:
+    visits = sa.select(schema.calendar_visits.c.visit_id).where(schema.calendar_visits.c.contact_id.in_(person.ids))
+    return schema.calendar_changes.c.visit_id.in_(visits)
+
+
 # In the order in which rows can be deleted: what names another row before the row it names.
 HOLDINGS: tuple[Holding, ...] = (
     Holding(schema.heard, _heard_rows, ("event_id", "session_id", "text_heard", "complete", "heard_at")),
@@ -243,10 +248,13 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding(schema.crm_customers, _by_contact(schema.crm_customers), ("contact_id", "fields", "updated_at")),
     Holding(
+        schema.calendar_changes, _change_rows, ("visit_id", "kind", "changed_at"), {"id": _NUMBER, "idempotency_key": _KEY}
+    ),
+    Holding(
         schema.calendar_visits,
         _by_contact(schema.calendar_visits),
-        ("visit_id", "reference", "starts_at", "ends_at", "details", "booked_at", "cancelled_at"),
-        {"id": _NUMBER, "contact_id": _WHOSE, "idempotency_key": _KEY, "changed_by": _KEY, "technician": "one of the company's own people"},
+        ("visit_id", "reference", "starts_at", "ends_at", "place", "details", "booked_at", "cancelled_at"),
+        {"id": _NUMBER, "contact_id": _WHOSE, "idempotency_key": _KEY, "technician": "one of the company's own people"},
     ),
     Holding(
         schema.addresses,

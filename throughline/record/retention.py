@@ -36,8 +36,13 @@ def _ended_sessions(cutoff: datetime) -> Any:
     return sa.select(schema.sessions.c.session_id).where(schema.sessions.c.ended_at < cutoff)
 
 
+def _visits_before(cutoff: datetime) -> Any:
+    return sa.select(schema.calendar_visits.c.visit_id).where(schema.calendar_visits.c.ends_at < cutoff)
+
+
 # For each kind the tables from which whole rows go, and which rows.
 _ROWS: tuple[tuple[str, Any, Clause], ...] = (
+    ("visits", schema.calendar_changes, lambda cutoff: schema.calendar_changes.c.visit_id.in_(_visits_before(cutoff))),
     ("messages", schema.messages, lambda cutoff: schema.messages.c.finished_at < cutoff),
     ("passes", schema.codes, lambda cutoff: schema.codes.c.expires_at < cutoff),
     ("passes", schema.links, lambda cutoff: schema.links.c.expires_at < cutoff),
@@ -192,7 +197,7 @@ def _emptied(database: Database, connection: Any, table: Any, row: Any, business
         return {"packet": {}}
     if table is schema.calendar_visits:
         kept = without_person(row, "visit_id", business.own_words)
-        return {name: kept[name] for name in ("details", "idempotency_key")}
+        return {name: kept[name] for name in ("details", "idempotency_key")} | {"place": None}
     if table is schema.phone_calls:
         return {"caller": "", "attestation": ""}
     detail = {name: value for name, value in row.detail.items() if name not in _OF_THE_CALLER}

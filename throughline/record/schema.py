@@ -387,8 +387,8 @@ crm_cases = sa.Table(
     sa.Column("details", JsonText, nullable=False),
     sa.Column("idempotency_key", sa.String(ID_CHARS), nullable=False, unique=True),
     sa.Column("opened_at", UtcTime, nullable=False),
-    sa.Column("kind", sa.String(WORD_CHARS), nullable=False, server_default="repair"),
-    sa.Column("due_at", UtcTime),  # when somebody waits for an answer
+    sa.Column("kind", sa.String(WORD_CHARS), nullable=False, server_default="repair"),  # as all were before there were kinds
+    sa.Column("due_at", UtcTime),  # when it is to be dealt with, where a time was told
 )
 
 crm_notes = sa.Table(
@@ -420,7 +420,18 @@ calendar_visits = sa.Table(
     sa.Column("details", JsonText, nullable=False),
     sa.Column("idempotency_key", sa.String(ID_CHARS), nullable=False, unique=True),
     sa.Column("booked_at", UtcTime, nullable=False),
-    sa.Column("cancelled_at", UtcTime),
-    sa.Column("changed_by", sa.String(WORD_CHARS)),  # a digest of the latest change's key
+    sa.Column("place", sa.String(ID_CHARS)),  # the company's own name of the territory; NULL: not known
+    sa.Column("cancelled_at", UtcTime),  # from then on it takes nobody's time
     sa.Index("ix_calendar_visits_technician_ends_at", "technician", "ends_at"),
+)
+
+# What was done to a visit after it was booked, each once for its key.
+calendar_changes = sa.Table(
+    "calendar_changes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("visit_id", sa.String(ID_CHARS), sa.ForeignKey("calendar_visits.visit_id"), nullable=False, index=True),
+    sa.Column("kind", sa.String(WORD_CHARS), nullable=False),
+    sa.Column("idempotency_key", sa.String(ID_CHARS), nullable=False, unique=True),
+    sa.Column("changed_at", UtcTime, nullable=False),
 )

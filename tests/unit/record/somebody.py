@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -129,8 +129,11 @@ def _at_the_company(record: Record, one: Somebody, visit_at: datetime) -> None:
     )
     note_key = f"note:{one.contact_id}:{message_of(one.chat, f'{one.name} lives here')}"
     record.crm.add_note(case.case_id, f"note about {one.name}", idempotency_key=note_key)
-    slot = VisitSlot(visit_at, visit_at + timedelta(hours=2), f"technician for {len(one.name)}")
-    visit = record.calendar.book(slot, one.alias, facts, idempotency_key=f"visit:{one.contact_id}")
+    slot = VisitSlot(visit_at, visit_at + timedelta(hours=2), f"technician for {len(one.name)}", f"at {one.name}'s")
+    sooner = replace(slot, start=visit_at - timedelta(hours=1), end=visit_at + timedelta(hours=1))
+    visit = record.calendar.book(sooner, one.alias, facts, idempotency_key=f"visit:{one.contact_id}")
+    move_key = f"move:{one.contact_id}:{message_of(one.chat, f'{one.name} lives here')}"
+    record.calendar.move(visit.visit_id, slot, idempotency_key=move_key, now=visit_at - timedelta(days=1))
     packet = {
         "summary": one.name,
         "call_back_to": one.number,

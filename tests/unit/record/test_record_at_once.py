@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from tests.unit.record.conftest import LIMITS
 from tests.unit.record.somebody import entry_of
 from throughline.domain.assurance import Assurance
-from throughline.domain.visits import VisitSlot
+from throughline.domain.visits import Visit, VisitSlot
 from throughline.errors import Rejected
 from throughline.record import Record, references
 from throughline.record import passes as passes_module
@@ -228,6 +228,81 @@ def test_the_same_key_has_one_effect(record: Record) -> None:
             lambda _: record.record_outcome(contact, None, kind="visit", data={}, idempotency_key=f"outcome {round_}")  # noqa: B023
         )
         assert len(set(outcomes)) == 1
+
+
+def test_of_many_who_book_and_move_into_the_same_time_one_gets_it(record: Record) -> None:
+    calendar = record.calendar
+    for round_ in range(ROUNDS):
+        day = NOON + timedelta(days=round_)
+        wanted = VisitSlot(day, day + timedelta(hours=2), "kim")
+        froms = [VisitSlot(day + timedelta(hours=3 * n), day + timedelta(hours=3 * n + 2), f"t-{n % 2}") for n in range(MANY)]
+        visits = [calendar.book(one, f"c_{n}", {}, idempotency_key=f"{round_} {n}") for n, one in enumerate(froms)]
+
+        def take(number: int, wanted: VisitSlot = wanted, visits: list[Visit] = visits, key: str = f"to {round_}") -> Visit:
+            if number % 2:
+                return calendar.book(wanted, f"c_{number}", {}, idempotency_key=f"{key} {number}")
+            return calendar.move(
+                visits[number].visit_id, wanted, idempotency_key=f"{key} {number}", now=NOON - timedelta(days=1)
+            )
+
+        done, refused = at_once(take)
+        assert ([visit.slot for visit in done], refused) == ([wanted], ["slot_taken"] * (MANY - 1))
+        assert calendar.busy(["kim"], wanted.start, wanted.end) == [wanted]
+
+
+def test_one_visit_that_is_moved_to_many_technicians_at_once_is_with_one_of_them(record: Record) -> None:
+    for round_ in range(ROUNDS):
+        ten = NOON + timedelta(days=round_)
+        slots = [VisitSlot(ten, ten + timedelta(hours=2), f"t-{number}") for number in range(MANY + 1)]
+        visit = record.calendar.book(slots[-1], "c_1", {}, idempotency_key=f"visit {round_}")
+
+        def move(number: int, visit: Visit = visit, slots: list[VisitSlot] = slots, key: str = f"to {round_}") -> Visit:
+            return record.calendar.move(
+                visit.visit_id, slots[number], idempotency_key=f"{key} {number}", now=NOON - timedelta(days=1)
+            )
+
+        done, refused = at_once(move)
+        assert (len(done), refused) == (MANY, [])
+        [now_at] = record.calendar.busy([slot.technician for slot in slots], ten, ten + timedelta(hours=2))
+        assert [one.slot for one in record.calendar.visits_of("c_1") if one.visit_id == visit.visit_id] == [now_at]
+
+
+def test_visits_that_change_places_wait_for_nobody_in_a_circle(record: Record) -> None:
+    """Each wants the other technician's time: that is taken, whoever comes first; the hours beside it are free."""
+    calendar = record.calendar
+    for round_ in range(ROUNDS):
+        ten = NOON + timedelta(days=round_)
+        slots = [VisitSlot(ten, ten + timedelta(hours=2), f"t-{number}") for number in range(2)]
+        visits = [calendar.book(one, "c_1", {}, idempotency_key=f"{round_} {n}") for n, one in enumerate(slots)]
+
+        def move(number: int, visits: list[Visit] = visits, slots: list[VisitSlot] = slots, key: str = f"to {round_}") -> Visit:
+            hours = timedelta(hours=number // 2 * 2)
+            to = replace(slots[1 - number % 2], start=ten + hours, end=ten + hours + timedelta(hours=2))  # noqa: B023
+            moved = visits[number % 2].visit_id
+            return calendar.move(moved, to, idempotency_key=f"{key} {number}", now=NOON - timedelta(days=1))
+
+        _, refused = at_once(move)
+        assert set(refused) <= {"slot_taken"}
+        for technician in ("t-0", "t-1"):
+            times = calendar.busy([technician], ten, ten + timedelta(hours=9))
+            assert all(one.end <= two.start for one, two in itertools.pairwise(times))
+        assert len(calendar.busy(["t-0", "t-1"], ten, ten + timedelta(hours=9))) == 2
+
+
+def test_the_same_key_moves_once_and_a_visit_is_cancelled_once(record: Record) -> None:
+    for round_ in range(ROUNDS):
+        ten = NOON + timedelta(days=round_)
+        slots = [VisitSlot(ten, ten + timedelta(hours=2), f"t-{number}") for number in range(MANY + 1)]
+        visit = record.calendar.book(slots[-1], "c_1", {}, idempotency_key=f"visit {round_}")
+        before = NOON - timedelta(days=1)
+        moved, _ = at_once(
+            lambda number: record.calendar.move(visit.visit_id, slots[number], idempotency_key=f"move {round_}", now=before)  # noqa: B023
+        )
+        assert len({one.slot for one in moved}) == 1
+        done, _ = at_once(
+            lambda number: record.calendar.cancel(visit.visit_id, idempotency_key=f"cancel {round_} {number % 2}", now=before)  # noqa: B023
+        )
+        assert len({one.cancelled_at for one in done}) == 1
 
 
 def test_a_new_customer_written_from_two_sides_has_what_both_wrote(record: Record) -> None:

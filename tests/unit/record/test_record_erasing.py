@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from tests.unit.record.somebody import NOW, Somebody, everything, files_with, ro
 from throughline.domain.assurance import OPERATOR, Assurance
 from throughline.domain.placed_calls import CallLimits
 from throughline.domain.turns import Turn
-from throughline.domain.visits import VisitSlot
+from throughline.domain.visits import Visit, VisitSlot
 from throughline.errors import Rejected, ThroughlineError
 from throughline.record import Record, schema
 from throughline.record.entries import Head, NewEvent
@@ -114,7 +116,8 @@ def test_what_the_books_need_stays_without_the_person(record: Record) -> None:
         visit.slot.technician,
         {"appliance": "dishwasher"},
     )
-    assert (case.subject, case.details) == ("", {"appliance": "dishwasher"})
+    assert (one.place, one.cancelled_at) == (None, None)
+    assert (case.kind, case.subject, case.details, case.due_at) == ("repair", "", {"appliance": "dishwasher"}, None)
     assert [(row.channel, row.assurance, row.detail) for row in visits] == [
         ("phone", "anonymous", {}),
         ("web_chat", "authenticated", {}),
@@ -146,6 +149,38 @@ def test_a_visit_ahead_is_in_the_way_until_it_is_cancelled(record: Record) -> No
     record.erase(dana.contact_id, own_words={}, cancel_visits=True, now=NOW)
     assert record.calendar.busy([visit.slot.technician], NOW, NOW + timedelta(days=9)) == []
     assert left_of(record, dana) == []
+
+
+def test_a_visit_that_was_cancelled_is_not_in_the_way_and_leaves_nothing(record: Record) -> None:
+    dana = somebody(record, "Dana-Reyes", visit_at=NOW + timedelta(days=9000))
+    [visit] = record.calendar.visits_of(dana.contact_id)
+    record.calendar.cancel(visit.visit_id, idempotency_key=f"cancel:{dana.contact_id}:m", now=NOW)
+    assert record.holdings(dana.contact_id, now=NOW).ahead == ()
+    assert record.last_seen(dana.contact_id) < visit.slot.end, "nobody was there"
+    record.erase(dana.contact_id, own_words=OWN_WORDS, now=NOW + timedelta(days=9005))
+    assert everything(record)["calendar_visits"] == []
+    assert left_of(record, dana) == []
+
+
+def test_a_visit_is_moved_before_its_customer_is_erased_or_not_at_all(record: Record) -> None:
+    for round_ in range(6):
+        dana = somebody(record, f"Dana-{round_}", number=f"+1503555017{round_}", visit_at=NOW + timedelta(days=2))
+        [visit] = record.calendar.visits_of(dana.contact_id)
+        later = replace(visit.slot, start=visit.slot.end, end=visit.slot.end + timedelta(hours=1), technician=f"kim {round_}")
+
+        def move(number: int, visit: Visit = visit, slot: VisitSlot = later, name: str = dana.name) -> None:
+            with contextlib.suppress(Rejected):
+                record.calendar.move(visit.visit_id, slot, idempotency_key=f"move:{name}:{number}", now=NOW)
+
+        threads = [threading.Thread(target=move, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        record.erase(dana.contact_id, own_words=OWN_WORDS, cancel_visits=True, now=NOW)
+        for thread in threads:
+            thread.join()
+        assert left_of(record, dana) == []
+        with pytest.raises(Rejected, match="unknown_visit"):
+            record.calendar.move(visit.visit_id, later, idempotency_key="late", now=NOW)
 
 
 def test_erasing_twice_is_known_without_keeping_the_id(record: Record) -> None:

@@ -132,6 +132,9 @@ def test_what_is_in_an_earlier_schema_is_there_after_all_steps(
         assert [row["session_id"] for row in after["failed_tries"]] == [before["code_tries"][0]["session_id"]]
     assert [row["proved_at"] for row in after["addresses"]] == [row["created_at"] for row in before["addresses"]]
 
+    if "kind" not in before["crm_cases"][0]:
+        assert [row["kind"] for row in after["crm_cases"]] == ["repair"]
+
     options = {"compare_type": True, "include_object": lambda _object, name, *_: name not in _NOT_OURS}
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -141,6 +142,29 @@ def test_of_many_who_book_the_same_time_at_once_one_gets_it(record: Record) -> N
     for thread in threads:
         thread.join()
     assert sorted(results) == ["booked", *["slot_taken"] * 5]
+
+
+def test_a_visit_moves_within_its_own_time_and_to_another_technician(record: Record) -> None:
+    calendar, before = record.calendar, NINE - timedelta(days=1)
+    visit = calendar.book(replace(slot(), place="Portland"), "c_1", {"appliance": "dryer"}, idempotency_key="k1")
+    overlapping = slot(NINE + timedelta(hours=1))
+    moved = calendar.move(visit.visit_id, overlapping, idempotency_key="m1", now=before)
+    assert moved == replace(visit, slot=replace(overlapping, place="Portland"))
+    other = slot(technician="t2")
+    assert calendar.move(visit.visit_id, other, idempotency_key="m2", now=before).slot == replace(other, place="Portland")
+    assert calendar.busy(["t1"], NINE, NINE + timedelta(hours=9)) == []
+    assert calendar.move(visit.visit_id, overlapping, idempotency_key="m1", now=before).slot.technician == "t2", "done before"
+
+
+def test_a_move_that_was_refused_may_be_tried_again_with_its_key(record: Record) -> None:
+    before = NINE - timedelta(days=1)
+    visit = record.calendar.book(slot(), "c_1", {}, idempotency_key="k1")
+    in_the_way = record.calendar.book(slot(technician="t2"), "c_2", {}, idempotency_key="k2")
+    with pytest.raises(Rejected, match="slot_taken"):
+        record.calendar.move(visit.visit_id, slot(technician="t2"), idempotency_key="m1", now=before)
+    assert record.calendar.visits_of("c_1") == [visit]
+    record.calendar.cancel(in_the_way.visit_id, idempotency_key="x1", now=before)
+    assert record.calendar.move(visit.visit_id, slot(technician="t2"), idempotency_key="m1", now=before).slot.technician == "t2"
 
 
 def test_times_without_a_zone_are_a_fault(record: Record) -> None:

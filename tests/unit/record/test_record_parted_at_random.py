@@ -9,7 +9,18 @@ from datetime import timedelta
 import pytest
 
 from tests.unit.record.somebody import NOW, rows_with
-from tests.unit.record.test_record_parting import Stranger, booked, foreign, passed_on, put_back, say, stranger, told_of
+from tests.unit.record.test_record_parting import (
+    Stranger,
+    booked,
+    changed,
+    complained,
+    foreign,
+    passed_on,
+    put_back,
+    say,
+    stranger,
+    told_of,
+)
 from throughline.domain.assurance import CODE, OPERATOR
 from throughline.errors import Rejected
 from throughline.record import Record
@@ -17,7 +28,7 @@ from throughline.record import Record
 pytestmark = pytest.mark.unit
 
 NAMES = ("Ada-Quist", "Ben-Reyes", "Cleo-Vane", "Dora-Lind")
-STEPS = ("say", "say", "fact", "pass", "book", "tell", "put back", "merge", "merge", "part")
+STEPS = ("say", "say", "fact", "pass", "book", "move", "cancel", "complain", "tell", "put back", "merge", "merge", "part")
 
 
 class Town:
@@ -41,7 +52,7 @@ class Town:
     async def _happens(self, one: Stranger, number: int) -> None:
         record, living, mark = self.record, self._living(one), f"{one.name}-{number}-"
         step = self.chance.choice(STEPS)
-        if step in ("say", "fact", "pass", "book"):
+        if step in ("say", "fact", "pass", "book", "move", "cancel", "complain"):
             one.marks.append(mark)
         if step == "say":
             say(record, living, one.session, f"hello {mark}")
@@ -51,6 +62,13 @@ class Town:
             await passed_on(record, living, one.session, mark)
         elif step == "book":
             await booked(record, living, one.session, mark, number)
+        elif step == "move":
+            visits = record.calendar.visits_of(living)
+            changed(record, living, one.session, mark, visit=self.chance.choice(visits) if visits else None)
+        elif step == "cancel":
+            changed(record, living, one.session, mark)
+        elif step == "complain":
+            complained(record, living, one.session, mark)
         elif step == "tell":
             told_of(record, living, one.session, f"You told us {[fact.value for fact in record.facts(living)]}.")
         elif step == "put back":
@@ -79,10 +97,10 @@ def told_by(record: Record, one: Stranger) -> dict[str, object]:
     return {name: value for name, value in slots.items() if value is not None and not name.startswith("ui_")}
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(8))
 async def test_whatever_they_were_taken_for(record: Record, seed: int) -> None:
     town = Town(record, seed)
-    await town.lives(30)
+    await town.lives(40)
     for one in town.people:
         shown = record.person(one.contact_id)
         assert [mark for other in town.people if other is not one for mark in foreign(other.marks, shown)] == []

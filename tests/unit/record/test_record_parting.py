@@ -20,7 +20,7 @@ from tests.unit.record.conftest import LIMITS
 from tests.unit.record.somebody import NOW, message_of, rows_with
 from throughline.domain.assurance import CODE, OPERATOR, Assurance
 from throughline.domain.turns import Turn
-from throughline.domain.visits import VisitSlot
+from throughline.domain.visits import Visit, VisitSlot
 from throughline.errors import Rejected
 from throughline.handoff import dossier, packet
 from throughline.record import Record, schema
@@ -91,6 +91,36 @@ async def booked(record: Record, contact_id: str, session: str, key: str, day: i
     text = f"my gate code is {key}"
     record.crm.add_note(case.case_id, f"gate: {key}", idempotency_key=f"note:{contact_id}:{message_of(session, text)}")
     say(record, contact_id, session, text)
+
+
+def changed(record: Record, contact_id: str, session: str, key: str, *, visit: Visit | None = None) -> None:
+    """A visit is moved, or cancelled where ``visit`` names none, because of what is said in this session."""
+    text = f"another time please, {key}"
+    idempotency_key, before = f"move:{contact_id}:{message_of(session, text)}", NOW - timedelta(days=900)
+    if visit is not None:
+        day = timedelta(days=400)
+        to = VisitSlot(visit.slot.start - day, visit.slot.end - day, visit.slot.technician)
+        record.calendar.move(visit.visit_id, to, idempotency_key=idempotency_key, now=before)
+    else:
+        for one in record.calendar.visits_of(contact_id)[:1]:
+            record.calendar.cancel(one.visit_id, idempotency_key=idempotency_key, now=before)
+    say(record, contact_id, session, text)
+
+
+def complained(record: Record, contact_id: str, session: str, key: str) -> str:
+    """A case about no visit, due at a time of which nothing tells who wished for it but the session it was opened in; its id."""
+    text = f"I am not content, {key}"
+    details = {"facts": {fact.slot: fact.value for fact in record.facts(contact_id)}, "session": session}
+    case = record.crm.open_case(
+        contact_id,
+        text,
+        details,
+        kind="complaint",
+        due_at=NOW,
+        idempotency_key=f"case:{contact_id}:{message_of(session, text)}",
+    )
+    say(record, contact_id, session, text)
+    return case.case_id
 
 
 @pytest.fixture
@@ -191,6 +221,37 @@ async def test_what_was_filled_from_both_keeps_what_is_ones_own(record: Record, 
     [packed] = [handoff.packet for handoff in record.handoffs(ben.contact_id)]
     assert {fact["slot"]: fact["value"] for fact in packed["facts"]} == {"customer_name": "Ben-Reyes", "postcode": "ZZ-97202"}
     assert packed["summary"] == "", "it speaks of both"
+
+
+async def test_cases_go_back_with_the_session_they_were_opened_in(record: Record) -> None:
+    ada = stranger(record, "Ada-Quist", "ZZ-97201", number="+15035550101")
+    ben = stranger(record, "Ben-Reyes", "ZZ-97202", number="+15035550102")
+    record.merge(ada.contact_id, ben.contact_id, reason=CODE, session_id=ada.session)
+    adas = complained(record, ben.contact_id, ada.session, "ada")
+    bens = complained(record, ben.contact_id, ben.session, "ben")
+    unknown = record.crm.open_case(ben.contact_id, "call", {}, kind="call_back", due_at=NOW, idempotency_key="k").case_id
+    record.unmerge(ada.contact_id, reason=OPERATOR)
+    assert [(one.case_id, one.due_at) for one in record.crm.cases_of(ada.contact_id)] == [(adas, NOW)]
+    assert [(one.case_id, one.due_at) for one in record.crm.cases_of(ben.contact_id)] == [(unknown, None), (bens, NOW)]
+
+
+async def test_a_visit_that_was_changed_goes_back_as_it_is_and_is_not_changed_again(record: Record) -> None:
+    ada = stranger(record, "Ada-Quist", "ZZ-97201", number="+15035550101")
+    ben = stranger(record, "Ben-Reyes", "ZZ-97202", number="+15035550102")
+    both = ben.contact_id
+    record.merge(ada.contact_id, both, reason=CODE, session_id=ada.session)
+    await booked(record, both, ada.session, "ada", 4)
+    [visit] = record.calendar.visits_of(both)
+    changed(record, both, ada.session, "ada", visit=visit)
+    changed(record, both, ben.session, "ben", visit=record.calendar.visits_of(both)[0])
+    [moved] = record.calendar.visits_of(both)
+    record.unmerge(ada.contact_id, reason=OPERATOR)
+    [adas] = record.calendar.visits_of(ada.contact_id)
+    assert (adas.visit_id, adas.slot) == (visit.visit_id, moved.slot)
+    key = f"move:{ada.contact_id}:{message_of(ada.session, 'another time please, ada')}"
+    assert record.calendar.move(visit.visit_id, visit.slot, idempotency_key=key, now=NOW - timedelta(days=900)) == adas
+    assert len(record.person(ada.contact_id)["calendar_changes"]) == 1, "the other one names a message of Ben's"
+    assert record.person(ben.contact_id)["calendar_changes"] == []
 
 
 async def test_each_is_shown_their_own_and_nothing_of_the_other(record: Record, parted: tuple[Stranger, Stranger]) -> None:

@@ -24,13 +24,13 @@ class EmbeddedCalendar:
         """See the protocol."""
         return await self._record.call(self._record.calendar.book, slot, contact_id, details, idempotency_key=idempotency_key)
 
-    async def move(self, visit_id: str, slot: VisitSlot, *, idempotency_key: str) -> Visit:
+    async def move(self, visit_id: str, slot: VisitSlot, *, idempotency_key: str, now: datetime | None = None) -> Visit:
         """See the protocol."""
-        return await self._record.call(self._record.calendar.move, visit_id, slot, idempotency_key=idempotency_key)
+        return await self._record.call(self._record.calendar.move, visit_id, slot, idempotency_key=idempotency_key, now=now)
 
-    async def cancel(self, visit_id: str, *, idempotency_key: str) -> Visit:
+    async def cancel(self, visit_id: str, *, idempotency_key: str, now: datetime | None = None) -> Visit:
         """See the protocol."""
-        return await self._record.call(self._record.calendar.cancel, visit_id, idempotency_key=idempotency_key)
+        return await self._record.call(self._record.calendar.cancel, visit_id, idempotency_key=idempotency_key, now=now)
 
     async def visits_of(self, contact_id: str) -> list[Visit]:
         """See the protocol."""

@@ -31,9 +31,14 @@ class EmbeddedCrm:
         idempotency_key: str,
     ) -> Case:
         """See the protocol."""
-        open_case = self._record.crm.open_case
         return await self._record.call(
-            open_case, contact_id, subject, details, kind=kind, due_at=due_at, idempotency_key=idempotency_key
+            self._record.crm.open_case,
+            contact_id,
+            subject,
+            details,
+            kind=kind,
+            due_at=due_at,
+            idempotency_key=idempotency_key,
         )
 
     async def add_note(self, case_id: str, text: str, *, idempotency_key: str) -> None:

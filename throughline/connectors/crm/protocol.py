@@ -25,8 +25,10 @@ class Crm(Protocol):
         due_at: datetime | None = None,
         idempotency_key: str,
     ) -> Case:
-        """Open a case of a kind (repair, lead, complaint, ...), or return the one this key has already opened. ``due_at``, UTC: when
-        somebody waits for an answer. Raises Unavailable or Rejected."""
+        """Open a case, or return the one this key has already opened. ``kind`` is one word: repair, lead, complaint, billing, payment,
+        call_back, message. ``due_at`` (UTC) is when it is to be dealt with, such as the time wished for a call-back. ``details`` name the
+        session it was opened in (``session``), or the visit it is about by its reference (``visit``): it goes with that where two people
+        who were taken for one are told apart. Raises Unavailable or Rejected."""
 
     async def add_note(self, case_id: str, text: str, *, idempotency_key: str) -> None:
         """Append a note to a case. Raises Unavailable, or Rejected("unknown_case")."""
