@@ -37,6 +37,7 @@ _DIGITS = {
     "phone_number": ("postcode",),
 }  # with what else their digits may be taken for
 _OWN_WORDS = ("wish",)  # the answer to these may sound like the beginning of anything
+_NO_VISIT = (NoVisit, NotYours, Unavailable, Rejected)  # why a journey about a visit can't begin
 _ENOUGH = 3  # journeys that wait for another one
 
 
@@ -59,11 +60,15 @@ class ValidateJourneyForm(Action):
         asked = None if begins else tracker.get_slot("requested_slot")
         other = None if begins or asked in _OWN_WORDS else _another(where, said)
         if other is not None:
-            return await self._begin(where, dispatcher, said, other, paused=_paused(where, other))
+            return await self._interrupt(where, dispatcher, said, other)
         if begins and _ended_one(where):
             return await self._go_on(where, dispatcher)
         if begins:
-            return await self._begin(where, dispatcher, said, _begun(where, said), paused=())
+            try:
+                return await self._begin(where, dispatcher, said, _begun(where, said), paused=())
+            except _NO_VISIT as error:
+                dispatcher.utter_message(response=why_not(error))
+                return _instead("action_listen")
         before = slots_before_message(tracker)
         if _is_digression(said, where, asked):
             return [ActionExecutionRejected(FORM), *_put_back(where, before)]
@@ -79,7 +84,7 @@ class ValidateJourneyForm(Action):
     async def _begin(
         self, where: Situation, dispatcher: CollectingDispatcher, said: Said, journey: Journey, *, paused: Sequence[str]
     ) -> list[Event]:
-        """A journey begins: everything is checked that is known. ``paused``: those that wait for it."""
+        """A journey begins: everything is checked that is known. ``paused``: those that wait for it. Raises what ``foreknown`` raises."""
         tracker, before = where.tracker, slots_before_message(where.tracker)
         told = _told(said, where, journey, before, None)
         if not told and said.intent in where.business.dialogue.begin_with_fact:
@@ -92,11 +97,7 @@ class ValidateJourneyForm(Action):
             for slot, value in _known(journey, before).items()
             if slot not in stale and (tracker.get_slot(slot) is not None or slot in told)
         }
-        try:
-            told = {**await foreknown(where, journey, said), **told}
-        except (NoVisit, NotYours, Unavailable, Rejected) as error:
-            dispatcher.utter_message(response=why_not(error))
-            return _instead("action_listen")
+        told = {**await foreknown(where, journey, said), **told}
         await _say_what_moving_costs(where, dispatcher, journey, told.get("which_visit"))
         final = await FactChecks(where, dispatcher, journey, known=known, asked=None, begins=True).run({**known, **told})
         events = [
@@ -108,6 +109,19 @@ class ValidateJourneyForm(Action):
             SlotSet("ui_done", [name for name in done if name != journey.journey] or None),
         ]
         return [*events, _asks(journey, {**tracker.slots, **_values(events)})]
+
+    async def _interrupt(self, where: Situation, dispatcher: CollectingDispatcher, said: Said, other: Journey) -> list[Event]:
+        """Another journey begins in the middle of this one. Where it can't, because there is no visit, this one goes on; but whoever
+        cancels while the visit is still being arranged wants no more of it."""
+        try:
+            return await self._begin(where, dispatcher, said, other, paused=_paused(where, other))
+        except _NO_VISIT as error:
+            if isinstance(error, NoVisit) and "sure" in other.needs and where.journey is where.business.journeys.usual:
+                dispatcher.utter_message(response="utter_stopped")
+                return _instead("action_listen")
+            dispatcher.utter_message(response=why_not(error))
+            # With an event beside the question, or Rasa would take the message for a digression.
+            return [SlotSet("ui_journey", where.journey.journey), _asks(where.journey, where.tracker.slots)]
 
     async def _go_on(self, where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:
         """A journey is taken up again, after the one that interrupted it or because its end was out of reach: what is known is checked."""

@@ -153,6 +153,20 @@ async def test_without_a_visit_nothing_is_moved(customer: Customer) -> None:
     assert customer.asked is None
 
 
+async def test_cancelling_what_is_not_booked_yet_stops_the_booking(assistant: Assistant, customer: Customer) -> None:
+    await customer.says("my dishwasher leaks")
+    assert "stopped" in await customer.says("actually, please cancel my appointment")
+    assert customer.asked is None
+    assert outcomes(assistant, customer) == []
+
+
+async def test_a_journey_goes_on_where_the_one_that_interrupts_it_can_not_begin(customer: Customer) -> None:
+    await customer.says("i want a quote for a new furnace")
+    asked = customer.asked
+    assert "no booked visit" in await customer.says("i need to reschedule my appointment")
+    assert customer.asked == asked == "customer_name"
+
+
 async def test_another_matter_in_between_and_back_again(assistant: Assistant, customer: Customer) -> None:
     await customer.says("my dishwasher leaks, it's a bosch")
     asked = customer.asked
