@@ -116,12 +116,13 @@ class ValidateJourneyForm(Action):
         try:
             return await self._begin(where, dispatcher, said, other, paused=_paused(where, other))
         except _NO_VISIT as error:
+            # With an event beside the question, or Rasa would take the message for a digression.
+            this = SlotSet("ui_journey", where.journey.journey)
             if isinstance(error, NoVisit) and "sure" in other.needs and where.journey is where.business.journeys.usual:
                 dispatcher.utter_message(response="utter_stopped")
-                return _instead("action_listen")
+                return [this, *_instead("action_listen")]
             dispatcher.utter_message(response=why_not(error))
-            # With an event beside the question, or Rasa would take the message for a digression.
-            return [SlotSet("ui_journey", where.journey.journey), _asks(where.journey, where.tracker.slots)]
+            return [this, _asks(where.journey, where.tracker.slots)]
 
     async def _go_on(self, where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:
         """A journey is taken up again, after the one that interrupted it or because its end was out of reach: what is known is checked."""
