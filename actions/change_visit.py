@@ -54,6 +54,8 @@ class ChangeVisit(Action):
         if unread or where.intent == "urgent" or of_the_visit:
             await _pass_on(where, dispatcher)
             return [*restored, FollowupAction("action_listen")]
+        if not changes and where.intent == "inform":
+            return [FollowupAction("action_clarify")]  # a question, it may be: "how long will he be here?"
         if not changes:
             dispatcher.utter_message(response="utter_change_what")
             return [FollowupAction("action_listen")]

@@ -19,6 +19,7 @@ from actions.situation import FORM, Event, Situation, situation, stays_open
 from throughline.domain import answers
 
 _POLICY = "ask_policy"
+_LED_HERE = {FORM, "action_change_visit"}  # these may have tried first
 _SILENT = ("action_listen", "action_extract_slots", "action_session_start")
 
 
@@ -74,7 +75,7 @@ def _earlier_failures(tracker: Tracker) -> int:
         if kind == "action" and name not in _SILENT:
             done.add(str(name))
         elif kind == "user":
-            if done not in ({"action_clarify"}, {"action_clarify", FORM}):
+            if done - _LED_HERE != {"action_clarify"}:
                 break
             failures += 1
             done = set()

@@ -36,6 +36,7 @@ _DIGITS = {
     "invoice": ("postcode", "phone_number"),
     "phone_number": ("postcode",),
 }  # with what else their digits may be taken for
+_IN_ANY_WORDS = ("problem", "brand", "since", "customer_name")  # any words would answer these
 _OWN_WORDS = ("wish",)  # the answer to these may sound like the beginning of anything
 _NO_VISIT = (NoVisit, NotYours, Unavailable, Rejected)  # why a journey about a visit can't begin
 _ENOUGH = 3  # journeys that wait for another one
@@ -58,7 +59,7 @@ class ValidateJourneyForm(Action):
         if answers.about_gas(said.text, where.business):
             return _instead("action_gas_emergency")
         asked = None if begins else tracker.get_slot("requested_slot")
-        other = None if begins or asked in _OWN_WORDS else _another(where, said)
+        other = None if begins or asked in _OWN_WORDS else _another(where, said, asked)
         if other is not None:
             return await self._interrupt(where, dispatcher, said, other)
         if begins and _ended_one(where):
@@ -122,7 +123,8 @@ class ValidateJourneyForm(Action):
                 dispatcher.utter_message(response="utter_stopped")
                 return [this, *_instead("action_listen")]
             dispatcher.utter_message(response=why_not(error))
-            return [this, _asks(where.journey, where.tracker.slots)]
+            put_back = _put_back(where, slots_before_message(where.tracker))
+            return [this, *put_back, _asks(where.journey, {**where.tracker.slots, **_values(put_back)})]
 
     async def _go_on(self, where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:
         """A journey is taken up again, after the one that interrupted it or because its end was out of reach: what is known is checked."""
@@ -175,12 +177,15 @@ def _begun(where: Situation, said: Said) -> Journey:
     return journeys.begun_by(said.intent) or where.journey
 
 
-def _another(where: Situation, said: Said) -> Journey | None:
-    """The journey that a message in the middle of one begins. Where one of a kind with the open one is meant, nothing begins, and the
-    usual one begins only with a fact of its own: "can you come on Friday" is no new repair."""
+def _another(where: Situation, said: Said, asked: str | None) -> Journey | None:
+    """The journey that a message in the middle of one begins; none where it answers the open question ("is Saturday possible?" is no
+    wish to move a visit), unless it cancels one. The usual one begins only with a fact of its own: "can you come on Friday" is no new
+    repair."""
     journeys = where.business.journeys
     other = journeys.begun_by(said.intent)
     if other is None or other is where.journey:
+        return None
+    if asked not in _IN_ANY_WORDS and "sure" not in other.needs and asked in _told(said, where, where.journey, {}, asked):
         return None
     if other is journeys.usual:
         told = answers.volunteered(said, {}, where.business, other)
@@ -260,6 +265,8 @@ def _is_digression(said: Said, where: Situation, asked: str | None) -> bool:
     if said.intent == "give_code" and not said.values("code"):
         return not any(said.values(kind) for kind in ("postcode", "date", "time", "phone_number"))
     dialogue = where.business.dialogue
+    if asked in _OWN_WORDS and said.intent not in dialogue.interrupt_own_words:
+        return False
     told = answers.volunteered(said, {}, where.business, where.journey) if said.intent in dialogue.courtesies else {}
     if asked is not None and asked in told:
         return False

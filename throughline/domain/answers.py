@@ -27,7 +27,7 @@ _NEARLY = 0.85  # of the letters in order: one or two slips in a name, not anoth
 _CHOICE_WORDS = 5  # a choice from what was offered takes no more words than that
 _NO_ANSWER = ("affirm", "deny", "correct", "any_time", "urgent", "not_urgent")
 _BRAND_WORDS = 3
-_INVOICE_DIGITS = (4, 12)
+_INVOICE_DIGITS = (4, 9)  # ten are a telephone number
 _REFERENCE_DIGITS = 6
 _WORD = re.compile(r"[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?")
 

@@ -180,6 +180,9 @@ class Dialogue:
     courtesies: tuple[str, ...] = field(
         metadata=doc("Those of them that answer it all the same where they bring what it asks for.")
     )
+    interrupt_own_words: tuple[str, ...] = field(
+        metadata=doc("Those of them that count where somebody is asked to say in their own words what it is about.")
+    )
     begin_with_fact: tuple[str, ...] = field(metadata=doc("Intents that begin a booking only with a fact."))
     tell_appliance: tuple[str, ...] = field(metadata=doc("Intents in which a misspelt appliance is looked for."))
     gas_words: tuple[str, ...] = field(metadata=doc("Words that are about gas, whatever else was understood."))

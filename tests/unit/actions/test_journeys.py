@@ -190,6 +190,36 @@ async def test_another_journey_interrupts_and_the_first_goes_on(talk: Conversati
     assert (again.slots, again.asks) == ({}, "brand"), "and nothing that was known is asked again"
 
 
+@pytest.mark.parametrize(
+    ("journey", "asked", "text", "intent", "entities", "value"),
+    [
+        ("repair", "visit_day", "is saturday possible?", "move_visit", {"date": "2026-11-28"}, "2026-11-28"),
+        ("payment", "invoice", "invoice 778812", "dispute_bill", {}, "778812"),
+        (
+            "complaint",
+            "wish",
+            "is a rebate for my heat pump possible",
+            "ask_policy",
+            {},
+            "is a rebate for my heat pump possible",
+        ),
+    ],
+)
+async def test_what_answers_the_question_begins_nothing_else(
+    talk: Conversation, journey: str, asked: str, text: str, intent: str, entities: dict[str, Any], value: str
+) -> None:
+    facts = {slot: told for slot, told in REPAIR.items() if slot not in ("visit_day", "visit_time")}
+    done = await talk.know(**facts, ui_journey=journey).asks(asked).hears(text, intent, **entities).do(FORM)
+    assert done.slots[asked] == value
+    assert "ui_paused" not in done.slots
+
+
+async def test_a_number_of_ten_digits_is_no_bills(talk: Conversation) -> None:
+    talk.know(ui_journey="dispute", wish="charged twice").asks("invoice")
+    done = await talk.hears("206 555 0145", "give_code", phone_number="+12065550145").do(FORM)
+    assert (done.slots, done.asks) == ({"phone_number": "+12065550145"}, "invoice")
+
+
 async def test_what_held_for_one_time_is_asked_anew_and_the_rest_is_not(talk: Conversation) -> None:
     talk.know(**WHO, wish="he was late", ui_done=["complaint"])
     done = await begin(talk, "another complaint", "complain")
