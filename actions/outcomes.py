@@ -36,6 +36,7 @@ async def open_case(
     lines, _ = await where.bounded(dossier.latest(where.app.record, where.contact_id, messages=_MESSAGES))
     told: dict[str, Any] = {
         "facts": facts,
+        "session": where.session_id,  # whose it is, should two people have been taken for one
         **({"visit": visit} if visit else {}),
         **details,
         "conversation": [dataclasses.asdict(line) for line in lines],
