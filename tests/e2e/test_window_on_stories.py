@@ -81,7 +81,7 @@ class Deciding:
         tracker = self.tracker(None, [])
         for conversation in conversations:
             for event in [*self._left_behind(tracker), *conversation]:
-                if isinstance(event, ActionExecuted) and tracker.latest_message and tracker.events:
+                if isinstance(event, ActionExecuted) and _is_due(tracker):
                     decided = history.decided[len(history.events)] = self.next_step(tracker)
                     _append(
                         history, tracker, [LoopInterrupted(each.is_interrupted) for each in decided.events if _interrupts(each)]
@@ -114,6 +114,14 @@ class Deciding:
                 if any(mapping.get("entity") == entity["entity"] for mapping in slot.mappings):
                     told[slot.name] = entity["value"]
         return [SlotSet(name, value) for name, value in told.items()]
+
+
+def _is_due(tracker: DialogueStateTracker) -> bool:
+    """Whether something is to be decided: it is from the customer's message on, until we listen again."""
+    for event in reversed(tracker.events):
+        if isinstance(event, UserUttered) or (isinstance(event, ActionExecuted) and event.action_name == _LISTEN):
+            return isinstance(event, UserUttered)
+    return False
 
 
 def _state(tracker: DialogueStateTracker) -> tuple[object, ...]:
