@@ -8,8 +8,9 @@ from rasa_sdk.executor import CollectingDispatcher
 
 from actions.outcomes import journey_key, note_outcome
 from actions.passing_on import pass_on
+from actions.questions import why_not
 from actions.situation import Event, Situation, journey_ends, situation
-from actions.visits import NotYours, NoVisit, changeable_visits, visit_values
+from actions.visits import NotYours, NoVisit, changeable_visit, visit_values
 from throughline import log
 from throughline.domain.visits import Visit
 from throughline.errors import Rejected, Unavailable
@@ -32,12 +33,10 @@ class CancelVisit(Action):
             return journey_ends(where, dispatcher)
         key = f"cancel:{journey_key(where)}"
         try:
-            found = [one for one in await changeable_visits(where) if one.reference == where.facts.get("which_visit")]
-            if not found:
-                raise NoVisit
-            cancelled = await where.bounded(where.app.calendar.cancel(found[0].visit_id, idempotency_key=key))
-        except (NoVisit, NotYours):
-            dispatcher.utter_message(response="utter_no_visit_to_change")
+            visit = await changeable_visit(where, where.facts.get("which_visit"))
+            cancelled = await where.bounded(where.app.calendar.cancel(visit.visit_id, idempotency_key=key, now=where.now))
+        except (NoVisit, NotYours) as error:
+            dispatcher.utter_message(response=why_not(error))
             return journey_ends(where, dispatcher)
         except (Unavailable, Rejected) as error:
             _log.error("cancel.failed", error=str(error))

@@ -186,8 +186,8 @@ class FactChecks:
         day = date.fromisoformat(str(wanted))
         if free.slots(day):
             return
-        past, full = ("utter_day_past", "utter_day_full") if slot == "visit_day" else ("utter_day_past", "utter_day_closed")
-        response = past if day < self._where.today else full
+        full = "utter_day_full" if slot == "visit_day" else "utter_day_closed"
+        response = "utter_day_past" if day < self._where.today else full
         self._say(response=response, told_in=self._told_in(slot, facts), **both(wanted_day=self._where.day(day)))
         facts[slot] = None
         if facts.get(clock) == self._known.get(clock):

@@ -10,9 +10,10 @@ from rasa_sdk.executor import CollectingDispatcher
 
 from actions.outcomes import journey_key, note_outcome
 from actions.passing_on import pass_on
+from actions.questions import why_not
 from actions.situation import FORM, Event, Situation, journey_ends, situation
 from actions.times import times
-from actions.visits import NotYours, NoVisit, changeable_visits, visit_values
+from actions.visits import NotYours, NoVisit, changeable_visit, visit_values
 from throughline import log
 from throughline.domain.visits import Visit, VisitSlot
 from throughline.errors import Rejected, Unavailable
@@ -32,12 +33,12 @@ class MoveVisit(Action):
         where = situation(tracker)
         key = f"move:{journey_key(where)}"
         try:
-            visit = await _meant(where)
+            visit = await changeable_visit(where, where.facts.get("which_visit"))
             slot = await _wanted(where)
-            calendar = where.app.calendar
-            moved = await where.bounded(calendar.move(visit.visit_id, slot, idempotency_key=key)) if slot else None
-        except (NoVisit, NotYours):
-            dispatcher.utter_message(response="utter_no_visit_to_change")
+            move = where.app.calendar.move
+            moved = await where.bounded(move(visit.visit_id, slot, idempotency_key=key, now=where.now)) if slot else None
+        except (NoVisit, NotYours) as error:
+            dispatcher.utter_message(response=why_not(error))
             return journey_ends(where, dispatcher)
         except (Unavailable, Rejected) as error:
             if not (isinstance(error, Rejected) and error.reason == "slot_taken"):
@@ -52,14 +53,6 @@ class MoveVisit(Action):
         await _note(where, visit, moved, key)
         dispatcher.utter_message(response="utter_visit_moved", **visit_values(where, moved))
         return journey_ends(where, dispatcher, SlotSet("ui_visit", moved.reference))
-
-
-async def _meant(where: Situation) -> Visit:
-    """The visit that was chosen, if whoever is here may still change it."""
-    for visit in await changeable_visits(where):
-        if visit.reference == where.facts.get("which_visit"):
-            return visit
-    raise NoVisit
 
 
 async def _wanted(where: Situation) -> VisitSlot | None:

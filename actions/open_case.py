@@ -51,7 +51,7 @@ class OpenCase(Action):
         dispatcher.utter_message(
             response=f"utter_done_{journey.journey}", told_in=where.session_id, comma_name=comma_name(where), **values
         )
-        return journey_ends(where, dispatcher, SlotSet("ui_handed_over", True) if journey.person else SlotSet("ui_guess", None))
+        return journey_ends(where, dispatcher, *([SlotSet("ui_handed_over", True)] if journey.person else []))
 
 
 async def _due_at(where: Situation) -> datetime | None:

@@ -59,6 +59,14 @@ async def changeable_visits(where: Situation) -> list[Visit]:
     return theirs
 
 
+async def changeable_visit(where: Situation, reference: object) -> Visit:
+    """The one of them of that reference. Raises as it does."""
+    for visit in await changeable_visits(where):
+        if visit.reference == reference:
+            return visit
+    raise NoVisit
+
+
 def late_fee(where: Situation, visit: Visit) -> int:
     """What changing the visit costs now: nothing until the hour of the day before that the company names."""
     hours, start = where.business.hours, visit.slot.start.astimezone(where.zone)

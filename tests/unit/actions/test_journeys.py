@@ -38,12 +38,6 @@ REPAIR: dict[str, Any] = {
 ZONE = ZoneInfo("America/Los_Angeles")
 
 
-@pytest.fixture(autouse=True)
-def no_visit_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The calendar lives at the actions' moment."""
-    monkeypatch.setattr("throughline.record.calendar_tables.utc_now", lambda: NOW)
-
-
 def at(day: int, hour: int) -> datetime:
     """A local hour of November 2026, UTC."""
     return datetime(2026, 11, day, hour, tzinfo=ZONE).astimezone(timezone.utc)
