@@ -27,6 +27,7 @@ from rasa.shared.core.events import ActiveLoop, AllSlotsReset, Event, Restarted,
 from rasa.shared.core.trackers import DialogueStateTracker
 from rasa.utils.endpoints import ClientResponseError, EndpointConfig
 
+from channels import withdrawal
 from throughline import log
 from throughline.errors import Unavailable
 
@@ -89,6 +90,8 @@ class ActionCalls(EndpointConfig):
         if kwargs.get("json"):
             kwargs["json"] = shortened(kwargs["json"])
         action = str((kwargs.get("json") or {}).get("next_action"))
+        if (taken_back := withdrawal.current.get()) is not None:
+            taken_back.before_action(action)
         try:
             return await super().request(*args, **kwargs)
         except ClientResponseError as error:

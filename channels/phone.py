@@ -188,6 +188,7 @@ class Phone(InputChannel):
             tts=self._tts,
             settings=_call_settings(self._settings.phone),
             clock=MonotonicClock(),
+            words=self._server.app.business.phone.listening,
         )
         # A task of its own: Sanic cancels this one as soon as the connection is gone, and the caller's last words would go with it.
         call = asyncio.ensure_future(session.run())
@@ -253,7 +254,9 @@ def _call_settings(phone: Any) -> CallSettings:
     return CallSettings(
         end_of_turn_ms=phone.end_of_turn_ms,
         end_of_turn_short_ms=phone.end_of_turn_short_ms,
+        end_of_turn_long_ms=phone.end_of_turn_long_ms,
         barge_in_words=phone.barge_in_words,
+        barge_in_hold_ms=phone.barge_in_hold_ms,
         silence_ms=phone.silence_ms,
         keypad_pause_ms=phone.keypad_pause_ms,
         max_call_ms=phone.max_call_minutes * 60_000,

@@ -17,10 +17,11 @@ from channels.twilio_webhooks import FINISHED
 from channels.web_messages import plain_words
 from throughline import log
 from throughline.bootstrap import Telephone
+from throughline.call.effects import TurnTimed
 from throughline.call.media_streams import MAX_TOKEN_CHARS, Start
 from throughline.call.port import Admission
 from throughline.domain.assurance import ATTESTED, CALLER_ID, FALSE_NUMBER, FULL_ATTESTATION, PROVEN_NUMBER, Assurance
-from throughline.domain.turns import PAGE_CALL, PHONE, Turn, TurnResult
+from throughline.domain.turns import PAGE_CALL, PHONE, Expectation, Turn, TurnResult
 from throughline.errors import Rejected, ThroughlineError, Unavailable
 from throughline.record import CallToken, PhoneCall, Session
 from throughline.record.tries import FIRST_PART
@@ -56,6 +57,8 @@ class PhoneLine:
         self._claimed = False
         self._called = False
         self._session: Session | None = None
+        self._expects = Expectation()
+        self._message_id = ""  # of the latest turn
         # The contact that the call began with, also after a code has led it to another: it leads there, until that is taken back.
         self._contact_id = ""
 
@@ -155,7 +158,9 @@ class PhoneLine:
     async def begin(self) -> TurnResult:
         """Greet: resume what is known, welcome a caller we can't place, or ask whom we have called whether it is them."""
         resume = self._server.runner.resume
-        return await resume(self._contact_id, self._session_id, PHONE, claimed=self._claimed, called=self._called)
+        result = await resume(self._contact_id, self._session_id, PHONE, claimed=self._claimed, called=self._called)
+        self._expects = result.expects
+        return result
 
     async def turn(self, text: str, *, source: str, confidence: float | None) -> TurnResult:
         """One turn of the caller."""
@@ -171,7 +176,25 @@ class PhoneLine:
             source=source,
             confidence=confidence,
         )
-        return await self._server.runner.take(turn)
+        self._message_id = turn.message_id
+        result = await self._server.runner.take(turn)
+        if not result.withdrawn:
+            self._expects = result.expects
+        return result
+
+    async def foresee(self, text: str) -> None:
+        """Have it understood ahead."""
+        if words := plain_words(text):
+            await self._server.runner.foresee(words, self._expects.slot)
+
+    async def withdraw(self) -> None:
+        """Take the turn back that is under way."""
+        await self._server.runner.withdraw(self._message_id)
+
+    async def timed(self, timed: TurnTimed) -> None:
+        """Keep it with the turn's message."""
+        if timed.message_id:
+            await self._record.call(self._record.note_timing, timed.message_id, timed.stages)
 
     async def prompt(self, name: str) -> TurnResult:
         """Say one response of the domain."""

@@ -9,6 +9,7 @@ collects nothing of its own, commit, and only then hand back what was said. What
 - What comes back is what the record holds: utterances are read from the events that were committed, so a turn whose save
   failed says nothing.
 - A turn whose action failed is not half kept: the customer's words are recorded with an apology, nothing else of it.
+- A turn whose caller speaks on is taken back whole, as long as nothing has come of it (withdrawal.py).
 - Requests that actions leave in their events' metadata are carried out after the turn, two locks in the order of their ids. One that must
   not be lost is stored with the message in the turn's own commit: the message is finished once it is carried out, by whoever gets to it.
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -30,11 +31,13 @@ from rasa.engine.runner.dask import DaskGraphRunner
 from rasa.shared.core.events import ActionExecuted, ActiveLoop, SlotSet
 from rasa.shared.core.trackers import DialogueStateTracker
 
-from channels import action_calls, left_over, rasa_once
+from channels import action_calls, left_over, rasa_once, withdrawal
 from channels.action_calls import ActionCalls, failures
+from channels.foresight import Foresight
 from channels.graph_order import InOrder
 from channels.holding import Holding
 from channels.turn_loop import TurnLoop
+from channels.withdrawal import Withdrawal, Withdrawn
 from throughline import log
 from throughline.bootstrap import Application
 from throughline.domain.turns import PHONE, Button, Expectation, Turn, TurnResult, Utterance
@@ -91,6 +94,8 @@ class TurnRunner:
         self._holding = Holding(app.record, agent_of)
         self._loop = TurnLoop()
         self._actions: ActionCalls | None = None
+        self._foresight: Foresight | None = None  # of the model that is loaded
+        self._under_way: dict[str, Withdrawal] = {}  # by the message's id
 
     @property
     def domain(self) -> Any:
@@ -118,6 +123,14 @@ class TurnRunner:
         """Take one turn of a customer. Raises Postponed when it is stored and will be finished later, Unavailable when nothing could be
         stored: then nothing was acknowledged."""
         return await self._loop.run(self._take(turn))
+
+    async def foresee(self, text: str, slot: str | None) -> None:
+        """The next turn may be ``text``, as an answer to the question for ``slot``: understand it ahead."""
+        await self._loop.run(self._foresee(text, slot))
+
+    async def withdraw(self, message_id: str) -> None:
+        """Take back the turn of this message, if nothing has come of it yet: its result is ``withdrawn`` then."""
+        await self._loop.run(self._withdraw(message_id))
 
     async def resume(
         self,
@@ -165,7 +178,17 @@ class TurnRunner:
             raise Unavailable("no model is loaded")
         if isinstance(processor.graph_runner, DaskGraphRunner):  # after every load of a model
             processor.graph_runner = InOrder(processor.graph_runner)
+            self._foresight = Foresight(processor)
+            processor.parse_message = self._foresight.parse_message
         return processor
+
+    async def _foresee(self, text: str, slot: str | None) -> None:
+        if self._processor and self._foresight:
+            await self._foresight.look(text, slot)
+
+    async def _withdraw(self, message_id: str) -> None:
+        if message_id in self._under_way:
+            self._under_way[message_id].ask()
 
     async def _warm_up(self) -> None:
         """Parse and predict a few times: the first turns after loading are many times slower than the rest."""
@@ -178,14 +201,21 @@ class TurnRunner:
     async def _take(self, turn: Turn) -> TurnResult:
         # Stored at once, also while the turn ahead is still being taken; understanding need not wait for the disk, acting does.
         stored = asyncio.ensure_future(self._record.call(self._record.store_message, turn))
+        taken_back = self._under_way[turn.message_id] = Withdrawal()
+        token = withdrawal.current.set(taken_back)
         try:
             return await self._process(turn, stored)
+        except Withdrawn:
+            _log.info("turn.withdrawn", session=turn.session_id, message_id=turn.message_id)
+            return TurnResult(turn.contact_id, (), withdrawn=True)
         except Unavailable as error:
             await asyncio.wait({stored})
             if stored.exception() is None:
                 raise Postponed(str(error)) from error
             raise
         finally:
+            withdrawal.current.reset(token)
+            self._under_way.pop(turn.message_id, None)
             await asyncio.gather(stored, return_exceptions=True)  # its error has been raised, or a worse one is on its way
 
     async def _finish(self, left: LeftOver, *, speaks_on: bool = False) -> TurnResult:
@@ -203,7 +233,11 @@ class TurnRunner:
         _log.warning("turn.left_over", message_id=turn.message_id, attempts=attempts, apologise=apologise)
         stored: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
         stored.set_result(Stored(is_new=False, behind=True))
-        return await self._process(turn, stored, apologise=apologise)
+        token = withdrawal.current.set(None)  # who takes back the turn behind it takes back only that
+        try:
+            return await self._process(turn, stored, apologise=apologise)
+        finally:
+            withdrawal.current.reset(token)
 
     async def _process(self, turn: Turn, stored: asyncio.Future[Stored], *, apologise: bool = False) -> TurnResult:
         """Take a turn, after whatever was stored before it; once more where somebody else was faster."""
@@ -230,6 +264,10 @@ class TurnRunner:
             token = turn_context.current.set(context)
             try:
                 tracker = await self._through_rasa(turn, living, stored, apologise)
+            except Withdrawn:
+                await stored
+                await self._record.call(self._record.withdraw_message, turn.message_id)
+                raise
             finally:
                 turn_context.current.reset(token)
             if tracker is None:
@@ -238,6 +276,7 @@ class TurnRunner:
                 requests = (await self._record.call(self._record.progress, turn.message_id)).asked_for
             else:
                 result, requests = self._result(living, tracker, context.saved), turn_context.requests_in(context.saved)
+                result = replace(result, message_id=turn.message_id)
         if tracker is None:
             return await self._carry_out(turn, result, requests)
         _log.info(
@@ -285,16 +324,19 @@ class TurnRunner:
             if found.behind and (older := await self._record.call(self._record.unfinished_of, living, before=turn.message_id)):
                 raise _Behind(older)
             if not apologise:
+                taken_back = withdrawal.current.get() or Withdrawal()  # nobody takes back what was left over
+                taken_back.check()
                 said_before = _utterances_of(tracker)
                 tracker = await self._processor.run_action_extract_slots(quiet, tracker)
                 await self._processor._run_prediction_loop(quiet, tracker)
+                taken_back.before_saving()  # Rasa keeps an action's errors to itself
                 if _utterances_of(tracker) == said_before:
                     failed.append("no reply")
         except ThroughlineError as error:
             if not failed or apologise:
                 raise  # the record itself: there is nothing to fall back on
             _log.warning("turn.failed", error=str(error))
-        except _Behind:
+        except (_Behind, Withdrawn):
             raise
         except Exception as error:  # noqa: BLE001 - whatever Rasa or a component raises, the customer gets an answer
             _log.exception("turn.failed", error_type=type(error).__name__)
@@ -398,7 +440,11 @@ class TurnRunner:
                 greeted = await self._merge(turn, result.contact_id, str(request["into"]), str(request["because"]))
                 if greeted is not None:
                     result = TurnResult(
-                        greeted.contact_id, result.utterances + greeted.utterances, greeted.expects, result.end_session
+                        greeted.contact_id,
+                        result.utterances + greeted.utterances,
+                        greeted.expects,
+                        result.end_session,
+                        message_id=result.message_id,
                     )
             elif kind in ("end_call", "transfer"):
                 result = replace(result, end_session=True, transfer=kind == "transfer")
@@ -443,9 +489,10 @@ class TurnRunner:
         kind = self._app.business.phone.expects.get(slot, "free") if slot else "free"
         if tracker.get_slot(CALLED):
             kind = "yes_no"
+        to_the_end = self._app.business.phone.listening.uninterruptible
         return TurnResult(
             contact_id=contact_id,
-            utterances=tuple(_utterance(event) for event in saved if event.get("event") == "bot"),
+            utterances=tuple(_utterance(event, to_the_end) for event in saved if event.get("event") == "bot"),
             expects=Expectation(kind, slot),
         )
 
@@ -454,8 +501,8 @@ def _utterances_of(tracker: DialogueStateTracker) -> int:
     return sum(event.type_name == "bot" for event in tracker.events)
 
 
-def _utterance(event: Mapping[str, Any]) -> Utterance:
-    """A committed bot event (Rasa's event dict) as an utterance."""
+def _utterance(event: Mapping[str, Any], to_the_end: Collection[str]) -> Utterance:
+    """A committed bot event (Rasa's event dict) as an utterance. The responses named by ``to_the_end`` can't be interrupted."""
     data, metadata = event.get("data") or {}, event.get("metadata") or {}
     choices = data.get("quick_replies") or data.get("buttons") or ()
     return Utterance(
@@ -463,6 +510,7 @@ def _utterance(event: Mapping[str, Any]) -> Utterance:
         text=str(event.get("text") or ""),
         buttons=tuple(Button(str(choice.get("title", "")), str(choice.get("payload", ""))) for choice in choices),
         image=data.get("image"),
+        interruptible=metadata.get("utter_action") not in to_the_end,
     )
 
 

@@ -13,15 +13,31 @@ class CallSettings:
     """Thresholds of one call."""
 
     end_of_turn_ms: int = 700
-    """Pause after a final transcript that ends the caller's turn."""
-    end_of_turn_short_ms: int = 350
-    """The same where the dialogue expects a short answer, such as yes, a date or digits."""
+    """Pause that ends the caller's turn, where nothing tells whether they are done."""
+    end_of_turn_short_ms: int = 250
+    """The same where they have said all that was asked for."""
+    end_of_turn_long_ms: int = 1600
+    """The same where they stopped in the middle: "my number is four seven", "it's um"."""
+    flush_ahead_ms: int = 100
+    """So long before such a pause is over the recogniser is asked for its last word."""
+    speaks_on_ms: int = 60
+    """A sound of this length is somebody who speaks on: their turn isn't over, whatever was reported."""
+    noise_ms: int = 2500
+    """A sound that goes on for longer without a new word is a noise."""
     lost_final_ms: int = 3000
     """An interim transcript not followed by another for so long makes the engine say what it has."""
     barge_in_words: int = 2
     """Words of a transcript that interrupt the assistant."""
     barge_in_speech_ms: int = 500
     """Loud speech that interrupts the assistant with a transcript of any length."""
+    barge_in_hold_ms: int = 180
+    """A sound of this length makes the assistant pause, until it is clear whether it is an interruption. 0: it never pauses."""
+    barge_in_verdict_ms: int = 350
+    """Quiet of this length after such a sound, and no word reported: it was none, and the assistant goes on."""
+    barge_in_held_ms: int = 1500
+    """The assistant pauses no longer than this for a sound that brings no words."""
+    resume_back_ms: int = 240
+    """It goes on from so far before where it was cut: the word that was cut is said whole."""
     speech_level_dbfs: float = -40.0
     """Level above which a frame counts as speech for ``barge_in_speech_ms``; 0 is full scale."""
 

@@ -50,6 +50,18 @@ class AskPrompt:
 
 
 @dataclass(frozen=True)
+class Foresee:
+    """Tell ``port.foresee`` what the next turn may be."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Withdraw:
+    """Tell ``port.withdraw``: the turn that is with the dialogue goes on. Its outcome comes all the same."""
+
+
+@dataclass(frozen=True)
 class Speak:
     """Make the speech for ``text``, after what was asked for before. It goes to ``machine.audio`` under ``speech_id``."""
 
@@ -85,12 +97,24 @@ class FlushListening:
 
 @dataclass(frozen=True)
 class TurnTimed:
-    """The stages of one turn, from the caller's last transcript to the first audio of the reply."""
+    """The stages of one turn in order, in milliseconds. ``quiet_ms``: for how long the caller had been quiet when the turn was taken to be
+    over, None where it was not spoken; ``endpoint_ms``: from the report of their last words until then; ``turn_ms``: with the dialogue;
+    ``first_audio_ms``: from its answer to the first audio of it. ``message_id`` is the turn's in the record."""
 
     source: str
     endpoint_ms: float
     turn_ms: float
     first_audio_ms: float
+    quiet_ms: float | None = None
+    message_id: str = ""
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Milliseconds by stage, to a tenth."""
+        stages = {"endpoint_ms": self.endpoint_ms, "turn_ms": self.turn_ms, "first_audio_ms": self.first_audio_ms}
+        if self.quiet_ms is not None:
+            stages["quiet_ms"] = self.quiet_ms
+        return {stage: round(time_ms, 1) for stage, time_ms in stages.items()}
 
 
 @dataclass(frozen=True)
@@ -103,4 +127,4 @@ class HangUp:
 
 
 Ask = AskBegin | AskTurn | AskPrompt
-Effect = Message | Ask | Speak | StopSpeaking | Heard | Expect | FlushListening | TurnTimed | HangUp
+Effect = Message | Ask | Foresee | Withdraw | Speak | StopSpeaking | Heard | Expect | FlushListening | TurnTimed | HangUp

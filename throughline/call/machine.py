@@ -16,6 +16,10 @@ Always holds:
   spoken word is taken before they have heard the first words to their end: "yes?" into a telephone that has just rung answers nothing.
 - A call that is to end says its last words to their end. Only the good-bye after silence may be interrupted: the call goes on.
 - Whatever is said is reported as heard, partly heard or not heard, once.
+- A caller who speaks on while their turn is with the dialogue has it withdrawn: what they say is one turn. Where that comes too late, its
+  reply isn't spoken, and what they say is the next one.
+- A sound while the assistant speaks makes it pause at once, and go on where it was when the sound was nothing. Words decide, never a
+  sound alone. Where a call has had false alarms, it pauses for sounds no more.
 """
 
 from __future__ import annotations
@@ -32,14 +36,17 @@ from throughline.call.effects import (
     Effect,
     Expect,
     FlushListening,
+    Foresee,
     HangUp,
     Heard,
     TurnTimed,
+    Withdraw,
 )
 from throughline.call.keypad import Keypad
 from throughline.call.media_streams import Audio, Caption, Dtmf, Event, Mark, Media, Shown, Stop, Text
 from throughline.call.playback import Playback
-from throughline.call.turn_taking import TurnTaking
+from throughline.call.turn_taking import Spoken, TurnTaking
+from throughline.domain.listening import NO_WORDS, ListeningWords
 from throughline.domain.transcripts import AudioFormat, Transcript
 from throughline.domain.turns import Expectation, TurnResult
 from throughline.errors import ProtocolError
@@ -49,17 +56,27 @@ _SILENCE_PROMPTS = ("utter_silence_1", "utter_silence_2", "utter_silence_goodbye
 _BY_DIALOGUE = ("completed", "transferred")
 _FAILURES_MAX = 2
 """Requests to the dialogue that may fail in a row before the call is given up."""
+_FALSE_ALARMS_MAX = 3
+"""Sounds that were nothing before sounds are no longer heeded: it is a noisy place, or a loudspeaker."""
 
 
 class CallMachine:
     """One call. Every public method takes what happened and returns what to do about it, in order."""
 
-    def __init__(self, settings: CallSettings, audio: AudioFormat, *, page: bool, called: bool = False) -> None:
+    def __init__(
+        self,
+        settings: CallSettings,
+        audio: AudioFormat,
+        *,
+        page: bool,
+        called: bool = False,
+        words: ListeningWords = NO_WORDS,
+    ) -> None:
         self._settings = settings
         self._audio = audio
         self._page = page
         self._deaf = called  # until the first words are over
-        self._turns = TurnTaking(settings)
+        self._turns = TurnTaking(settings, words)
         self._keypad = Keypad(pause_ms=settings.keypad_pause_ms, max_digits=settings.keypad_max_digits)
         self._playback = Playback(audio, settings)
         self._out: list[Effect] = []
@@ -67,6 +84,10 @@ class CallMachine:
         self._asking: Ask | None = None
         self._asked_ms = 0.0
         self._waited_ms = 0.0
+        self._spoken: Spoken | None = None  # the turn that is with the dialogue, where it was spoken
+        self._withdrawing = False
+        self._held_since_ms: float | None = None
+        self._false_alarms = 0
         self._waiting: deque[AskTurn] = deque()  # keyed and typed
         self._left_over: list[AskTurn] = []  # what was not yet a turn when the dialogue ended the call
         self._next_prompt: tuple[str, str] | None = None  # a prompt, and why the call ends with it (empty: it goes on)
@@ -104,10 +125,8 @@ class CallMachine:
         if self._over:
             return []
         if isinstance(event, Media):
-            if self._playback.busy:
-                length_ms = 20.0 * len(event.audio) / self._audio.frame_bytes
-                self._turns.loudness(level_dbfs(event.audio, self._audio), length_ms)
-                return self._settled(now_ms)
+            length_ms = 20.0 * len(event.audio) / self._audio.frame_bytes
+            self._turns.sound(level_dbfs(event.audio, self._audio), length_ms, now_ms)
         elif isinstance(event, Dtmf):
             self._key(event.digit, now_ms)
         elif isinstance(event, Text):
@@ -128,6 +147,9 @@ class CallMachine:
         if transcript.text.strip():
             self._quiet_since_ms = now_ms
             self._out.append(Caption("customer", self._turns.text, final=False))
+            if self._spoken and not self._withdrawing and self._turns.speaks_on:
+                self._withdrawing = True
+                self._out.append(Withdraw())
         return self._settled(now_ms)
 
     def result(self, result: TurnResult, now_ms: float) -> list[Effect]:
@@ -135,6 +157,11 @@ class CallMachine:
         if self._over:
             return [Heard(utterance.event_id, "", complete=False) for utterance in result.utterances]
         asked, self._asking = self._asking, None
+        spoken, self._spoken = self._spoken, None
+        withdrawing, self._withdrawing = self._withdrawing, False
+        if result.withdrawn and spoken:
+            self._turns.put_back(spoken)
+            return self._settled(now_ms)
         if isinstance(asked, AskPrompt):
             kept = result.expects == Expectation()
         else:
@@ -146,11 +173,21 @@ class CallMachine:
             self._left_over = self._left_to_say()
             self._leave("transferred" if result.transfer else "completed", now_ms)
         if isinstance(asked, AskTurn) and result.utterances:
-            timed = TurnTimed(asked.source, endpoint_ms=self._waited_ms, turn_ms=now_ms - self._asked_ms, first_audio_ms=0.0)
+            timed = TurnTimed(
+                asked.source,
+                endpoint_ms=self._waited_ms,
+                turn_ms=now_ms - self._asked_ms,
+                first_audio_ms=0.0,
+                quiet_ms=spoken.quiet_ms if spoken else None,
+                message_id=result.message_id,
+            )
             self._timing = (timed, now_ms)
         self._quiet_since_ms = now_ms
         self._turns.reply_begins()
         self._play(self._playback.say(result.utterances), now_ms)
+        if withdrawing and self._playback.busy and self._playback.interruptible and not self._ending:
+            self._timing = None
+            self._out += self._playback.interrupt(now_ms)  # they speak on, and would not hear it
         self._play(self._playback.tick(now_ms), now_ms)  # reports what has no words to speak
         self._deaf = self._deaf and self._playback.busy
         return self._settled(now_ms)
@@ -160,6 +197,7 @@ class CallMachine:
         if self._over:
             return []
         asked, self._asking, self._deaf = self._asking, None, False
+        self._spoken, self._withdrawing = None, False
         self._failures += 1
         self._quiet_since_ms = now_ms
         too_often = self._failures >= _FAILURES_MAX
@@ -206,6 +244,8 @@ class CallMachine:
             self._wait(AskTurn(digits, "keypad"))
         if self._turns.wants_flush(now_ms):
             self._out.append(FlushListening())
+        if self._asking is None and not self._ending and (text := self._turns.foresight(now_ms)):
+            self._out.append(Foresee(text))
         if now_ms - self._begun_ms >= self._settings.max_call_ms and not self._ending:
             self._prompt_next("utter_call_over", ending="too_long")
         if now_ms >= self._ends_by_ms:
@@ -258,11 +298,39 @@ class CallMachine:
         return out
 
     def _interrupt_if_wanted(self, now_ms: float) -> None:
-        wanted = self._waiting or self._keypad.gathering or self._turns.interrupts
-        if wanted and self._playback.interruptible and self._ending in ("", "silence"):
+        if not self._playback.interruptible or self._ending not in ("", "silence"):
+            return
+        playback = self._playback
+        if (
+            self._waiting
+            or self._keypad.gathering
+            or self._turns.interrupts(playback.said_of_late, at_the_end=playback.at_the_end)
+        ):
             self._stay()
             self._quiet_since_ms = now_ms
-            self._out += self._playback.interrupt(now_ms)
+            self._held_since_ms = None
+            self._false_alarms = 0
+            self._play(playback.interrupt(now_ms), now_ms)
+        elif self._held_since_ms is None:
+            self._hold_if_wanted(now_ms)
+        elif self._was_nothing(now_ms, self._held_since_ms):
+            self._held_since_ms = None
+            self._false_alarms += 1
+            self._play(playback.resume(now_ms), now_ms)
+
+    def _hold_if_wanted(self, now_ms: float) -> None:
+        """Pause for a sound, until words say what it is."""
+        hold_ms = self._settings.barge_in_hold_ms
+        if hold_ms and self._false_alarms < _FALSE_ALARMS_MAX and self._turns.sounding_ms(now_ms) >= hold_ms:
+            self._held_since_ms = now_ms
+            self._out += self._playback.hold(now_ms)
+
+    def _was_nothing(self, now_ms: float, held_since_ms: float) -> bool:
+        """The sound that the assistant paused for was no interruption."""
+        if now_ms - held_since_ms >= self._settings.barge_in_held_ms:
+            return True
+        quiet_ms = self._turns.line_quiet_ms(now_ms)
+        return quiet_ms >= (self._settings.flush_ahead_ms if self._turns.has_new_words else self._settings.barge_in_verdict_ms)
 
     def _go_on(self, now_ms: float) -> None:
         """Nothing is being said and nothing asked: take the next thing in the order of its importance."""
@@ -278,7 +346,8 @@ class CallMachine:
             self._ask(AskPrompt(name), now_ms)
         elif self._waiting:
             self._ask(self._waiting.popleft(), now_ms)
-        elif not self._keypad.gathering and self._turns.due(now_ms) and (spoken := self._turns.take()):
+        elif not self._keypad.gathering and self._turns.due(now_ms) and (spoken := self._turns.take(now_ms)):
+            self._spoken = spoken
             self._out.append(Caption("customer", spoken.text, final=True))
             self._ask(AskTurn(spoken.text, "speech", spoken.confidence), now_ms, waited_ms=now_ms - spoken.heard_ms)
         elif not caller_waits and now_ms - self._quiet_since_ms >= self._silence_ms:
@@ -309,7 +378,8 @@ class CallMachine:
         if self._replying and not self._playback.busy:
             self._deaf = False
             self._quiet_since_ms = now_ms
-            self._turns.reply_ends(now_ms)
+            self._held_since_ms = None
+            self._turns.reply_ends(now_ms, self._playback.said_of_late)
         self._replying = self._playback.busy
 
     def _leave(self, reason: str, now_ms: float) -> None:

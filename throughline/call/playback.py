@@ -10,6 +10,7 @@ when its mark is back; of one under way the words count whose time has passed, l
 
 from __future__ import annotations
 
+import math
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,8 @@ from throughline.speech.audio import Framer
 
 _MS_PER_CHAR = 65
 """A voice says some 15 characters in a second: the length of a sentence of which not all has been made."""
+
+_LATE_SENTENCES = 2
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+")
 _SHORTEST_SENTENCE_CHARS = 12
@@ -47,6 +50,8 @@ class _Sentence:
     text: str
     framer: Framer
     frames: deque[bytes] = field(default_factory=deque)
+    sent: list[bytes] = field(default_factory=list)  # for as long as they may have to be sent again
+    times_sent: int = 1
     made_ms: int = 0
     sent_ms: int = 0
     made: bool = False  # nothing more will come
@@ -88,6 +93,23 @@ class Playback:
         self._next_id = 1
         self._played_out_ms = 0.0  # when everything sent so far will have been played
         self._line_delay_ms = 0.0
+        self._held = False
+        self._said_of_late: deque[str] = deque(maxlen=_LATE_SENTENCES)
+
+    @property
+    def held(self) -> bool:
+        """It pauses: see ``hold``."""
+        return self._held
+
+    @property
+    def said_of_late(self) -> str:
+        """The sentences that have been sent last, the one at hand too: what may come back from a loudspeaker."""
+        return " ".join(self._said_of_late)
+
+    @property
+    def at_the_end(self) -> bool:
+        """The last sentence is being said."""
+        return not any(sentence.frames or not sentence.made for sentence in list(self._sentences())[:-1])
 
     @property
     def busy(self) -> bool:
@@ -160,11 +182,14 @@ class Playback:
             self._line_delay_ms = max(0.0, now_ms - (sent[last].mark_due_ms or 0.0))
             for sentence in sent[: last + 1]:
                 sentence.played = True
+                sentence.sent.clear()
         return self.tick(now_ms)
 
     def tick(self, now_ms: float) -> list[Effect]:
         """Everything that is due: frames, marks, captions, and reports of what has been heard."""
         effects: list[Effect] = []
+        if self._held:
+            return effects
         for line in self._lines:
             for sentence in line.sentences:
                 if sentence.mark_due_ms is None and not self._send(line, sentence, now_ms, effects):
@@ -174,8 +199,12 @@ class Playback:
     def _send(self, line: _Line, sentence: _Sentence, now_ms: float, effects: list[Effect]) -> bool:
         """Send of one sentence what may be sent now; True when that was the last of it."""
         while sentence.frames and self._played_out_ms - now_ms < self._settings.lead_ms:
+            if not sentence.sent_ms:
+                self._said_of_late.append(sentence.text)
             self._show(line, effects)
-            effects.append(Audio(sentence.frames.popleft()))
+            frame = sentence.frames.popleft()
+            effects.append(Audio(frame))
+            sentence.sent.append(frame)
             sentence.sent_ms += FRAME_MS
             self._played_out_ms = max(self._played_out_ms, now_ms) + FRAME_MS
         if sentence.frames or not sentence.made:
@@ -201,9 +230,44 @@ class Playback:
             effects.append(_heard(line, [sentence.text_heard(0.0) for sentence in line.sentences]))
         return effects
 
+    def hold(self, now_ms: float) -> list[Effect]:
+        """Fall silent at once, and keep everything. ``resume`` goes on, ``interrupt`` gives it up."""
+        unplayed_ms = self._unplayed_ms(now_ms)
+        audible = any(sentence.sent_ms and not sentence.played for sentence in self._sentences())
+        for sentence in reversed(list(self._sentences())):
+            if sentence.sent_ms and not sentence.played:
+                back = min(len(sentence.sent), math.ceil(unplayed_ms / FRAME_MS))
+                unplayed_ms -= back * FRAME_MS
+                self._take_back(sentence, back)
+        self._held, self._played_out_ms = True, now_ms
+        return [Clear()] if audible else []
+
+    def resume(self, now_ms: float) -> list[Effect]:
+        """Go on where it was held, from a little before: the word that was cut is said whole."""
+        self._held, self._played_out_ms = False, now_ms
+        cut = next((sentence for sentence in self._sentences() if not sentence.played), None)
+        if cut is not None:
+            self._take_back(cut, min(len(cut.sent), self._settings.resume_back_ms // FRAME_MS))
+        return self.tick(now_ms)
+
+    def _take_back(self, sentence: _Sentence, count: int) -> None:
+        """The last ``count`` frames sent are to be sent again, and the mark behind them, under a name of its own: that of the mark that
+        was cleared comes back too."""
+        if sentence.mark_due_ms is not None:
+            sentence.mark_due_ms = None
+            sentence.times_sent += 1
+        if count:
+            sentence.frames.extendleft(reversed(sentence.sent[-count:]))
+            del sentence.sent[-count:]
+            sentence.sent_ms -= count * FRAME_MS
+
+    def _unplayed_ms(self, now_ms: float) -> float:
+        """How much of what was sent has not been played yet."""
+        return 0.0 if self._held else max(0.0, self._played_out_ms + self._line_delay_ms - now_ms)
+
     def interrupt(self, now_ms: float) -> list[Effect]:
         """Stop at once and forget everything queued."""
-        unplayed_ms = max(0.0, self._played_out_ms + self._line_delay_ms - now_ms)
+        unplayed_ms = self._unplayed_ms(now_ms)
         audible = any(sentence.sent_ms and not sentence.played for sentence in self._sentences())
         heard: dict[int, str] = {}
         for sentence in reversed(list(self._sentences())):
@@ -214,12 +278,13 @@ class Playback:
         for line in self._lines:
             effects.append(_heard(line, [heard[sentence.speech_id] for sentence in line.sentences]))
         self._lines.clear()
-        self._played_out_ms = now_ms
+        self._played_out_ms, self._held = now_ms, False
         return effects
 
 
 def _mark_name(sentence: _Sentence) -> str:
-    return f"sentence-{sentence.speech_id}"
+    again = f"-{sentence.times_sent}" if sentence.times_sent > 1 else ""
+    return f"sentence-{sentence.speech_id}{again}"
 
 
 def _heard(line: _Line, texts: list[str]) -> Heard:

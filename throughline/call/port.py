@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from throughline.call.effects import TurnTimed
 from throughline.call.media_streams import Start
 from throughline.domain.turns import TurnResult
 
@@ -66,6 +67,13 @@ class CallPort(Protocol):
     async def turn(self, text: str, *, source: str, confidence: float | None) -> TurnResult:
         """What the caller said leads to. ``source`` is ``speech``, ``keypad`` or ``typed``."""
 
+    async def foresee(self, text: str) -> None:
+        """The next turn may be ``text``: whatever of it has no effect may be done ahead. Raises nothing: it is only a hint."""
+
+    async def withdraw(self) -> None:
+        """The turn that is under way was none yet: the caller speaks on. Where nothing has come of it so far, nothing does, and its result
+        is ``withdrawn``; else it goes its way. Raises nothing."""
+
     async def prompt(self, name: str) -> TurnResult:
         """Say the domain's response ``name``, and record it as said. Where its ``expects`` is the default one, what was
         expected before stays expected."""
@@ -73,6 +81,9 @@ class CallPort(Protocol):
     async def heard(self, event_id: str, *, text_heard: str, complete: bool) -> None:
         """How much of an utterance the caller heard: ``text_heard`` is a beginning of its text, maybe empty. Called once
         for every utterance, in the order in which they were to be spoken."""
+
+    async def timed(self, timed: TurnTimed) -> None:
+        """How long each stage of a turn took, once its reply is heard."""
 
     async def ending(self, reason: str) -> None:
         """The call will be closed now, for ``reason`` as in ``ended``. What the caller's line does after that is settled here: it goes

@@ -7,6 +7,7 @@ can hold up another: what they report goes to the machine at once, what the mach
     socket -> _receive -> recogniser -> _listen -> machine
     machine -> Speak -> _speak, _make (voice) -> machine
     machine -> AskTurn -> _ask (dialogue) -> machine
+    machine -> Foresee, Withdraw -> dialogue
     machine -> Heard -> _report -> dialogue
     clock -> _keep_time -> machine
 
@@ -29,15 +30,18 @@ from throughline.call.effects import (
     Effect,
     Expect,
     FlushListening,
+    Foresee,
     HangUp,
     Heard,
     Speak,
     StopSpeaking,
     TurnTimed,
+    Withdraw,
 )
 from throughline.call.machine import CallMachine
 from throughline.call.media_streams import Audio, Clear, Engine, Mark, Media, MediaStream, Message, Start, Stop
 from throughline.call.port import Admission, CallPort, Clock, Socket, SocketClosed
+from throughline.domain.listening import NO_WORDS, ListeningWords
 from throughline.domain.transcripts import FRAME_MS
 from throughline.domain.turns import TurnResult
 from throughline.errors import ProtocolError, Rejected, ThroughlineError, Unavailable
@@ -76,7 +80,14 @@ class CallSession:
     """One call. ``await run()`` once."""
 
     def __init__(
-        self, socket: Socket, port: CallPort, stt: SpeechToText, tts: TextToSpeech, settings: CallSettings, clock: Clock
+        self,
+        socket: Socket,
+        port: CallPort,
+        stt: SpeechToText,
+        tts: TextToSpeech,
+        settings: CallSettings,
+        clock: Clock,
+        words: ListeningWords = NO_WORDS,
     ) -> None:
         self._socket = socket
         self._port = port
@@ -84,9 +95,11 @@ class CallSession:
         self._tts = tts
         self._settings = settings
         self._clock = clock
+        self._words = words
         self._stream = MediaStream()
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: asyncio.Task[None] | None = None
+        self._foreseeing: asyncio.Task[None] | None = None
         self._outbox: deque[Message | None] = deque()  # None ends it
         self._outbox_filled = asyncio.Event()
         self._sending_since_ms: float | None = None
@@ -147,7 +160,9 @@ class CallSession:
         """The call itself, once it is admitted."""
         _log.info("call.started", page=admission.page, encoding=start.audio.encoding)
         self._audio = start.audio
-        self._machine = CallMachine(self._settings, start.audio, page=admission.page, called=admission.called)
+        self._machine = CallMachine(
+            self._settings, start.audio, page=admission.page, called=admission.called, words=self._words
+        )
         self._post(Engine(self._stt.name, self._stt.demo))
         self._do(self._machine.begin(self._now()))
         sender, reporter = self._begin(self._send()), self._begin(self._report())
@@ -212,17 +227,23 @@ class CallSession:
                     self._ear.expect(effect.expectation)
                 elif self._ear:
                     self._ear.flush()
+            elif isinstance(effect, Foresee):
+                self._foresee(effect.text)
+            elif isinstance(effect, Withdraw):
+                self._begin(self._quietly(self._port.withdraw(), "port.withdraw"))
             elif isinstance(effect, TurnTimed):
-                times = (effect.endpoint_ms, effect.turn_ms, effect.first_audio_ms)
-                endpoint_ms, turn_ms, first_audio_ms = (round(time_ms, 1) for time_ms in times)
-                _log.info(
-                    "call.turn", source=effect.source, endpoint_ms=endpoint_ms, turn_ms=turn_ms, first_audio_ms=first_audio_ms
-                )
+                _log.info("call.turn", source=effect.source, **effect.stages)
+                self._begin(self._quietly(self._port.timed(effect), "port.timed"))
             elif isinstance(effect, HangUp):
                 self._hung_up = effect
                 self._over.set()
             else:
                 self._post(effect)
+
+    def _foresee(self, text: str) -> None:
+        """Have the dialogue look ahead, one text at a time: what came meanwhile is looked at when it is a turn."""
+        if self._foreseeing is None or self._foreseeing.done():
+            self._foreseeing = self._begin(self._quietly(self._port.foresee(text), "port.foresee"))
 
     def _post(self, message: Message | None) -> None:
         if isinstance(message, Clear):  # what is still here has not been sent, and must not be

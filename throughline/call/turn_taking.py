@@ -2,8 +2,15 @@
 
 Takes what the recogniser reports and how loud the line is; ``machine.py`` asks it what to do. Times are passed in.
 
-Always holds: every final transcript ends up in exactly one turn. What comes while a turn is thought about, or while the
-assistant speaks without being interrupted, is kept and joined to what comes next.
+How long a pause ends the turn depends on how far the caller is with what the dialogue asked (completeness.py): a whole answer is taken
+after a short one, half a telephone number is waited for, whatever the recogniser thinks. The pause is counted from the last sound on the
+line (loudness.py) and from the recogniser's own reports, whichever is longer. While somebody is audibly speaking on, their turn isn't
+ended, for a while.
+
+Always holds: every final transcript ends up in exactly one turn, but what a listener mutters while the assistant speaks, and the
+assistant's own words. What comes while a turn is thought about, or while the assistant speaks without being interrupted, is kept and
+joined to what comes next. Nothing that is only interim ends a turn: where the caller seems to be done, the recogniser is asked for its
+last word.
 """
 
 from __future__ import annotations
@@ -11,44 +18,67 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from throughline.call.call_settings import CallSettings
+from throughline.call.completeness import Completeness, judge
+from throughline.call.loudness import Loudness
+from throughline.domain.listening import NO_WORDS, ListeningWords, begins_with, plain, without
 from throughline.domain.transcripts import Transcript
 from throughline.domain.turns import Expectation
 
-SHORT_ANSWERS = frozenset({"yes_no", "choice", "digits", "date", "postcode", "code"})
-"""Expectations whose answers are over after a shorter pause."""
-
-_COMPLETE_AT = {"postcode": 5, "code": 8}
-"""People pause between the groups of a number: only from so many digits on does the shorter pause count."""
-
-_FORGET_LOUDNESS_MS = 1000
-"""Recognisers report some time after the words; until then the loudness that came with them must be remembered."""
+_ECHO_SHARE = 0.7
+"""So many of the words that came back were just being said by the assistant: then they are its own."""
+_ECHO_QUIETER_DB = 6.0
+"""A loudspeaker's sound comes back quieter than the caller's own voice by so much."""
+_STABLE_MS = 60.0
+"""Interim words that haven't changed for so long, on a quiet line, may be the last."""
+_REPORTED_WITHIN_MS = 1000.0
+"""Recognisers report words later than they are said, by no more than this."""
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """A caller's turn by voice. ``heard_ms`` is when its last words were reported."""
+    """A caller's turn by voice. ``heard_ms`` is when its last words were reported, ``quiet_ms`` for how long it has been quiet then."""
 
     text: str
     confidence: float | None
     heard_ms: float
+    quiet_ms: float | None = None
 
 
 class TurnTaking:
     """The caller's side of one call."""
 
-    def __init__(self, settings: CallSettings) -> None:
+    def __init__(self, settings: CallSettings, words: ListeningWords = NO_WORDS) -> None:
         self._settings = settings
-        self.expectation = Expectation()
+        self._words = words
+        self._line = Loudness(settings.speech_level_dbfs)
+        self._expectation = Expectation()
         self._finals: list[Transcript] = []
         self._interim = ""
-        self._interim_ms = 0.0
+        self._interim_ms = 0.0  # when it was last reported, whether it had changed or not
+        self._changed_ms = 0.0  # when the words last changed
         self._interim_is_new = False  # reported since the assistant began its current words
         self._flushed = False
         self._heard_ms = 0.0
-        self._due_ms: float | None = None
+        self._began_ms = 0.0  # when the first of the words were reported
+        self._quiet_from_ms = 0.0  # since when it is quiet, as the recogniser tells it
+        self._ended = False  # the recogniser says that the turn is over
+        self._not_before_ms = 0.0
+        self._so_far: Completeness | None = None  # how far it is; None when it is to be judged anew
+        self._foreseen = ""
         self._before_reply = 0  # how many of _finals are older than the assistant's current words
-        self._loud_ms = 0.0
-        self._quiet_ms = 0.0
+        self._replying = False
+        self._usual_dbfs: float | None = None  # how loud the caller is
+
+    # What is expected, and what was said
+
+    @property
+    def expectation(self) -> Expectation:
+        """What the dialogue expects to hear next."""
+        return self._expectation
+
+    @expectation.setter
+    def expectation(self, expectation: Expectation) -> None:
+        self._expectation, self._so_far = expectation, None
 
     @property
     def text(self) -> str:
@@ -60,35 +90,80 @@ class TurnTaking:
         """The caller has said something that is not yet part of a turn."""
         return bool(self._finals or self._interim)
 
+    @property
+    def completeness(self) -> Completeness:
+        """How far the caller is with it."""
+        if self._so_far is None:
+            self._so_far = judge(self.text, self._expectation, self._words)
+        return self._so_far
+
     def transcript(self, transcript: Transcript, now_ms: float) -> None:
         """Take what the recogniser reports."""
-        text = transcript.text.strip()
+        text, before = transcript.text.strip(), self.text
         self._flushed = False
+        if not before:
+            self._began_ms = now_ms
         if not transcript.final:
             self._interim, self._interim_ms, self._interim_is_new = text, now_ms, True
         else:
             self._interim = ""
             if text:
                 self._finals.append(Transcript(text, True, transcript.end_of_turn, confidence=transcript.confidence))
+        if self.text != before:
+            self._changed_ms, self._so_far = now_ms, None
         if text:
             self._heard_ms = now_ms
-        if not self._finals or self._interim:
-            self._due_ms = None
-        else:
-            self._due_ms = now_ms if transcript.end_of_turn else now_ms + max(0, self._pause_ms() - transcript.quiet_ms)
+        if transcript.final and (text or transcript.end_of_turn or transcript.quiet_ms):
+            self._quiet_from_ms = now_ms - transcript.quiet_ms
+        self._ended = transcript.end_of_turn
 
-    def _pause_ms(self) -> int:
-        kind = self.expectation.kind
-        if kind not in SHORT_ANSWERS:
-            return self._settings.end_of_turn_ms
-        digits = sum(len(word) if word.isdigit() else 1 for word in self.text.split())  # spoken digits are words
-        if digits < _COMPLETE_AT.get(kind, 0):
-            return self._settings.end_of_turn_ms
-        return self._settings.end_of_turn_short_ms
+    @property
+    def speaks_on(self) -> bool:
+        """More than a listener's mutter has been said since the last turn."""
+        return bool(without(plain(self.text), self._words.backchannels))
+
+    def put_back(self, spoken: Spoken) -> None:
+        """A turn that was taken was none yet: what was said since belongs to it."""
+        self._finals.insert(0, Transcript(spoken.text, final=True, confidence=spoken.confidence))
+        self._before_reply += self._before_reply > 0
+        self._so_far = None
+
+    def sound(self, level_dbfs: float, length_ms: float, now_ms: float) -> None:
+        """How loud the caller's line was in the ``length_ms`` until now. To be told of every frame."""
+        self._line.frame(level_dbfs, length_ms, now_ms)
+
+    # The end of the turn
+
+    def _pause_ms(self) -> float:
+        settings = self._settings
+        if self.completeness is Completeness.UNFINISHED:
+            return settings.end_of_turn_long_ms
+        return settings.end_of_turn_short_ms if self.completeness is Completeness.COMPLETE else settings.end_of_turn_ms
+
+    def _quiet_ms(self, now_ms: float) -> float:
+        """For how long the caller has been quiet: by the line, or by the recogniser where that tells of more."""
+        return max(now_ms - self._quiet_from_ms, self._line_quiet_ms(now_ms))
+
+    def _line_quiet_ms(self, now_ms: float) -> float:
+        """The same by the line alone; 0 where it did not hear the words that were reported: whoever speaks softly is no silence."""
+        quiet_ms = self._line.quiet_ms(now_ms)
+        return quiet_ms if now_ms - quiet_ms >= self._began_ms - _REPORTED_WITHIN_MS else 0.0
+
+    def _speaks_on(self, now_ms: float) -> bool:
+        """They are heard to, though no word of it has been reported yet. A noise that brings no words is not waited for long."""
+        sounding_ms = self._line.sounding_ms(now_ms)
+        return self._settings.speaks_on_ms <= sounding_ms <= self._settings.noise_ms
 
     def wants_flush(self, now_ms: float) -> bool:
-        """The interim words are old and no final followed: ask the engine for it. After as long again they count as final."""
-        if not self._interim or now_ms - self._interim_ms < self._settings.lost_final_ms:
+        """The recogniser is to be asked for its last word: the caller seems to be done, or the interim words are old and no final
+        followed. After as long again the old ones count as final."""
+        if not self._interim:
+            return False
+        if not self._flushed and self._seems_done(now_ms):
+            self._flushed = True
+            self._interim_ms = now_ms
+            return True
+        if now_ms - self._interim_ms < self._settings.lost_final_ms:
             return False
         if self._flushed:
             self.transcript(Transcript(self._interim, final=True), now_ms)
@@ -97,47 +172,119 @@ class TurnTaking:
         self._interim_ms = now_ms
         return True
 
+    def _seems_done(self, now_ms: float) -> bool:
+        """The line has been quiet for nearly as long as ends the turn, and the words have not changed."""
+        settings, since_ms = self._settings, now_ms - self._changed_ms
+        enough_ms = max(settings.flush_ahead_ms, self._pause_ms() - settings.flush_ahead_ms)
+        return self._line_quiet_ms(now_ms) >= enough_ms and since_ms >= settings.flush_ahead_ms
+
     def due(self, now_ms: float) -> bool:
         """The caller's turn is over."""
-        return self._due_ms is not None and now_ms >= self._due_ms
+        if not self._finals or self._interim or now_ms < self._not_before_ms or self._speaks_on(now_ms):
+            return False
+        if self._ended and self.completeness is not Completeness.UNFINISHED:
+            return True
+        return self._quiet_ms(now_ms) >= self._pause_ms()
 
-    def take(self) -> Spoken | None:
+    def foresight(self, now_ms: float) -> str | None:
+        """Words that may be the turn, where they are worth understanding ahead; each once. The turn need not be over."""
+        text = self.text
+        if not text or text == self._foreseen or self._replying:
+            return None
+        if self._interim and (now_ms - self._changed_ms < _STABLE_MS or self._line_quiet_ms(now_ms) < _STABLE_MS):
+            return None
+        self._foreseen = text
+        return text
+
+    def take(self, now_ms: float | None = None) -> Spoken | None:
         """The turn, which ends now; None if nothing was said."""
         text = self.text
         if not text:
             return None
         known = [transcript.confidence for transcript in self._finals if transcript.confidence is not None]
-        self._finals, self._interim, self._due_ms, self._before_reply = [], "", None, 0
-        return Spoken(text, min(known, default=None), self._heard_ms)
+        quiet_ms = None if now_ms is None else self._quiet_ms(now_ms)
+        self._finals, self._interim, self._before_reply = [], "", 0
+        self._ended, self._so_far, self._foreseen = False, None, ""
+        return Spoken(text, min(known, default=None), self._heard_ms, quiet_ms)
+
+    # While the assistant speaks
 
     def reply_begins(self) -> None:
         """The assistant begins to speak."""
+        if self._line.mean_dbfs is not None:
+            self._usual_dbfs = self._line.mean_dbfs
         self._before_reply = len(self._finals)
         self._interim_is_new = False
-        self._loud_ms = self._quiet_ms = 0.0
+        self._replying = True
+        self._line.begin()
 
-    def reply_ends(self, now_ms: float) -> None:
-        """The assistant has finished. Words from before its reply wait a pause longer, for the answer they are joined to."""
-        if self._before_reply and self._due_ms is not None:
-            self._due_ms = max(self._due_ms, now_ms + self._settings.end_of_turn_ms)
+    def reply_ends(self, now_ms: float, said: str = "") -> None:
+        """The assistant has finished, with ``said``. Words from before its reply wait a pause longer, for the answer they are joined to;
+        what was only muttered meanwhile, and the assistant's own words, are no answer."""
+        if self._before_reply and self._finals:
+            self._not_before_ms = now_ms + self._settings.end_of_turn_ms
+        during = self._finals[self._before_reply :]
+        kept = [final for final in during if not self._means_nothing(plain(final.text), said)]
+        if len(kept) != len(during):
+            self._finals[self._before_reply :] = kept
+            self._so_far = None
         self._before_reply = 0
+        self._replying = False
+        self._line.begin()
 
-    def loudness(self, level_dbfs: float, length_ms: float) -> None:
-        """How loud the caller's line was for ``length_ms``, while the assistant speaks."""
-        if level_dbfs >= self._settings.speech_level_dbfs:
-            self._loud_ms += length_ms
-            self._quiet_ms = 0.0
-        else:
-            self._quiet_ms += length_ms
-            if self._quiet_ms >= _FORGET_LOUDNESS_MS:
-                self._loud_ms = 0.0
+    def _means_nothing(self, words: tuple[str, ...], said: str) -> bool:
+        """Muttered while listening, or the assistant's own voice."""
+        if self._is_echo(words, said):
+            return True
+        return self._expectation.kind != "yes_no" and not without(words, self._words.backchannels)
 
     @property
-    def interrupts(self) -> bool:
-        """What the caller has said since the assistant began is enough to interrupt it."""
+    def loud_ms(self) -> float:
+        """How long the caller's line has been loud since the assistant began to speak."""
+        return self._line.loud_ms
+
+    def sounding_ms(self, now_ms: float) -> float:
+        """For how long the sound at hand has lasted."""
+        return self._line.sounding_ms(now_ms)
+
+    def line_quiet_ms(self, now_ms: float) -> float:
+        """For how long the line has been quiet."""
+        return self._line.quiet_ms(now_ms)
+
+    def _new_words(self) -> tuple[str, ...]:
+        """What has been reported since the assistant began."""
         new = [transcript.text for transcript in self._finals[self._before_reply :]]
-        new += [self._interim] if self._interim_is_new else []
-        words = len(" ".join(new).split())
-        if words >= self._settings.barge_in_words:
+        return plain(" ".join(new + ([self._interim] if self._interim_is_new else [])))
+
+    @property
+    def has_new_words(self) -> bool:
+        """Any words have been reported since the assistant began."""
+        return bool(self._new_words())
+
+    def interrupts(self, saying: str = "", *, at_the_end: bool = False) -> bool:
+        """What the caller has said since the assistant began is enough to interrupt it. ``saying``: what it has been saying of late.
+        ``at_the_end``: these are its last words, so that a yes may be the answer to its question."""
+        words = self._new_words()
+        if begins_with(words, self._words.interruptions):
             return True
-        return words > 0 and self._loud_ms >= self._settings.barge_in_speech_ms
+        if self._is_echo(words, saying):
+            return False
+        if not (at_the_end and self._expectation.kind == "yes_no"):
+            words = without(words, self._words.backchannels)
+        if len(words) >= self._settings.barge_in_words:
+            return True
+        return len(words) > 0 and self._line.loud_ms >= self._settings.barge_in_speech_ms
+
+    def _is_echo(self, words: tuple[str, ...], saying: str) -> bool:
+        """Whether ``words`` are what the assistant was ``saying``, come back from a loudspeaker: in its order, and no louder than such a
+        sound is. The caller who repeats an offer is as loud as ever."""
+        if not words or not saying:
+            return False
+        mean_dbfs = self._line.mean_dbfs
+        if mean_dbfs is not None and self._usual_dbfs is not None and mean_dbfs > self._usual_dbfs - _ECHO_QUIETER_DB:
+            return False
+        said, place, found = plain(saying), 0, 0
+        for word in words:
+            if word in said[place:]:
+                place, found = said.index(word, place) + 1, found + 1
+        return found >= _ECHO_SHARE * len(words)

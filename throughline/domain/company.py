@@ -13,6 +13,7 @@ from typing import Any
 
 from throughline.domain.documented import doc
 from throughline.domain.journeys import Journeys
+from throughline.domain.listening import ListeningWords
 from throughline.domain.privacy import Privacy
 from throughline.domain.retention import Retention
 from throughline.domain.words import Words
@@ -167,6 +168,7 @@ class Phone:
     )
     line: LineWords = field(metadata=doc("What the telephone company's own voice says."))
     message_s: int = field(metadata=doc("The longest message a caller may leave, in seconds.", minimum=10, maximum=600))
+    listening: ListeningWords = field(metadata=doc("The words by which a caller's turn and an interruption are told."))
     recent_days: int = field(
         metadata=doc("For so many days a conversation is recent enough to ask a caller about it.", minimum=1, maximum=365)
     )

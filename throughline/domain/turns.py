@@ -62,16 +62,19 @@ class Expectation:
     slot: str | None = None
 
 
-EXPECTATIONS = ("free", "yes_no", "choice", "name", "date", "time", "digits", "postcode", "code")
+EXPECTATIONS = ("free", "yes_no", "choice", "name", "date", "time", "digits", "phone_number", "postcode", "code")
 
 
 @dataclass(frozen=True)
 class TurnResult:
     """What a turn led to. ``contact_id`` may differ from the turn's after a merge. ``transfer``: the session ends with a person, to
-    whom the call is to be put through."""
+    whom the call is to be put through. ``withdrawn``: the turn was taken back in time, and nothing has come of it. ``message_id``: its
+    message in the record, empty where there was none."""
 
     contact_id: str
     utterances: tuple[Utterance, ...]
     expects: Expectation = Expectation()
     end_session: bool = False
     transfer: bool = False
+    withdrawn: bool = False
+    message_id: str = ""

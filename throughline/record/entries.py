@@ -158,6 +158,18 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Timed:
+    """A turn on the phone and how long its stages took: ``timing`` has milliseconds by stage (throughline/call/effects.py, TurnTimed)."""
+
+    message_id: str
+    session_id: str
+    source: str
+    text: str
+    at: datetime
+    timing: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Progress:
     """What has become of a message. ``asked_for`` is what its turn, which is committed then, wants done before it is ``finished``."""
 

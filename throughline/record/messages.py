@@ -6,7 +6,7 @@ message that was never finished (the process died) is found again; what was hear
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from throughline.domain.turns import Turn
 from throughline.errors import Rejected
 from throughline.record.database import OnDatabase
-from throughline.record.entries import Heard, LeftOver, Progress, Stored
+from throughline.record.entries import Heard, LeftOver, Progress, Stored, Timed
 from throughline.record.identity import aliases_of, living, utc_now
 from throughline.record.limits import check_ids, check_texts, check_words
 from throughline.record.schema import events, heard, messages
@@ -90,6 +90,27 @@ class Messages(OnDatabase):
                 raise Rejected("unknown_message")
             unfinished = this & messages.c.finished_at.is_(None)
             connection.execute(messages.update().where(unfinished).values(finished_at=utc_now()))
+
+    def withdraw_message(self, message_id: str) -> bool:
+        """Forget a message: its caller speaks on, and what they say comes whole. False, and nothing is changed, once it is finished."""
+        with self._database.writing() as connection:
+            this = (messages.c.message_id == message_id) & messages.c.finished_at.is_(None)
+            return bool(connection.execute(messages.delete().where(this)).rowcount)
+
+    def note_timing(self, message_id: str, timing: Mapping[str, float]) -> None:
+        """Keep how long each stage of a message's turn took, in milliseconds by stage. A message that is not there has none."""
+        check_words(**dict.fromkeys(timing, "ms"))
+        with self._database.writing() as connection:
+            this = messages.c.message_id == message_id
+            connection.execute(messages.update().where(this).values(timing=dict(timing)))
+
+    def timings(self, contact_id: str) -> list[Timed]:
+        """The timed turns of this person, oldest first. Raises Rejected("unknown_contact")."""
+        with self._database.reading() as connection:
+            mine = messages.c.contact_id.in_(aliases_of(connection, contact_id)) & messages.c.timing.is_not(None)
+            columns = (messages.c.message_id, messages.c.session_id, messages.c.source, messages.c.text, messages.c.received_at)
+            rows = connection.execute(sa.select(*columns, messages.c.timing).where(mine).order_by(messages.c.id)).all()
+            return [Timed(*row) for row in rows]
 
     def unfinished_messages(self, *, before: datetime | None = None, limit: int = _UNFINISHED_LIMIT) -> list[LeftOver]:
         """Messages stored (``before`` a moment, where one is given) and not finished, oldest first, under their living contacts."""

@@ -236,6 +236,7 @@ messages = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False, default=0, server_default="0"),  # to finish what a crash cut short
     sa.Column("turn_seq", sa.Integer),  # the last event of its turn, once that is committed
     sa.Column("asked_for", JsonText),  # by its turn, which is committed, and not carried out yet
+    sa.Column("timing", JsonText),  # milliseconds by stage, of a turn on the phone
     sa.Index("ix_messages_unfinished", "contact_id", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
 )
 

@@ -184,11 +184,19 @@ class PhoneSettings:
 
     max_calls: int = setting(8, minimum=1, maximum=200, doc="Calls held at once. One more hears the busy message.")
     calls_per_minute: int = setting(10, minimum=1, maximum=600, doc="Page calls one network address may start in a minute.")
-    end_of_turn_ms: int = setting(700, minimum=200, maximum=3000, doc="Silence after which the caller is taken to be done.")
+    end_of_turn_ms: int = setting(
+        700, minimum=200, maximum=3000, doc="Silence that ends a caller's turn where nothing tells whether they are done."
+    )
     end_of_turn_short_ms: int = setting(
-        350, minimum=100, maximum=3000, doc="The same where a short answer is expected (yes, a date, digits)."
+        250, minimum=100, maximum=3000, doc="The same once they have said all that was asked for."
+    )
+    end_of_turn_long_ms: int = setting(
+        1600, minimum=300, maximum=5000, doc='The same where they stop in the middle ("my number is four seven").'
     )
     barge_in_words: int = setting(2, minimum=1, maximum=10, doc="Words heard before a caller interrupts the assistant.")
+    barge_in_hold_ms: int = setting(
+        180, minimum=0, maximum=2000, doc="Sound for which the assistant pauses until words tell what it is. 0: it never does."
+    )
     silence_ms: int = setting(8000, minimum=2000, maximum=60000, doc="Silence before the next silence prompt.")
     keypad_pause_ms: int = setting(2500, minimum=500, maximum=10000, doc="Pause that ends a number typed on the keypad.")
     max_call_minutes: int = setting(30, minimum=1, maximum=240, doc="Longest call.")

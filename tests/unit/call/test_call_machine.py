@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -20,24 +21,28 @@ from throughline.call.effects import (
     Speak,
     StopSpeaking,
     TurnTimed,
+    Withdraw,
 )
 from throughline.call.machine import CallMachine
 from throughline.call.media_streams import Audio, Caption, Clear, Dtmf, Mark, Media, Shown, Stop, Text
+from throughline.domain.listening import NO_WORDS, ListeningWords
 from throughline.domain.transcripts import TELEPHONE, Transcript
 from throughline.domain.turns import Expectation, TurnResult, Utterance
 from throughline.errors import ProtocolError
+from throughline.settings.business import load_business
 
 pytestmark = pytest.mark.unit
 
-LOUD = Media(b"\x80" * 160)  # mu-law full scale
+LOUD, QUIET = Media(b"\x80" * 160), Media(b"\xff" * 160)  # mu-law full scale, and nothing
+WORDS = load_business(Path("data/business")).phone.listening
 T = TypeVar("T")
 
 
 class Line:
     """A call whose other side plays what it gets at the pace of real time and whose voice speaks 65 ms a character."""
 
-    def __init__(self, *, page: bool = True, called: bool = False, **settings: int) -> None:
-        self.machine = CallMachine(CallSettings(**settings), TELEPHONE, page=page, called=called)
+    def __init__(self, *, page: bool = True, called: bool = False, words: ListeningWords = NO_WORDS, **settings: int) -> None:
+        self.machine = CallMachine(CallSettings(**settings), TELEPHONE, page=page, called=called, words=words)
         self.now_ms = 0.0
         self.effects: list[Effect] = []
         self._speak = True
@@ -105,9 +110,9 @@ class Line:
         return [effect for effect in self.effects if isinstance(effect, kind)]
 
 
-def greeted(**settings: int) -> Line:
+def greeted(*, words: ListeningWords = NO_WORDS, **settings: int) -> Line:
     """A call that has been greeted and is listening."""
-    line = Line(**settings)
+    line = Line(words=words, **settings)
     line.take(line.machine.begin(0))
     line.result("Good morning.")
     line.wait(2000)
@@ -115,18 +120,18 @@ def greeted(**settings: int) -> Line:
     return line
 
 
-def thinking(**settings: int) -> Line:
+def thinking(*, words: ListeningWords = NO_WORDS, **settings: int) -> Line:
     """A call with a turn under way."""
-    line = greeted(**settings)
+    line = greeted(words=words, **settings)
     line.says("it leaks")
     line.wait_for(AskTurn)
     line.effects.clear()
     return line
 
 
-def speaking(*, interruptible: bool = True, end: bool = False, page: bool = True) -> Line:
+def speaking(*, interruptible: bool = True, end: bool = False, page: bool = True, words: ListeningWords = NO_WORDS) -> Line:
     """A call one second into a sentence of three."""
-    line = Line(page=page)
+    line = Line(page=page, words=words)
     line.take(line.machine.begin(0))
     line.result("one two three four five six seven eight nine ten", interruptible=interruptible, end=end)
     line.wait(1000)
@@ -165,10 +170,11 @@ def test_the_stages_of_a_turn_are_timed() -> None:
     line.says("it leaks")
     line.wait_for(AskTurn)
     line.wait(60)
-    line.result("Which brand is it?")
+    line.take(line.machine.result(TurnResult("c_1", (Utterance("e-1", "Which brand?"),), message_id="m-1"), line.now_ms))
     line.wait(40)
     line.take(line.machine.audio(2, b"\x80" * 160, line.now_ms))
-    assert line.all(TurnTimed) == [TurnTimed("speech", endpoint_ms=700, turn_ms=60, first_audio_ms=40)]
+    timed = TurnTimed("speech", endpoint_ms=700, turn_ms=60, first_audio_ms=40, quiet_ms=700, message_id="m-1")
+    assert line.all(TurnTimed) == [timed]
 
 
 def test_an_interruption_silences_at_once_and_its_words_become_a_turn() -> None:
@@ -193,11 +199,84 @@ def test_a_single_word_interrupts_only_with_loud_speech() -> None:
     assert line.all(Clear)
 
 
-def test_noise_does_not_interrupt() -> None:
+def hears(line: Line, event: Media, length_ms: int) -> list[Effect]:
+    """The caller's side of the line for a while."""
+    known = len(line.effects)
+    for _ in range(length_ms // 20):
+        line.wait(20)
+        line.does(event)
+    return line.effects[known:]
+
+
+def test_a_sound_makes_it_pause_and_what_was_nothing_makes_it_go_on_where_it_was() -> None:
     line = speaking()
-    for _ in range(100):
-        line.does(LOUD)
+    hears(line, QUIET, 400)
+    before = hears(line, LOUD, 160)
+    assert not [effect for effect in before if isinstance(effect, Clear)]
+    assert [effect for effect in hears(line, LOUD, 40) if isinstance(effect, Clear)]
+    assert not [effect for effect in hears(line, LOUD, 200) if isinstance(effect, Audio)]
+    assert not [effect for effect in hears(line, QUIET, 340) if isinstance(effect, Audio)]
+    assert [effect for effect in hears(line, QUIET, 60) if isinstance(effect, Audio)]
+    hears(line, QUIET, 6000)
+    assert line.all(Heard)[0].complete
+    assert not line.all(AskTurn)
+
+
+def test_words_that_follow_the_sound_interrupt() -> None:
+    line = speaking()
+    hears(line, QUIET, 400)
+    hears(line, LOUD, 300)
+    line.says("no wait", final=False)
+    assert line.all(Heard)[0].text_heard and not line.all(Heard)[0].complete
+    sent = len(line.all(Audio))
+    hears(line, QUIET, 500)
+    line.says("no wait it's the dryer")
+    assert line.wait_for(AskTurn).text == "no wait it's the dryer"
+    assert len(line.all(Audio)) == sent
+
+
+def test_a_mutter_makes_it_pause_no_longer_than_the_mutter() -> None:
+    line = speaking(words=WORDS)
+    hears(line, QUIET, 400)
+    hears(line, LOUD, 300)
+    line.says("uh huh")
+    assert [effect for effect in hears(line, QUIET, 140) if isinstance(effect, Audio)]
+    hears(line, QUIET, 6000)
+    assert line.all(Heard)[0].complete
+    assert not line.all(AskTurn)
+
+
+def test_a_noisy_place_does_not_make_it_stutter_for_long() -> None:
+    line = speaking()
+    hears(line, QUIET, 200)
+    for _ in range(10):
+        hears(line, LOUD, 220)
+        hears(line, QUIET, 400)
+    assert len(line.all(Clear)) == 3
+
+
+def test_what_has_to_be_heard_is_not_paused_for_a_sound() -> None:
+    line = speaking(interruptible=False)
+    hears(line, QUIET, 200)
+    hears(line, LOUD, 1000)
     assert not line.all(Clear)
+
+
+def test_a_caller_who_speaks_on_has_the_turn_withdrawn_and_says_it_whole() -> None:
+    line = thinking()
+    line.says("since", final=False)
+    assert line.all(Withdraw) == [Withdraw()]
+    line.says("since yesterday", final=False)
+    assert line.all(Withdraw) == [Withdraw()]  # once
+    line.take(line.machine.result(TurnResult("c_1", (), withdrawn=True), line.now_ms))
+    line.says("since yesterday")
+    assert line.wait_for(AskTurn).text == "it leaks since yesterday"
+
+
+def test_a_mutter_does_not_withdraw_a_turn() -> None:
+    line = thinking(words=WORDS)
+    line.says("okay")
+    assert not line.all(Withdraw)
 
 
 def test_what_must_be_heard_is_not_interrupted_and_nothing_said_meanwhile_is_lost() -> None:
@@ -253,21 +332,13 @@ def test_where_the_first_words_fail_they_are_heard_all_the_same() -> None:
     assert line.machine._turns.pending
 
 
-def test_a_late_transcript_joins_the_next_turn() -> None:
+def test_a_reply_that_comes_too_late_to_be_withdrawn_is_not_spoken_over_the_caller() -> None:
     line = thinking()
     line.says("since yesterday")
     line.result("Which brand is it?")
-    line.wait(800)
-    line.says("it's a bosch")
-    assert line.wait_for(AskTurn).text == "since yesterday it's a bosch"
-
-
-def test_a_late_transcript_that_nothing_follows_is_a_turn_of_its_own() -> None:
-    line = thinking()
-    line.says("since yesterday")
-    line.result("Which brand is it?")
+    assert line.all(Heard) == [Heard("e-Which brand is it?", "", complete=False)]
+    assert not line.all(Audio)
     assert line.wait_for(AskTurn).text == "since yesterday"
-    assert line.all(Heard)[0].complete
 
 
 def test_one_turn_at_a_time_is_with_the_dialogue() -> None:

@@ -13,6 +13,7 @@ import pytest
 import uvloop
 
 from throughline.call.call_settings import CallSettings
+from throughline.call.effects import TurnTimed
 from throughline.call.media_streams import Start
 from throughline.call.port import Admission
 from throughline.call.session import CallSession, MonotonicClock, SocketClosed
@@ -194,6 +195,8 @@ class FakePort:
     def __init__(self) -> None:
         self.page = True
         self.calls: list[tuple[Any, ...]] = []
+        self.foreseen: list[str] = []
+        self.timed_turns: list[TurnTimed] = []
         self.answers: dict[str, TurnResult | Exception] = {}
         self.refuses: Exception | None = None
         self.held: asyncio.Event | None = None
@@ -215,6 +218,15 @@ class FakePort:
         if self.held:
             await self.held.wait()
         return self._answer(self.answers.get(text, said("I see.")))
+
+    async def foresee(self, text: str) -> None:
+        self.foreseen.append(text)
+
+    async def withdraw(self) -> None:
+        self.calls.append(("withdraw",))
+
+    async def timed(self, timed: TurnTimed) -> None:
+        self.timed_turns.append(timed)
 
     async def prompt(self, name: str) -> TurnResult:
         self.calls.append(("prompt", name))

@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from channels.phone import Phone
 from tests.unit.call.test_call_session import FakePort, FakeStt, FakeTts
 from tests.waiting import until
+from throughline.domain.listening import NO_WORDS
 from throughline.settings.server import Settings
 
 pytestmark = pytest.mark.contract
@@ -48,7 +49,8 @@ class Line:
         self.sanic = Sanic("line" + secrets.token_hex(4))
         self.sanic.config.update({"WEBSOCKET_MAX_SIZE": MAX_SIZE, "MOTD": False})
         phone: Any = Phone()
-        phone._server = SimpleNamespace(network_address=lambda request: request.ip)
+        business = SimpleNamespace(phone=SimpleNamespace(listening=NO_WORDS))
+        phone._server = SimpleNamespace(network_address=lambda request: request.ip, app=SimpleNamespace(business=business))
         phone._telephone = phone._answers = None
         phone._settings, phone._calls, phone._on_line = Settings(), set(), set()
         phone._stt, phone._tts = self.stt, FakeTts()

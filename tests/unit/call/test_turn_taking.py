@@ -1,19 +1,23 @@
 """Whose turn it is: when the caller is done, and when the caller interrupts."""
 
+from pathlib import Path
+
 import pytest
 
 from throughline.call.call_settings import CallSettings
 from throughline.call.turn_taking import Spoken, TurnTaking
 from throughline.domain.transcripts import Transcript
 from throughline.domain.turns import Expectation
+from throughline.settings.business import load_business
 
 pytestmark = pytest.mark.unit
 
 LOUD, QUIET = -20.0, -70.0
+WORDS = load_business(Path("data/business")).phone.listening
 
 
 def turns(expects: str = "free") -> TurnTaking:
-    taking = TurnTaking(CallSettings())
+    taking = TurnTaking(CallSettings(), WORDS)
     taking.expectation = Expectation(expects)
     return taking
 
@@ -24,6 +28,12 @@ def final(text: str, confidence: float | None = None) -> Transcript:
 
 def interim(text: str) -> Transcript:
     return Transcript(text, final=False)
+
+
+def sound(taking: TurnTaking, level_dbfs: float, from_ms: int, to_ms: int) -> None:
+    """The line is so loud for so long."""
+    for now_ms in range(from_ms + 20, to_ms + 20, 20):
+        taking.sound(level_dbfs, 20, now_ms)
 
 
 def test_a_pause_after_a_final_transcript_ends_the_turn() -> None:
@@ -86,30 +96,119 @@ def test_an_empty_final_says_nothing() -> None:
     assert taking.take() is None
 
 
-@pytest.mark.parametrize("kind", ["yes_no", "choice", "date", "digits"])
-def test_a_short_answer_is_over_sooner(kind: str) -> None:
-    taking = turns(kind)
-    taking.transcript(final("thursday"), 0)
-    assert not taking.due(349)
-    assert taking.due(350)
-
-
 @pytest.mark.parametrize(
     ("kind", "text", "pause_ms"),
     [
-        ("postcode", "nine seven two", 700),
-        ("postcode", "nine seven two oh one", 350),
-        ("postcode", "97201", 350),
-        ("code", "1234", 700),
-        ("code", "1234 5678", 350),
-        ("code", "one two three four five six seven eight", 350),
+        ("yes_no", "Yes, please.", 250),
+        ("yes_no", "no", 250),
+        ("yes_no", "yes but only if it's before ten in the morning", 700),
+        ("yes_no", "um", 1600),
+        ("date", "thursday", 250),
+        ("date", "next Thursday, November 26th.", 250),
+        ("date", "thursday is no good for me", 700),
+        ("date", "on the", 1600),
+        ("time", "half past two", 250),
+        ("time", "in the morning", 250),
+        ("name", "Dana Reyes.", 250),
+        ("name", "my name is", 1600),
+        ("choice", "the second one", 250),
+        ("postcode", "nine seven two", 1600),
+        ("postcode", "nine seven two oh one", 250),
+        ("postcode", "97201", 250),
+        ("postcode", "I live in Portland.", 700),
+        ("code", "1234", 1600),
+        ("code", "1234 5678", 250),
+        ("code", "one two three four five six seven eight", 250),
+        ("phone_number", "five oh three", 1600),
+        ("phone_number", "five oh three five five five oh one four two", 250),
+        ("digits", "four seven one", 700),
+        ("free", "my number is four seven", 1600),
+        ("free", "it's um", 1600),
+        ("free", "my washer is leaking and", 1600),
+        ("free", "My washer is leaking,", 1600),
+        ("free", "My washer is leaking.", 700),
+        ("free", "it has been leaking for two weeks", 700),
     ],
 )
-def test_a_number_said_in_groups_is_waited_for(kind: str, text: str, pause_ms: int) -> None:
+def test_how_long_is_waited_depends_on_how_far_they_are(kind: str, text: str, pause_ms: int) -> None:
     taking = turns(kind)
     taking.transcript(final(text), 0)
     assert not taking.due(pause_ms - 1)
     assert taking.due(pause_ms)
+
+
+def test_the_engine_does_not_end_what_is_not_finished() -> None:
+    taking = turns("phone_number")
+    taking.transcript(Transcript("five oh three", final=True, end_of_turn=True), 0)
+    assert not taking.due(1599)
+    taking.transcript(Transcript("five five five oh one four two", final=True, end_of_turn=True), 1599)
+    assert taking.due(1599)
+
+
+def test_the_pause_is_counted_from_the_last_sound() -> None:
+    taking = turns()
+    sound(taking, LOUD, 0, 1000)
+    sound(taking, QUIET, 1000, 1400)
+    taking.transcript(final("my washing machine leaks"), 1400)  # reported late
+    assert not taking.due(1699)
+    assert taking.due(1700)
+
+
+def test_who_speaks_too_softly_for_the_line_is_waited_for_by_reports() -> None:
+    taking = turns()
+    sound(taking, LOUD, 0, 100)
+    sound(taking, -50.0, 100, 5000)
+    taking.transcript(final("my washing machine leaks"), 5000)
+    assert not taking.due(5699)
+    assert taking.due(5700)
+
+
+def test_nobody_is_cut_off_who_is_heard_to_speak_on() -> None:
+    taking = turns()
+    sound(taking, LOUD, 0, 1000)
+    sound(taking, QUIET, 1000, 1300)
+    taking.transcript(Transcript("my washing machine leaks", final=True, end_of_turn=True), 1300)
+    sound(taking, LOUD, 1300, 1380)
+    assert not taking.due(1380)
+    sound(taking, LOUD, 1380, 3980)  # but a noise that brings no words is not waited for
+    assert taking.due(3980)
+
+
+def test_the_engine_is_asked_for_its_last_word_when_they_seem_to_be_done() -> None:
+    taking = turns("yes_no")
+    sound(taking, LOUD, 0, 400)
+    taking.transcript(interim("yes please"), 420)
+    sound(taking, QUIET, 400, 540)
+    assert not taking.wants_flush(540)
+    sound(taking, QUIET, 540, 560)
+    assert taking.wants_flush(560)
+    assert not taking.wants_flush(580)  # once
+    assert not taking.due(700)  # what is interim ends nothing
+    taking.transcript(final("Yes, please."), 600)
+    assert not taking.due(649)
+    assert taking.due(650)
+
+
+def test_what_may_be_the_turn_is_told_ahead_once() -> None:
+    taking = turns()
+    sound(taking, LOUD, 0, 1000)
+    taking.transcript(interim("my washer leaks"), 1000)
+    assert taking.foresight(1000) is None  # they are speaking
+    sound(taking, QUIET, 1000, 1080)
+    assert taking.foresight(1080) == "my washer leaks"
+    assert taking.foresight(1100) is None
+    taking.transcript(final("My washer leaks."), 1300)
+    assert taking.foresight(1300) == "My washer leaks."
+
+
+def test_a_turn_that_is_put_back_comes_before_what_was_said_since() -> None:
+    taking = turns()
+    taking.transcript(final("my number is"), 0)
+    spoken = taking.take(1600)
+    assert spoken is not None
+    taking.transcript(final("four seven"), 1700)
+    taking.put_back(spoken)
+    assert taking.text == "my number is four seven"
 
 
 def test_interim_words_without_a_final_are_asked_for_and_then_taken() -> None:
@@ -126,43 +225,39 @@ def test_interim_words_without_a_final_are_asked_for_and_then_taken() -> None:
 def test_enough_words_interrupt() -> None:
     taking = turns()
     taking.reply_begins()
-    taking.transcript(interim("no"), 0)
-    assert not taking.interrupts
-    taking.transcript(interim("no the"), 200)
-    assert taking.interrupts
+    taking.transcript(interim("dryer"), 0)
+    assert not taking.interrupts()
+    taking.transcript(interim("dryer is"), 200)
+    assert taking.interrupts()
 
 
 def test_one_word_interrupts_with_loud_speech() -> None:
     taking = turns()
     taking.reply_begins()
-    for _ in range(24):
-        taking.loudness(LOUD, 20)
-    assert not taking.interrupts
-    taking.transcript(interim("stop"), 480)
-    assert not taking.interrupts
-    taking.loudness(LOUD, 20)
-    assert taking.interrupts
+    sound(taking, LOUD, 0, 480)
+    assert not taking.interrupts()
+    taking.transcript(interim("dishwasher"), 480)
+    assert not taking.interrupts()
+    sound(taking, LOUD, 480, 500)
+    assert taking.interrupts()
 
 
 def test_loudness_alone_does_not_interrupt() -> None:
     taking = turns()
     taking.reply_begins()
-    for _ in range(500):
-        taking.loudness(LOUD, 20)
-    assert not taking.interrupts
+    sound(taking, LOUD, 0, 10_000)
+    assert not taking.interrupts()
 
 
 def test_the_loudness_of_a_word_is_remembered_until_it_is_reported() -> None:
     taking = turns()
     taking.reply_begins()
-    for _ in range(25):
-        taking.loudness(LOUD, 20)
-    for _ in range(49):
-        taking.loudness(QUIET, 20)
-    taking.transcript(final("stop"), 1500)
-    assert taking.interrupts
-    taking.loudness(QUIET, 20)
-    assert not taking.interrupts
+    sound(taking, LOUD, 0, 500)
+    sound(taking, QUIET, 500, 1480)
+    taking.transcript(final("dishwasher"), 1480)
+    assert taking.interrupts()
+    sound(taking, QUIET, 1480, 1500)
+    assert not taking.interrupts()
 
 
 def test_what_was_said_before_the_reply_does_not_interrupt_it() -> None:
@@ -170,9 +265,9 @@ def test_what_was_said_before_the_reply_does_not_interrupt_it() -> None:
     taking.transcript(final("and it is a Bosch"), 0)
     taking.transcript(interim("bought last year"), 100)
     taking.reply_begins()
-    assert not taking.interrupts
+    assert not taking.interrupts()
     taking.transcript(interim("bought last year in"), 200)
-    assert taking.interrupts
+    assert taking.interrupts()
 
 
 def test_words_from_before_the_reply_wait_for_the_answer_they_are_joined_to() -> None:
@@ -192,3 +287,54 @@ def test_an_answer_given_before_the_question_has_ended_counts_at_its_end() -> No
     taking.transcript(final("yes"), 1000)
     taking.reply_ends(3000)
     assert taking.due(3000)
+
+
+@pytest.mark.parametrize("words", ["uh-huh", "okay", "Right.", "yeah okay", "mm-hm"])
+def test_who_only_listens_interrupts_nothing_and_says_nothing(words: str) -> None:
+    taking = turns()
+    taking.reply_begins()
+    sound(taking, LOUD, 0, 600)
+    taking.transcript(final(words), 700)
+    assert not taking.interrupts("we can come on thursday or on friday")
+    taking.reply_ends(3000, "we can come on thursday or on friday")
+    assert not taking.pending
+
+
+@pytest.mark.parametrize("words", ["no", "Wait!", "stop", "hold on", "no wait", "actually it's the dryer"])
+def test_who_wants_to_be_let_in_is(words: str) -> None:
+    taking = turns()
+    taking.reply_begins()
+    taking.transcript(interim(words), 300)
+    assert taking.interrupts("we can come on thursday or on friday")
+
+
+def test_a_yes_to_the_question_that_is_being_put_is_an_answer() -> None:
+    taking = turns("yes_no")
+    taking.reply_begins()
+    sound(taking, LOUD, 0, 600)
+    taking.transcript(final("okay"), 700)
+    assert not taking.interrupts("shall I book it")
+    assert taking.interrupts("shall I book it", at_the_end=True)
+
+
+def test_the_assistants_own_voice_from_a_loudspeaker_is_no_answer() -> None:
+    taking = turns()
+    sound(taking, -15.0, 0, 400)  # how loud they are
+    sound(taking, QUIET, 400, 1000)
+    taking.reply_begins()
+    sound(taking, -30.0, 1000, 1600)
+    taking.transcript(final("come on thursday or Friday"), 1700)
+    saying = "We can come on Thursday, or on Friday."
+    assert not taking.interrupts(saying)
+    taking.reply_ends(3000, saying)
+    assert not taking.pending
+
+
+def test_who_repeats_an_offer_interrupts() -> None:
+    taking = turns()
+    sound(taking, -15.0, 0, 400)
+    sound(taking, QUIET, 400, 1000)
+    taking.reply_begins()
+    sound(taking, -16.0, 1000, 1600)
+    taking.transcript(final("Thursday at nine"), 1700)
+    assert taking.interrupts("I have Thursday at nine, or Friday at two.")

@@ -37,6 +37,7 @@ _MOST_TOKENS = 120  # some 20 seconds of talk: where the model runs on without e
 _MANNER = {
     "code": "My code is 4 8 2 1 3 3 7 7.",
     "digits": "My number is 5 0 3 2 1 7.",
+    "phone_number": "My number is 503-555-0142.",
     "postcode": "My ZIP code is 97201.",
     "name": "My name is Dana Reyes.",
     "date": "Thursday, November 26th.",

@@ -1,0 +1,85 @@
+"""Whether what a caller has said so far is an answer, the beginning of one, or may be either.
+
+``turn_taking.py`` asks, for every report of the recogniser, and waits the shorter or the longer for it. Pure, but for the date: what a
+day is called depends on it, how long we wait for one does not.
+
+Always holds: where in doubt, the answer is OPEN. Taking somebody to be done who is not costs them the rest of their sentence; waiting
+costs a moment.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from enum import Enum
+
+from throughline.domain.listening import ListeningWords, ends_with, plain, without
+from throughline.domain.turns import Expectation
+from throughline.nlu.spoken_digits import CODE_DIGITS, NATIONAL_PHONE_DIGITS, POSTCODE_DIGITS
+from throughline.nlu.spoken_grammar import find
+from throughline.nlu.spoken_text import SpokenText
+
+_FULL_LENGTH = {"postcode": POSTCODE_DIGITS, "code": CODE_DIGITS, "phone_number": NATIONAL_PHONE_DIGITS}
+_ANSWERED_BY = {"date": ("date", "since", "part_of_day"), "time": ("time", "part_of_day")}
+_LONGEST_NAME = 3  # words
+_LONGEST_CHOICE = 4
+_LONGEST_SHORT_ANSWER = 3  # words beside the yes or the no: "yes please do that"
+_HANGING = re.compile(r"(?:\.\.\.|…|[,:–—-])\s*$")  # how a recogniser that punctuates writes a sentence that goes on
+_DIGITS_AT_END = re.compile(r"(?:\b\d\b ?){2,}$")  # read out one by one: a number is being told
+
+
+class Completeness(Enum):
+    """How far somebody is with what they are saying."""
+
+    UNFINISHED = "unfinished"
+    OPEN = "open"
+    COMPLETE = "complete"
+
+
+def judge(text: str, expectation: Expectation, words: ListeningWords) -> Completeness:
+    """How far ``text`` is as an answer to what the dialogue expects."""
+    said = plain(text)
+    if not said:
+        return Completeness.OPEN
+    if _HANGING.search(text) or ends_with(said, words.unfinished):
+        return Completeness.UNFINISHED
+    if expectation.kind in _FULL_LENGTH:
+        return _of_number(text, expectation.kind)
+    if _is_whole(text, said, expectation.kind, words):
+        return Completeness.COMPLETE
+    if expectation.kind in ("free", "digits") and _is_cut_number(text):
+        return Completeness.UNFINISHED if expectation.kind == "free" else Completeness.OPEN
+    return Completeness.OPEN
+
+
+def _of_number(text: str, kind: str) -> Completeness:
+    found = find(text, datetime.now(timezone.utc))
+    if any(item.kind == kind for item in found):
+        return Completeness.COMPLETE
+    digits = sum(character.isdigit() for character in SpokenText(text).text)
+    return Completeness.UNFINISHED if 0 < digits < _FULL_LENGTH[kind] else Completeness.OPEN
+
+
+def _is_whole(text: str, said: tuple[str, ...], kind: str, words: ListeningWords) -> bool:
+    if kind == "yes_no":
+        rest = without(said, words.short_answers)
+        return len(rest) < len(said) and len(rest) <= _LONGEST_SHORT_ANSWER and not _is_cut_number(text)
+    if kind == "choice":
+        return len(said) <= _LONGEST_CHOICE
+    if kind == "name":
+        return 1 < len(said) <= _LONGEST_NAME
+    if kind == "digits":
+        return any(item.kind == "phone_number" for item in find(text, datetime.now(timezone.utc)))
+    if kind in _ANSWERED_BY:
+        found = [item for item in find(text, datetime.now(timezone.utc), expected=kind) if item.kind in _ANSWERED_BY[kind]]
+        return bool(found) and max(item.end for item in found) >= len(text.rstrip(" .!?"))
+    return False
+
+
+def _is_cut_number(text: str) -> bool:
+    """It ends within a number that is read out digit by digit, and is not one of those we know by its length."""
+    end = _DIGITS_AT_END.search(SpokenText(text).text.rstrip(" ."))
+    if end is None:
+        return False
+    found = find(text, datetime.now(timezone.utc))
+    return not any(item.kind in ("postcode", "code", "phone_number") and item.end >= len(text.rstrip(" .")) for item in found)

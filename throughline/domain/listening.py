@@ -1,0 +1,55 @@
+"""The words by which a listener tells whether somebody is done, agrees, or wants to be let in: data/business/phone.yml has them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from throughline.domain.documented import doc
+
+_WORD = re.compile(r"[\w']+")
+
+
+@dataclass(frozen=True)
+class ListeningWords:
+    """Lists of words and short phrases in small letters, without punctuation."""
+
+    unfinished: tuple[str, ...] = field(metadata=doc("What a sentence that goes on ends with: it is waited for."))
+    short_answers: tuple[str, ...] = field(metadata=doc("A yes or a no: whole answers where one is expected."))
+    backchannels: tuple[str, ...] = field(
+        metadata=doc("What a listener says who listens: it interrupts nothing, and answers nothing.")
+    )
+    interruptions: tuple[str, ...] = field(metadata=doc("What interrupts at once, as one word too."))
+    uninterruptible: tuple[str, ...] = field(metadata=doc("Responses of domain.yml that a caller has to hear to their end."))
+
+
+NO_WORDS = ListeningWords((), (), (), (), ())
+"""Listens by pauses alone."""
+
+
+def plain(text: str) -> tuple[str, ...]:
+    """The words of ``text`` in small letters, without punctuation: "Uh-huh, it's" is ``uh``, ``huh``, ``it's``."""
+    return tuple(_WORD.findall(text.lower().replace("’", "'")))
+
+
+def ends_with(words: tuple[str, ...], phrases: tuple[str, ...]) -> bool:
+    """Whether the last of ``words`` are one of ``phrases``."""
+    return any(0 < len(phrase) <= len(words) and words[-len(phrase) :] == phrase for phrase in map(plain, phrases))
+
+
+def begins_with(words: tuple[str, ...], phrases: tuple[str, ...]) -> bool:
+    """Whether the first of ``words`` are one of ``phrases``."""
+    return any(0 < len(phrase) <= len(words) and words[: len(phrase)] == phrase for phrase in map(plain, phrases))
+
+
+def without(words: tuple[str, ...], phrases: tuple[str, ...]) -> tuple[str, ...]:
+    """What of ``words`` is left once every one of ``phrases`` is taken out, the longest first."""
+    known = sorted({plain(phrase) for phrase in phrases} - {()}, key=len, reverse=True)
+    left: list[str] = []
+    place = 0
+    while place < len(words):
+        length = next((len(phrase) for phrase in known if words[place : place + len(phrase)] == phrase), 0)
+        if not length:
+            left.append(words[place])
+        place += length or 1
+    return tuple(left)
