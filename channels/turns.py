@@ -276,7 +276,7 @@ class TurnRunner:
                 requests = (await self._record.call(self._record.progress, turn.message_id)).asked_for
             else:
                 result, requests = self._result(living, tracker, context.saved), turn_context.requests_in(context.saved)
-                result = replace(result, message_id=turn.message_id)
+        result = replace(result, message_id=turn.message_id)
         if tracker is None:
             return await self._carry_out(turn, result, requests)
         _log.info(

@@ -312,6 +312,67 @@ async def test_a_turn_is_finished_when_its_caller_goes_away(assistant: Assistant
     assert assistant.app.record.unfinished_messages() == []
 
 
+# ---- a caller who speaks on
+
+
+async def test_a_turn_that_is_taken_back_leaves_nothing_and_is_taken_whole(
+    assistant: Assistant, actions: Between, customer: Customer
+) -> None:
+    before = last_seq(assistant, customer.contact_id)
+    actions.afterwards[FORM] = hold = Hold()
+    half = turn_of(customer, "my washing machine")
+    taken = asyncio.create_task(assistant.runner.take(half))
+    await hold.reached.wait()
+    await assistant.runner.withdraw(half.message_id)
+    hold.go.set()
+
+    assert (await taken).withdrawn
+    assert last_seq(assistant, customer.contact_id) == before
+    assert assistant.app.record.unfinished_messages() == []
+    await customer.says("my washing machine leaks since yesterday")
+    assert words(assistant, customer.contact_id) == ["my washing machine leaks since yesterday"]
+    assert customer.facts().keys() == {"appliance", "problem", "since"}
+
+
+async def test_a_turn_whose_action_may_have_had_an_effect_is_not_taken_back(
+    assistant: Assistant, actions: Between, customer: Customer
+) -> None:
+    actions.afterwards["action_request_person"] = hold = Hold()
+    turn = turn_of(customer, "I want to talk to a person")
+    taken = asyncio.create_task(assistant.runner.take(turn))
+    await hold.reached.wait()
+    await assistant.runner.withdraw(turn.message_id)
+    hold.go.set()
+
+    result = await taken
+    assert not result.withdrawn
+    assert lines(result) == words(assistant, customer.contact_id, "bot") != []
+    assert words(assistant, customer.contact_id) == ["I want to talk to a person"]
+    assert len(assistant.app.record.handoffs(customer.contact_id)) == 1
+
+
+async def test_what_was_understood_ahead_is_what_the_turn_would_have_understood(
+    assistant: Assistant, actions: Between, customer: Customer
+) -> None:
+    foresight = assistant.runner._foresight
+    await customer.says(FAULT)
+    await customer.says("miele")
+    used = foresight.used
+    await assistant.runner.foresee("monday", "since")  # in the past, because it is asked since when
+    await customer.says("monday")
+    assert foresight.used == used + 1
+    ahead = customer.facts()["since"]
+
+    await assistant.runner.foresee("tuesday", "visit_day")  # for another question than the open one: of no use
+    other = Customer(assistant)
+    await other.says(FAULT)
+    await other.says("miele")
+    await other.says("tuesday")
+    assert foresight.used == used + 1
+    await other.says("no, since monday")
+    assert other.facts()["since"] == ahead
+
+
 # ---- a record that cannot be written
 
 

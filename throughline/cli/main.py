@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
     show = commands.add_parser("show", help="show a contact's whole conversation", description=_SHOW)
     show.add_argument("contact", nargs="?", help="contact id; without one, the latest conversations are listed")
+    show.add_argument("--timing", action="store_true", help="instead: what each answer on the phone took, stage by stage")
     show.set_defaults(run=_show)
 
     merge = commands.add_parser("merge", help="make two contacts one person", description=_MERGE)
@@ -215,7 +216,9 @@ def _call(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     from throughline.cli.show import show
 
-    return show(options.contact)
+    if options.timing and options.contact is None:
+        raise SystemExit("Say whose: `throughline show CONTACT --timing`; `throughline show` lists the latest.")
+    return show(options.contact, timing=options.timing)
 
 
 def _merge(options: argparse.Namespace) -> int:

@@ -14,8 +14,16 @@ from throughline.settings.server import load_settings
 _LATEST = 20
 
 
-def show(contact: str | None) -> int:
-    """Print the conversation of ``contact`` (any of its ids), or list the latest contacts. Returns the exit status."""
+_STAGES = {  # of record.timings, in their order
+    "quiet_ms": "caller quiet",
+    "turn_ms": "dialogue",
+    "first_audio_ms": "to first audio",
+}
+
+
+def show(contact: str | None, *, timing: bool = False) -> int:
+    """Print the conversation of ``contact`` (any of its ids), or list the latest contacts; with ``timing`` what the answers on the phone
+    took instead. Returns the exit status."""
     console = Console()
     record = bootstrap.open_record(load_settings())
     if contact is None:
@@ -25,6 +33,9 @@ def show(contact: str | None) -> int:
     except Rejected:
         console.print(f"No contact {escape(contact)} in {escape(record.name)}. `throughline show` lists the latest ones.")
         return 1
+    if timing:
+        _timing(console, record, living)
+        return 0
     _conversation(console, record, living)
     _facts(console, record, living)
     _identity(console, record, living)
@@ -60,6 +71,20 @@ def _line(event: StoredEvent, heard: Heard | None) -> str:
     if heard is not None and not heard.complete:
         line += f"\n                     [dim]heard only: {escape(heard.text_heard) or 'nothing'}[/]"
     return line
+
+
+def _timing(console: Console, record: Record, contact: str) -> None:
+    """Each answer on the phone, and what its stages took."""
+    table = Table(
+        "said at", "what", *_STAGES.values(), "gap", title="Milliseconds from the caller's last sound to the first audio"
+    )
+    for turn in record.timings(contact):
+        stages = [turn.timing.get(stage) for stage in _STAGES]
+        figures = ["" if stage_ms is None else f"{stage_ms:.0f}" for stage_ms in stages]
+        gap = f"{sum(stage_ms for stage_ms in stages if stage_ms is not None):.0f}"
+        what = escape(turn.text) if turn.source == "speech" else f"[dim]{escape(turn.text)} ({turn.source})[/]"
+        table.add_row(f"{turn.at:%Y-%m-%d %H:%M:%S}Z", what, *figures, gap)
+    console.print(table if table.row_count else "No answer on the phone has been timed.")
 
 
 def _facts(console: Console, record: Record, contact: str) -> None:

@@ -74,6 +74,35 @@ def test_a_message_knows_whether_others_of_its_contact_stand_before_it(record: R
     assert not record.store_message(second).behind
 
 
+def test_a_message_that_is_withdrawn_was_never_said(record: Record) -> None:
+    said = turn(record)
+    record.store_message(said)
+    assert record.withdraw_message("m1")
+    assert record.unfinished_messages() == []
+    assert record.store_message(said) == Stored(is_new=True, behind=False)
+
+
+def test_a_message_that_is_finished_is_not_withdrawn(record: Record) -> None:
+    record.store_message(turn(record))
+    record.finish_message("m1")
+    assert not record.withdraw_message("m1")
+    assert record.progress("m1").finished
+
+
+def test_what_the_stages_of_a_turn_took_is_kept_with_it(record: Record) -> None:
+    said, other = turn(record), turn(record, message_id="m2")
+    for one in (said, other):
+        record.store_message(one)
+    record.note_timing("m1", {"quiet_ms": 260.0, "turn_ms": 41.5})
+    record.note_timing("m_none", {"quiet_ms": 1.0})
+    customer = record.create_contact()
+    record.merge(said.contact_id, customer, reason="code", session_id=None)
+    [timed] = record.timings(customer)
+    assert (timed.message_id, timed.source, timed.text) == ("m1", said.source, said.text)
+    assert timed.timing == {"quiet_ms": 260.0, "turn_ms": 41.5}
+    assert record.timings(other.contact_id) == []
+
+
 def test_attempts_to_finish_a_message_are_counted(record: Record, reopen: Callable[[], Record]) -> None:
     record.store_message(turn(record))
     [left] = record.unfinished_messages()
