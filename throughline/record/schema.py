@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = "0009"  # the newest migration; a database that says so needs no look at the migrations
+SCHEMA_VERSION = "0010"  # the newest migration; a database that says so needs no look at the migrations
 
 ID_CHARS = 255  # as wide as Rasa's own sender_id
 WORD_CHARS = 64
