@@ -84,11 +84,12 @@ def throughline(
     watched: bool = False,
     speech: Mapping[str, object] | None = None,
     vendors: Mapping[str, str] | None = None,
+    phone: Mapping[str, object] | None = None,
 ) -> Iterator[Running]:
-    """This project's server with both channels and the ticker; ``watched`` with the stopwatch in the ticker's place. ``speech`` goes into
-    its settings of that name, ``vendors`` (keys and addresses) into its environment."""
+    """This project's server with both channels and the ticker; ``watched`` with the stopwatch in the ticker's place. ``speech`` and
+    ``phone`` go into its settings of these names, ``vendors`` (keys and addresses) into its environment."""
     port = free_port()
-    home, endpoints_file = _project(folder, actions_address, speech or {})
+    home, endpoints_file = _project(folder, actions_address, {"speech": speech or {}, "phone": phone or {}})
     credentials = Path("credentials.yml").read_text() + (
         "benchmarks.stopwatch.Stopwatch:\n" if watched else "benchmarks.ticker.Ticker:\n"
     )
@@ -114,7 +115,7 @@ def stock(folder: Path, actions_address: str) -> Iterator[Running]:
         yield Running(running.name, f"http://127.0.0.1:{port}", running.process_id, running.log_file)
 
 
-def _project(folder: Path, actions_address: str, speech: Mapping[str, object]) -> tuple[Path, Path]:
+def _project(folder: Path, actions_address: str, settings: Mapping[str, Mapping[str, object]]) -> tuple[Path, Path]:
     """The project as it is run: everything linked but endpoints.yml, where the server looks for its settings. Returns both."""
     home = folder / "project"
     (home / "var").mkdir(parents=True)
@@ -124,7 +125,8 @@ def _project(folder: Path, actions_address: str, speech: Mapping[str, object]) -
     yaml = YAML()
     endpoints = yaml.load(Path("endpoints.yml"))
     endpoints["action_endpoint"]["url"] = f"{actions_address}/webhook"
-    endpoints["throughline"]["speech"].update(speech)
+    for group, values in settings.items():
+        endpoints["throughline"].setdefault(group, {}).update(values)
     yaml.dump(endpoints, home / "endpoints.yml")
     return home, home / "endpoints.yml"
 

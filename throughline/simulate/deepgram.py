@@ -82,12 +82,14 @@ class DeepgramServer:
         key: str,
         end_of_turn_ms: float = 260,
         end_of_turn_spread_ms: float = 0,
+        mistaken: float = 1.0,
         latency_ms: float = 0,
         idle_timeout_s: float = 10,
         seed: int = 0,
     ) -> None:
         """``key``: the only one taken. A speaker is taken to be done after ``end_of_turn_ms`` of silence and up to
-        ``end_of_turn_spread_ms`` more, by ``seed`` (with Nova not before the ``endpointing`` that the client asks for). Every message
+        ``end_of_turn_spread_ms`` more, by ``seed`` (with Nova not before the ``endpointing`` that the client asks for). ``mistaken``:
+        the share of pauses within a recording that Flux takes for its end, after such a silence; 1 judges by silence alone. Every message
         is sent ``latency_ms`` after its cause. Without audio a connection is closed after ``idle_timeout_s``."""
         self.visits: list[Visit] = []
         """Every connection asked for, refused ones too."""
@@ -95,6 +97,7 @@ class DeepgramServer:
         self._key = key
         self._end_of_turn_ms = end_of_turn_ms
         self._spread_ms = end_of_turn_spread_ms
+        self._mistaken = mistaken
         self._latency_s = latency_ms / 1000
         self._idle_timeout_s = idle_timeout_s
         self._random = random.Random(seed)  # noqa: S311 -- a delay, not a secret
@@ -179,13 +182,19 @@ class DeepgramServer:
     async def _serve(self, socket: WebSocketServerProtocol) -> None:
         assert isinstance(socket, _Protocol)  # noqa: S101 - see __aenter__
         visit = socket.visit
-        listen = Nova if visit.path == "/v1/listen" else Flux
-        dialect: Dialect = listen(self._recordings, visit.query, self._endpoint_ms)
+        dialect: Dialect
+        if visit.path == "/v1/listen":
+            dialect = Nova(self._recordings, visit.query, self._endpoint_ms)
+        else:
+            dialect = Flux(self._recordings, visit.query, self._endpoint_ms, self._is_mistaken)
         visit.state = "open"
         try:
             await _Connection(socket, visit, dialect, self._latency_s, self._idle_timeout_s).run()
         finally:
             visit.state = "closed"
+
+    def _is_mistaken(self) -> bool:
+        return self._random.random() < self._mistaken
 
     def _endpoint_ms(self) -> float:
         return self._end_of_turn_ms + self._random.uniform(0, self._spread_ms)

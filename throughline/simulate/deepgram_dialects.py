@@ -250,9 +250,18 @@ class Nova:
 class Flux:
     """``/v2/listen``."""
 
-    def __init__(self, recordings: Recordings, query: Mapping[str, str], endpoint_ms: Callable[[], float]) -> None:
-        """``endpoint_ms``: after how long a silence the next turn is taken to be over."""
+    def __init__(
+        self,
+        recordings: Recordings,
+        query: Mapping[str, str],
+        endpoint_ms: Callable[[], float],
+        is_mistaken: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """``endpoint_ms``: after how long a silence the next turn is taken to be over. ``is_mistaken``: whether it takes the next pause
+        within somebody's words for the end of them; if not, only the timeout ends them there."""
         self.hearing = Hearing(recordings, audio_format(query))
+        self._is_mistaken = is_mistaken
+        self._pauses: dict[int, bool] = {}  # taken for an end, or not
         self._endpoint_ms = endpoint_ms
         self._timeout_ms = float(query.get("eot_timeout_ms", "5000"))
         self._pause_ms = self._timeout_ms
@@ -275,7 +284,7 @@ class Flux:
                 self._under_way = True
                 self._pause_ms = min(self._endpoint_ms(), self._timeout_ms)
                 yield self._turn_info("StartOfTurn")
-            elif last_ms is not None and now_ms - last_ms >= self._pause_ms:
+            elif last_ms is not None and now_ms - last_ms >= self._pause_ms and self._takes_it_for_the_end(now_ms - last_ms):
                 if self._under_way:
                     yield self._end_of_turn("model" if self._pause_ms < self._timeout_ms else "timeout")
                 self.hearing.start_afresh()
@@ -299,7 +308,16 @@ class Flux:
             {"type": "Error", "code": "INTERNAL_SERVER_ERROR", "description": "An internal server error occurred."}
         )
 
+    def _takes_it_for_the_end(self, silent_ms: float) -> bool:
+        pause = self.hearing.pause
+        if pause is None or silent_ms >= self._timeout_ms:
+            return True
+        if pause not in self._pauses:
+            self._pauses[pause] = self._is_mistaken()
+        return self._pauses[pause]
+
     def _end_of_turn(self, trigger: str) -> Message:
+        self._pauses.clear()
         message = {**self._turn_info("EndOfTurn"), "trigger": trigger}
         self.hearing.start_afresh()
         self._under_way = False

@@ -100,6 +100,15 @@ class Hearing:
                 self.words = [word for passages in self._passages for word in passages[0].words()]
             yield bool(places)
 
+    @property
+    def pause(self) -> int | None:
+        """A number for the pause at hand when the speaker will go on: only one who knows the recording can tell. None at its end."""
+        if not self._passages:
+            return None
+        passage = self._passages[-1][0]
+        furthest, last = max(passage.heard_ms), max(frames[-1] for frames in passage.recording.frames if frames)
+        return furthest if furthest < last else None
+
     def start_afresh(self) -> None:
         """The utterance is over."""
         self._passages = []

@@ -1,0 +1,354 @@
+"""How soon the phone answers, and how often it cuts in: the response gap of scripted callers, beside a fixed pause of 700 ms.
+
+    python -m benchmarks.listening [--turns 300] [--calls 4] [--mistaken 0.25] [--plot docs/response-gap.png]
+
+The gap is what a caller notices: from the last frame of their speech, as it is sent, to the first audible frame of the answer, as it
+is played, on the wire of calls at real time. A cut-in is an answer that begins while its caller has not finished. The callers say
+everything that a call brings: yes and no, names, numbers in groups, days, questions and whole stories, with pauses where people make
+them, after an "um", within a number, and (in one turn of twenty-five) where a sentence might have ended and does not.
+
+Deepgram's Flux and ElevenLabs are local servers that speak the vendors' protocols at the latencies they publish: the end of a turn after
+260 ms of silence in the median (160 to 360), the first byte of a voice after 75 ms (45 to 105). How often Flux takes a pause for the end
+nobody has published: ``--mistaken`` is our assumption, and 1 a recogniser that knows silence alone. The fixed pause is the same server, told to
+wait 700 ms whatever was said, with a recogniser that knows silence alone. No network is between the parts here.
+
+What is ours of a gap is all but the pause that was waited for (the server's own count, kept with each turn) and the voice's wait: the dialogue, carrying
+audio and words both ways, and what the simulation costs on the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmarks import servers
+from benchmarks.customers import percentile
+from throughline import record as record_room
+from throughline.domain.transcripts import FRAME_MS, TELEPHONE
+from throughline.simulate.call import Caller
+from throughline.simulate.deepgram import DeepgramServer
+from throughline.simulate.elevenlabs import ElevenLabsServer
+from throughline.simulate.in_thread import in_thread
+from throughline.simulate.page_call import page_caller
+from throughline.speech.audio import Framer, level_dbfs
+from throughline.speech.tts.espeak import EspeakTts
+
+FLUX = "flux-general-en"
+END_OF_TURN_MS, END_OF_TURN_SPREAD_MS = 160.0, 200.0
+FIRST_BYTE_MS, FIRST_BYTE_SPREAD_MS = 75.0, 30.0
+FIXED_MS = 700
+
+# A figure in brackets is a pause in milliseconds.
+SCRIPTS: tuple[tuple[str, ...], ...] = (
+    (
+        "hello",
+        "my washing machine [500] um [700] is leaking",
+        "it's a [600] bosch",
+        "since yesterday",
+        "no",
+        "my name is [500] dana reyes",
+        "nine seven [600] two oh one",
+        "what are your prices",
+        "the first one",
+        "the second one",
+        "five oh three [700] five five five [600] oh one four two",
+        "yes please",
+        "what are your opening hours",
+        "thank you",
+    ),
+    (
+        "my dryer doesn't get warm [450] and it smells of rubber",
+        "miele",
+        "it began [600] two weeks ago",
+        "no it is not urgent",
+        "maria garcia",
+        "nine seven two [500] one four",
+        "are you open on saturday",
+        "tomorrow",
+        "the first one",
+        "five oh three five five five [900] oh one four three",
+        "yes",
+        "how long does it take",
+        "what did you say",
+    ),
+    (
+        "I need help with [600] uh [800] my dishwasher",
+        "it won't drain",
+        "bosch",
+        "since monday",
+        "yes",
+        "it's priya patel",
+        "nine seven two oh five",
+        "the first one",
+        "the first one",
+        "five oh three [500] five five five [500] oh one [700] four four",
+        "yes that's right",
+        "do you repair ovens too",
+        "thank you [400] goodbye",
+    ),
+)
+CALLER_VOICE = "en-us+f3"
+
+_KEY = "benchmark"
+_AUDIBLE_DBFS = -50.0
+_FIRST_TURNS = 3  # a server's first turns are slower: not counted
+_ANSWERED_WITHIN_S = 12.0
+_QUIET_S = 0.35
+_SAME_TURN_S = 3.0
+_PAUSE = re.compile(r"\[(\d+)\]")
+_LOST_LOGGED = re.compile(r"\bspeech\.(engine|voice)_(lost|not_ready)\b.*")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One answer. Times in milliseconds; ``own`` is None where the turn is not known to the record as it was said."""
+
+    text: str
+    gap: float
+    at: datetime
+    paused: bool
+    own: float | None = None
+    waited: float | None = None
+
+    @property
+    def cut_in(self) -> bool:
+        """The answer began before the caller had ended."""
+        return self.gap < 0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A way to listen: the server's settings, and how its recogniser judges."""
+
+    name: str
+    end_of_turn_ms: float
+    spread_ms: float
+    mistaken: float
+    phone: dict[str, object] = field(default_factory=dict)
+
+
+def words_of(line: str) -> str:
+    """What is said, without the pauses."""
+    return " ".join(_PAUSE.sub(" ", line).split())
+
+
+async def recorded(line: str) -> bytes:
+    """``line`` in whole frames of a telephone's audio, of which the first and the last are speech."""
+    frames: list[bytes] = []
+    for number, part in enumerate(_PAUSE.split(line)):
+        if number % 2:
+            frames += [b"\xff" * TELEPHONE.frame_bytes] * (int(part) // FRAME_MS)
+            continue
+        speech = b"".join([chunk async for chunk in EspeakTts(CALLER_VOICE).speak(part.strip(), TELEPHONE)])
+        said = Framer(TELEPHONE.frame_bytes).push(speech)
+        loud = [place for place, frame in enumerate(said) if level_dbfs(frame, TELEPHONE) >= _AUDIBLE_DBFS]
+        frames += said[loud[0] : loud[-1] + 1]
+    return b"".join(frames)
+
+
+class Listener:
+    """When the assistant was audible on one call."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.audible_s: list[float] = []
+        caller.listeners.append(self._take)
+
+    def _take(self, frame: bytes) -> None:
+        if level_dbfs(frame, TELEPHONE) >= _AUDIBLE_DBFS:
+            self.audible_s.append(time.monotonic())
+
+    async def next_after(self, moment_s: float) -> float:
+        """When it was first audible after a moment. Raises RuntimeError when it stays silent."""
+        deadline = time.monotonic() + _ANSWERED_WITHIN_S
+        while time.monotonic() < deadline:
+            later = [heard_s for heard_s in self.audible_s[-2000:] if heard_s > moment_s]
+            if later:
+                return later[0]
+            await asyncio.sleep(0.01)
+        raise RuntimeError("the caller was not answered")
+
+
+async def _call(address: str, lines: Sequence[str], speech: dict[str, bytes], tick: Callable[[], None]) -> list[Turn]:
+    """One call, a turn for each of ``lines``, as long as it lasts."""
+    taken: list[Turn] = []
+    async with await page_caller(address, audio=TELEPHONE) as caller:
+        listener = Listener(caller)
+        await caller.wait_quiet(_QUIET_S)
+        for line in lines:
+            if caller.ended.is_set():
+                break
+            began_s = time.monotonic()
+            await caller.say(speech[line])
+            ended_s = time.monotonic()
+            first_s = await listener.next_after(began_s)
+            taken.append(Turn(words_of(line), (first_s - ended_s) * 1000, datetime.now(timezone.utc), "[" in line))
+            tick()
+            await caller.wait_quiet(_QUIET_S)
+    return taken
+
+
+async def _calls(
+    address: str, count: int, at_once: int, speech: dict[str, bytes], tick: Callable[[], None]
+) -> list[Turn]:
+    """At least ``count`` turns, on ``at_once`` calls at a time."""
+    taken: list[Turn] = []
+    begun = 0
+
+    async def line() -> None:
+        nonlocal begun
+        while len(taken) < count:
+            script = SCRIPTS[begun % len(SCRIPTS)]
+            begun += 1
+            taken.extend(await _call(address, script, speech, tick))
+
+    await asyncio.gather(*(line() for _ in range(at_once)))
+    return taken
+
+
+def _with_shares(taken: list[Turn], database: Path, voices: ElevenLabsServer) -> list[Turn]:
+    """The turns with what the server kept of them."""
+    record = record_room.open(f"sqlite:///{database}")
+    timings = [
+        timed for row in record.latest_conversations(limit=10_000) for timed in record.timings(row.contact_id)
+    ]
+    record.close()
+    found: list[Turn] = []
+    for turn in taken:
+        same = [timed for timed in timings if timed.text.lower().strip(" .") == turn.text.lower()]
+        near = min(same, key=lambda timed: abs((timed.at - turn.at).total_seconds()), default=None)
+        if near is None or abs((near.at - turn.at).total_seconds()) > _SAME_TURN_S or "quiet_ms" not in near.timing:
+            found.append(turn)
+            continue
+        waited = near.timing["quiet_ms"]
+        voice = _voice_wait_ms(voices, near.at.timestamp(), near.timing["first_audio_ms"])
+        found.append(replace(turn, waited=waited, own=turn.gap - waited - voice))
+    return found
+
+
+def _voice_wait_ms(voices: ElevenLabsServer, _at_s: float, first_audio_ms: float) -> float:
+    """What of the time to the first audio is the voice's: its first byte, or all of it where it came from what was kept."""
+    return min(first_audio_ms, FIRST_BYTE_MS) if voices.asked else 0.0
+
+
+def _measure(policy: Policy, count: int, at_once: int, tick: Callable[[], None]) -> list[Turn]:
+    """Raises RuntimeError if anything but the simulated vendors listened or spoke."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        in_thread(
+            DeepgramServer(
+                key=_KEY,
+                end_of_turn_ms=policy.end_of_turn_ms,
+                end_of_turn_spread_ms=policy.spread_ms,
+                mistaken=policy.mistaken,
+            )
+        ) as deepgram,
+        in_thread(
+            ElevenLabsServer(key=_KEY, first_byte_ms=FIRST_BYTE_MS, first_byte_spread_ms=FIRST_BYTE_SPREAD_MS)
+        ) as elevenlabs,
+        servers.actions(Path(name)) as actions,
+    ):
+        speech: dict[str, bytes] = {}
+        for line in (line for script in SCRIPTS for line in script):
+            speech[line] = asyncio.run(recorded(line))
+            deepgram.teach(words_of(line), TELEPHONE, speech[line])
+        engines = {"stt": "deepgram", "tts": "elevenlabs", "deepgram": {"model": FLUX}}
+        keys = {"DEEPGRAM_API_KEY": _KEY, "ELEVENLABS_API_KEY": _KEY}
+        vendors = {**keys, "DEEPGRAM_URL": deepgram.url, "ELEVENLABS_URL": elevenlabs.url}
+        phone = {"max_calls": 30, "calls_per_minute": 600, **policy.phone}
+        with servers.throughline(Path(name), actions.address, speech=engines, vendors=vendors, phone=phone) as ours:
+            asyncio.run(_calls(ours.address, _FIRST_TURNS, 1, speech, lambda: None))
+            taken = asyncio.run(_calls(ours.address, count, at_once, speech, tick))
+            log = ours.log_file.read_text(errors="replace")
+        if lost := _LOST_LOGGED.search(log):
+            raise RuntimeError(f"not what was to be measured: {lost.group()}")
+        import shutil; shutil.copy(ours.log_file,"/tmp/listen_server.log")
+        return _with_shares(taken, Path(name) / "record.db", elevenlabs)
+
+
+def _95th(values: Sequence[float]) -> float:
+    return percentile(values, 0.95)
+
+
+def _print(measured: dict[str, list[Turn]], console: Console) -> None:
+    table = Table("", *measured, title="Response gap, milliseconds: median / 95th percentile")
+    groups: dict[str, Callable[[Turn], bool]] = {
+        "all turns": lambda turn: True,
+        "said in one go": lambda turn: not turn.paused,
+        "with pauses": lambda turn: turn.paused,
+    }
+    for name, belongs in groups.items():
+        gaps = [[turn.gap for turn in taken if belongs(turn) and not turn.cut_in] for taken in measured.values()]
+        table.add_row(name, *(f"{statistics.median(values):.0f} / {_95th(values):.0f}" for values in gaps))
+    own = [[turn.own for turn in taken if turn.own is not None] for taken in measured.values()]
+    table.add_row("of it ours", *(f"{statistics.median(values):.0f} / {_95th(values):.0f}" if values else "" for values in own))
+    table.add_row("turns", *(str(len(taken)) for taken in measured.values()))
+    cuts = [sum(turn.cut_in for turn in taken) for taken in measured.values()]
+    shares = [cut / len(taken) for cut, taken in zip(cuts, measured.values(), strict=True)]
+    table.add_row("cut-ins", *(f"{cut} ({share:.1%})" for cut, share in zip(cuts, shares, strict=True)))
+    console.print(table)
+    for name, taken in measured.items():
+        texts = sorted({turn.text for turn in taken if turn.cut_in})
+        if texts:
+            console.print(f"{name} cut in on: " + "; ".join(texts))
+
+
+def _plot(measured: dict[str, list[Turn]], file: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 4))
+    for name, taken in measured.items():
+        gaps = sorted(turn.gap for turn in taken)
+        axes.plot(gaps, [(place + 1) / len(gaps) for place in range(len(gaps))], label=name)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel("from the caller's last speech frame to the first audible frame, ms (below 0: cut in)")
+    axes.set_ylabel("share of turns")
+    axes.set_xlim(-1500, 2000)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(file)
+
+
+def main() -> None:
+    """Measure, print, and draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--turns", type=int, default=300, help="turns with each policy, at least (default 300)")
+    parser.add_argument("--calls", type=int, default=4, help="calls at a time (default 4)")
+    parser.add_argument("--mistaken", type=float, default=0.25, help="share of pauses that Flux takes for an end (default 0.25)")
+    parser.add_argument("--only", choices=("ours", "fixed"), help="one of the two")
+    parser.add_argument("--plot", type=Path, help="where to draw the two distributions (a .png)")
+    options = parser.parse_args()
+    console = Console(width=130)
+    fixed = {"end_of_turn_ms": FIXED_MS, "end_of_turn_short_ms": FIXED_MS, "end_of_turn_long_ms": FIXED_MS}
+    policies = {
+        "ours": Policy("what is expected", END_OF_TURN_MS, END_OF_TURN_SPREAD_MS, options.mistaken),
+        "fixed": Policy(f"fixed {FIXED_MS} ms", FIXED_MS, 0, 1.0, fixed),
+    }
+    chosen = [policies[options.only]] if options.only else list(policies.values())
+    measured: dict[str, list[Turn]] = {}
+    with Progress(console=console) as progress:
+        for policy in chosen:
+            task = progress.add_task(policy.name, total=options.turns)
+            measured[policy.name] = _measure(policy, options.turns, options.calls, lambda task=task: progress.advance(task))
+    _print(measured, console)
+    if options.plot:
+        _plot(measured, options.plot)
+
+
+if __name__ == "__main__":
+    main()
