@@ -8,6 +8,7 @@ from typing import Any
 
 from rasa_sdk.executor import CollectingDispatcher
 
+from actions.agenda import agenda, is_in_time
 from actions.situation import Situation, both
 from actions.times import Times, asked_times, offered_days, offered_slots, times
 from actions.visits import NotYours, NoVisit, changeable_visits
@@ -20,6 +21,7 @@ from throughline.domain.visits import Visit
 from throughline.errors import Rejected, Unavailable
 
 _ANY_PARTS = 60  # monthly payments that somebody may mean
+_PROMISED_FOR = ("urgent", "appliance", "postcode")  # what it depends on how soon somebody can come, and how soon we promise to
 
 
 class FactChecks:
@@ -56,6 +58,7 @@ class FactChecks:
         await self._day_and_time(facts)
         facts = {slot: value for slot, value in facts.items() if value is not None}
         self._acknowledge(facts)
+        await self._say_if_late(facts)
         return facts
 
     def _told_in(self, slot: str, facts: Mapping[str, Any]) -> str | None:
@@ -207,6 +210,22 @@ class FactChecks:
             full = "utter_time_full" if clock == "visit_time" else "utter_time_closed"
             self._say(response=full, told_in=self._told_in(slot, facts), **both(wanted_day=self._where.day(day)))
         facts[clock] = None if found is None else free.clock_of(found)
+
+    async def _say_if_late(self, facts: Mapping[str, Any]) -> None:
+        """Where it is urgent and nothing is free as soon as we promise, say so before anything is offered: once, when what that depends on
+        has become known. Where nothing is free at all, the question for the day says that."""
+        is_urgent = facts.get("urgent") is True and _PROMISED_FOR[0] in self._journey.needs
+        if not is_urgent or all(facts.get(slot) == self._known.get(slot) for slot in _PROMISED_FOR):
+            return
+        try:
+            free = await agenda(self._where, facts)
+        except (Unavailable, Rejected):
+            return  # the question for the day says it
+        appliance = str(facts["appliance"]) if free else ""
+        if free is None or free.soonest() is None or is_in_time(self._where, free, appliance):
+            return
+        hours = self._where.business.promise(appliance).within_hours
+        self._say(response="utter_later_than_promised", told_in=self._told_in("urgent", facts), promised_hours=hours)
 
     def _acknowledge(self, facts: Mapping[str, Any]) -> None:
         """Say back, in the middle of the form, what replaced something we had and what we had not asked for."""

@@ -11,8 +11,10 @@ from rasa_sdk import Tracker
 
 from actions.agenda import Agenda, agenda, is_in_time
 from actions.book_visit import BookVisit
+from actions.move_visit import MoveVisit
 from actions.situation import Situation
-from tests.unit.actions.conftest import NOW, Conversation
+from actions.validate_journey_form import ValidateJourneyForm
+from tests.unit.actions.conftest import NOW, Conversation, Done
 from throughline.bootstrap import Application
 from throughline.domain.visits import Visit, VisitSlot
 
@@ -94,3 +96,61 @@ async def test_a_booked_visit_says_where_it_is(talk: Conversation, app: Applicat
     [visit] = app.record.calendar.visits_of(talk.contact_id)
     assert (visit.slot.technician, visit.slot.place) == ("t-cal", "Salem")
     assert [case.kind for case in app.record.crm.cases_of(talk.contact_id)] == ["repair"]
+
+
+FURNACE: dict[str, Any] = {**SALEM, "problem": "no heat", "brand": "Carrier", "since": "2026-11-22", "customer_name": "Dana"}
+
+
+async def urgent(talk: Conversation) -> Done:
+    """The last question before the day is answered."""
+    return await talk.know(**FURNACE).asks("urgent").hears("yes it is", "affirm").do(ValidateJourneyForm())
+
+
+async def test_a_promise_that_is_kept_needs_no_words(talk: Conversation) -> None:
+    done = await urgent(talk)
+    assert (done.said, done.asks) == ([], "visit_day")
+
+
+async def test_a_promise_that_can_not_be_kept_is_said_before_anything_is_offered(talk: Conversation, app: Application) -> None:
+    for day in (NOW.date(), TUESDAY):
+        taken(app, day, 8, 18, "Salem")
+    done = await urgent(talk)
+    assert (done.said, done.asks) == (["utter_later_than_promised"], "visit_day")
+    assert done.values[0]["promised_hours"] == app.business.promise("furnace").within_hours
+    assert done.values[0]["told_in"] == talk.session_id
+
+
+async def test_it_is_said_once_and_again_where_something_else_is_promised(talk: Conversation, app: Application) -> None:
+    for day in (NOW.date(), TUESDAY):
+        taken(app, day, 8, 18, "Salem")
+    talk.know(**FURNACE, urgent=True).asks("visit_day")
+    assert (await talk.hears("wednesday please", date="2026-11-25").do(ValidateJourneyForm())).said == []
+    done = await talk.hears("no, the boiler", "correct", appliance="boiler").do(ValidateJourneyForm())
+    assert done.said == ["utter_noted", "utter_later_than_promised"]
+
+
+async def test_who_is_in_no_hurry_was_promised_nothing(talk: Conversation, app: Application) -> None:
+    for day in (NOW.date(), TUESDAY):
+        taken(app, day, 8, 18, "Salem")
+    done = await talk.know(**FURNACE).asks("urgent").hears("no, it can wait", "not_urgent").do(ValidateJourneyForm())
+    assert (done.said, done.asks) == ([], "visit_day")
+
+
+async def test_where_nothing_is_free_at_all_the_question_says_so(talk: Conversation, app: Application) -> None:
+    for ahead in range(app.business.thresholds.days_ahead + 1):
+        taken(app, NOW.date() + timedelta(days=ahead), 8, 18, "Salem")
+    assert (await urgent(talk)).said == []
+
+
+async def test_a_visit_moves_with_its_own_way_and_keeps_its_place(talk: Conversation, app: Application) -> None:
+    """Cal is in Portland until noon on Tuesday: from there to Salem it is an hour."""
+    taken(app, TUESDAY, 8, 12, "Portland")
+    slot = VisitSlot(hour(WEDNESDAY, 8), hour(WEDNESDAY, 10), "t-cal", "Salem")
+    details = {**FURNACE, "urgent": False, "session": talk.session_id}
+    visit = app.record.calendar.book(slot, talk.contact_id, details, idempotency_key="moving")
+    talk.know(ui_journey="move_visit", ui_booking="b1", which_visit=visit.reference).asks("visit_time")
+    done = await talk.know(visit_day="2026-11-24").hears("at noon", time="12:00").do(ValidateJourneyForm())
+    assert (done.said, done.asks) == (["utter_time_full"], "visit_time")
+    await talk.know(visit_time="14:00").hears("at two then", time="14:00").do(MoveVisit())
+    [moved] = app.record.calendar.visits_of(talk.contact_id)
+    assert (moved.slot.start, moved.slot.place) == (hour(TUESDAY, 14), "Salem")
