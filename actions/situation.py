@@ -109,7 +109,8 @@ class Situation:
     def journey(self) -> Journey:
         """The journey that is under way, or was last; the usual one where there was none."""
         journeys = self.business.journeys
-        return journeys.named(self.tracker.get_slot("ui_journey")) or journeys.usual
+        journey = journeys.named(self.tracker.get_slot("ui_journey")) or journeys.usual
+        return journey.looking if journey.finds and self.tracker.get_slot("ui_finding") else journey
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -166,7 +167,8 @@ def form_ends(*then: Event) -> list[Event]:
 def journey_ends(where: Situation, dispatcher: CollectingDispatcher, *then: Event) -> list[Event]:
     """Events after a journey came to its end. The one that it interrupted is taken up again; without one we listen."""
     done = [name for name in where.tracker.get_slot("ui_done") or () if name != where.journey.journey]
-    over = [*then, SlotSet("ui_done", [*done, where.journey.journey])]
+    found = [SlotSet("ui_finding", None)] if where.journey.is_looking else []
+    over = [*then, *found, SlotSet("ui_done", [*done, where.journey.journey])]
     *earlier, last = where.tracker.get_slot("ui_paused") or [None]
     paused = where.business.journeys.named(last)
     if paused is None:

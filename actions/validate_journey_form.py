@@ -17,15 +17,15 @@ from rasa_sdk import Action, Tracker
 from rasa_sdk.events import ActionExecutionRejected, FollowupAction, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
-from actions.fact_checks import FactChecks
+from actions.fact_checks import FactChecks, GivenUp
 from actions.foreknown import foreknown
 from actions.handing_over import latest_message_name
 from actions.questions import why_not
 from actions.situation import FORM, Event, Situation, both, put_back, situation, slots_before_message
-from actions.visits import NotYours, NoVisit, chosen_visit, late_fee
+from actions.visits import NotYours, NoVisit, changeable_visits, chosen_visit, late_fee
 from throughline.domain import answers, recap, speakable
 from throughline.domain.answers import Said
-from throughline.domain.facts import FACTS
+from throughline.domain.facts import FACTS, FINDING
 from throughline.domain.journeys import Journey
 from throughline.errors import Rejected, Unavailable
 
@@ -35,9 +35,12 @@ _OFFERED = ("visit_day", "visit_time", "call_day", "call_time", "which_visit")  
 _DIGITS = {
     "invoice": ("postcode", "phone_number"),
     "phone_number": ("postcode",),
+    "visit_reference": (),
+    "visit_postcode": (),
 }  # with what else their digits may be taken for
 _IN_ANY_WORDS = ("problem", "brand", "since", "customer_name")  # any words would answer these
 _OWN_WORDS = ("wish",)  # the answer to these may sound like the beginning of anything
+_HAS_NONE = ("dont_know", "deny", "forgot_reference")  # who is asked for a visit's reference and has none
 _NO_VISIT = (NoVisit, NotYours, Unavailable, Rejected)  # why a journey about a visit can't begin
 _ENOUGH = 3  # journeys that wait for another one
 
@@ -71,11 +74,20 @@ class ValidateJourneyForm(Action):
                 dispatcher.utter_message(response=why_not(error))
                 return _instead("action_listen")
         before = slots_before_message(tracker)
+        if asked in FINDING and said.intent in _HAS_NONE and asked not in _told(said, where, where.journey, before, asked):
+            # With events beside the question, or Rasa would take the message for a digression.
+            forgotten = [SlotSet(slot, None) for slot in FINDING]
+            return [*_put_back(where, before), *forgotten, *_instead(where.journey.ends)]
         if _is_digression(said, where, asked):
             return [ActionExecutionRejected(FORM), *_put_back(where, before)]
         told = _told(said, where, where.journey, before, asked)
         known = _known(where.journey, before)
-        final = await FactChecks(where, dispatcher, where.journey, known=known, asked=asked).run({**known, **told})
+        try:
+            final = await FactChecks(where, dispatcher, where.journey, known=known, asked=asked).run({**known, **told})
+        except GivenUp as error:
+            return _give_up(where, dispatcher, where.journey, before, told, known, error)
+        if where.journey.is_looking and known.get("which_visit") is None:
+            await _say_what_moving_costs(where, dispatcher, where.journey, final.get("which_visit"))
         events = _changes(where, where.journey, before, told, final)
         if not events and told:
             # Nothing changed, but the question was answered: without an event Rasa would take it for a digression.
@@ -83,10 +95,25 @@ class ValidateJourneyForm(Action):
         return [*events, _asks(where.journey, {**tracker.slots, **_values(events)})] if events else []
 
     async def _begin(
-        self, where: Situation, dispatcher: CollectingDispatcher, said: Said, journey: Journey, *, paused: Sequence[str]
+        self,
+        where: Situation,
+        dispatcher: CollectingDispatcher,
+        said: Said,
+        journey: Journey,
+        *,
+        paused: Sequence[str],
+        looks: bool = True,
     ) -> list[Event]:
-        """A journey begins: everything is checked that is known. ``paused``: those that wait for it. Raises what ``foreknown`` raises."""
+        """A journey begins: everything is checked that is known. ``paused``: those that wait for it. ``looks``: where it is about a visit
+        and there is none, one of another conversation is looked for. Raises what ``foreknown`` raises."""
         tracker, before = where.tracker, slots_before_message(where.tracker)
+        journey = where.business.journeys.named(journey.journey) or journey
+        try:
+            foreseen = await foreknown(where, journey, said)
+        except NoVisit:
+            if not (journey.finds and looks):
+                raise
+            journey, foreseen = journey.looking, {}
         told = _told(said, where, journey, before, None)
         if not told and said.intent in where.business.dialogue.begin_with_fact:
             return _instead("action_clarify")
@@ -96,26 +123,38 @@ class ValidateJourneyForm(Action):
         known = {
             slot: value
             for slot, value in _known(journey, before).items()
-            if slot not in stale and (tracker.get_slot(slot) is not None or slot in told)
+            if slot not in stale
+            and (tracker.get_slot(slot) is not None or slot in told)
+            and slot not in FINDING  # who looked for a visit before may be somebody else
         }
-        told = {**await foreknown(where, journey, said), **told}
-        await _say_what_moving_costs(where, dispatcher, journey, told.get("which_visit"))
-        final = await FactChecks(where, dispatcher, journey, known=known, asked=None, begins=True).run({**known, **told})
-        events = [
-            *_changes(where, journey, before, told, final),
+        told = {**foreseen, **told}
+        begun = [
             SlotSet("ui_journey", journey.journey),
+            SlotSet("ui_finding", True if journey.is_looking else None),
             SlotSet("ui_booking", latest_message_name(where)),
             SlotSet("ui_handed_over", None),
             SlotSet("ui_paused", list(paused) or None),
             SlotSet("ui_done", [name for name in done if name != journey.journey] or None),
         ]
+        if journey.is_looking and not all(slot in told for slot in FINDING):
+            dispatcher.utter_message(response="utter_visit_elsewhere")
+        await _say_what_moving_costs(where, dispatcher, journey, foreseen.get("which_visit"))
+        try:
+            final = await FactChecks(where, dispatcher, journey, known=known, asked=None, begins=True).run({**known, **told})
+        except GivenUp as error:
+            return [*begun, *_give_up(where, dispatcher, journey, before, told, known, error)]
+        if journey.is_looking:
+            await _say_what_moving_costs(where, dispatcher, journey, final.get("which_visit"))
+        events = [*_changes(where, journey, before, told, final), *begun]
         return [*events, _asks(journey, {**tracker.slots, **_values(events)})]
 
     async def _interrupt(self, where: Situation, dispatcher: CollectingDispatcher, said: Said, other: Journey) -> list[Event]:
         """Another journey begins in the middle of this one. Where it can't, because there is no visit, this one goes on; but whoever
         cancels while the visit is still being arranged wants no more of it."""
+        # In the middle of a booking a visit of another conversation is meant only where it is named.
+        looks = where.journey is not where.business.journeys.usual or bool(said.values("reference"))
         try:
-            return await self._begin(where, dispatcher, said, other, paused=_paused(where, other))
+            return await self._begin(where, dispatcher, said, other, paused=_paused(where, other), looks=looks)
         except _NO_VISIT as error:
             # With an event beside the question, or Rasa would take the message for a digression.
             this = SlotSet("ui_journey", where.journey.journey)
@@ -128,10 +167,12 @@ class ValidateJourneyForm(Action):
 
     async def _go_on(self, where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:
         """A journey is taken up again, after the one that interrupted it or because its end was out of reach: what is known is checked."""
-        journey, slots = where.journey, where.tracker.slots
-        known = _known(journey, slots)
+        journey, slots = await _with_looking(where), where.tracker.slots
+        known = {slot: value for slot, value in _known(journey, slots).items() if slot not in FINDING}
         final = await FactChecks(where, dispatcher, journey, known=known, asked=None, begins=True).run(known)
         events = [SlotSet(slot, final.get(slot)) for slot in known if final.get(slot) != known[slot]]
+        if journey.is_looking:
+            events += [SlotSet("ui_finding", True), *(SlotSet(slot, None) for slot in FINDING)]
         return [*events, _asks(journey, {**slots, **_values(events)})]
 
 
@@ -139,6 +180,35 @@ def _asks(journey: Journey, slots: Mapping[str, Any]) -> Event:
     """What is asked next is what is missing; nothing where the journey can end."""
     event: Event = SlotSet("requested_slot", next((slot for slot in journey.needs if slots.get(slot) is None), None))
     return event
+
+
+async def _with_looking(where: Situation) -> Journey:
+    """The journey that is taken up again, as it is where its visit still has to be found."""
+    journey = where.journey
+    if not journey.finds:
+        return journey
+    try:
+        await changeable_visits(where)
+    except NoVisit:
+        return journey.looking
+    except (NotYours, Unavailable, Rejected):
+        return journey  # its next question says why
+    return journey
+
+
+def _give_up(
+    where: Situation,
+    dispatcher: CollectingDispatcher,
+    journey: Journey,
+    before: Mapping[str, Any],
+    told: Mapping[str, Any],
+    known: Mapping[str, Any],
+    why: GivenUp,
+) -> list[Event]:
+    """A visit can't be looked for any more: the journey ends as it does without one."""
+    dispatcher.utter_message(response=why.response)
+    kept = {slot: value for slot, value in known.items() if slot not in FINDING}
+    return [*_changes(where, journey, before, told, kept), *_instead(journey.ends)]
 
 
 def _values(events: Sequence[Event]) -> dict[str, Any]:
@@ -183,7 +253,7 @@ def _another(where: Situation, said: Said, asked: str | None) -> Journey | None:
     repair."""
     journeys = where.business.journeys
     other = journeys.begun_by(said.intent)
-    if other is None or other is where.journey:
+    if other is None or other.journey == where.journey.journey:
         return None
     if asked not in _IN_ANY_WORDS and "sure" not in other.needs and asked in _told(said, where, where.journey, {}, asked):
         return None
@@ -194,7 +264,10 @@ def _another(where: Situation, said: Said, asked: str | None) -> Journey | None:
 
 
 def _paused(where: Situation, other: Journey) -> list[str]:
-    """The journeys that wait for ``other``, with the one under way; but whoever cancels a visit wants it moved no more."""
+    """The journeys that wait for ``other``, with the one under way; but whoever cancels a visit wants it moved no more, and whoever begins
+    a booking while a visit is looked for has none."""
+    if where.journey.is_looking and other is where.business.journeys.usual:
+        return [name for name in where.tracker.get_slot("ui_paused") or () if name != other.journey]
     names = [name for name in where.tracker.get_slot("ui_paused") or () if name != where.journey.journey]
     journeys = [where.business.journeys.named(name) for name in (*names, where.journey.journey)]
     one_visit = "which_visit"
@@ -263,7 +336,7 @@ def _is_digression(said: Said, where: Situation, asked: str | None) -> bool:
     if asked in _DIGITS and any(letter.isdigit() for letter in said.text):
         return False  # digits are the answer where digits were asked for, whatever else they sound like
     if said.intent == "give_code" and not said.values("code"):
-        return not any(said.values(kind) for kind in ("postcode", "date", "time", "phone_number"))
+        return not any(said.values(kind) for kind in ("postcode", "date", "time", "phone_number", "reference"))
     dialogue = where.business.dialogue
     if asked in _OWN_WORDS and said.intent not in dialogue.interrupt_own_words:
         return False

@@ -14,10 +14,10 @@ from throughline.call.call_settings import CallSettings
 from throughline.domain.transcripts import Transcript
 from throughline.domain.turns import Expectation
 
-SHORT_ANSWERS = frozenset({"yes_no", "choice", "digits", "date", "postcode", "code"})
+SHORT_ANSWERS = frozenset({"yes_no", "choice", "digits", "date", "postcode", "code", "reference"})
 """Expectations whose answers are over after a shorter pause."""
 
-_COMPLETE_AT = {"postcode": 5, "code": 8}
+_COMPLETE_AT = {"postcode": 5, "reference": 6, "code": 8}
 """People pause between the groups of a number: only from so many digits on does the shorter pause count."""
 
 _FORGET_LOUDNESS_MS = 1000

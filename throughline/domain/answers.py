@@ -40,6 +40,8 @@ ENTITY_OF = {
     "customer_name": "person_name",
     "postcode": "postcode",
     "phone_number": "phone_number",
+    "visit_reference": "reference",
+    "visit_postcode": "postcode",
     "visit_day": "date",
     "visit_time": "time",
     "call_day": "date",
@@ -121,12 +123,15 @@ def answer(slot: str, said: Said, business: Business) -> Any:
     if slot == "invoice":
         return _invoice(said.text)
     if slot == "which_visit":
-        return next(iter([*said.values("appliance"), *said.values("date")]), None) or _reference(said.text)
+        named = [*said.values("appliance"), *said.values("date"), *said.values("reference")]
+        return next(iter(named), None) or _reference(said.text)
+    if slot == "visit_reference":
+        return _reference(said.text)
     if slot == "pay_parts":
         return _number(said, business)
     if slot == "customer_name":
         return None if said.intent in _NO_ANSWER else name(said.text, business)
-    if slot == "postcode":
+    if slot in ("postcode", "visit_postcode"):
         digits = re.sub(r"[\s-]", "", said.text)
         return digits if re.fullmatch(r"\d{5}", digits) else None
     if slot in _NAMED_ANY:

@@ -62,7 +62,7 @@ class Expectation:
     slot: str | None = None
 
 
-EXPECTATIONS = ("free", "yes_no", "choice", "name", "date", "time", "digits", "postcode", "code")
+EXPECTATIONS = ("free", "yes_no", "choice", "name", "date", "time", "digits", "postcode", "code", "reference")
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from throughline.domain.company import (
     Travel,
     local_time,
 )
-from throughline.domain.facts import FACTS
+from throughline.domain.facts import FACTS, FINDING
 from throughline.domain.journeys import Journeys
 from throughline.domain.privacy import Privacy
 from throughline.domain.retention import Retention
@@ -329,11 +329,15 @@ def _check_journeys(journeys: Journeys, files: _Folder) -> None:
     names: list[str] = []
     beginning: dict[str, str] = {}
     for position, one in enumerate(journeys.journeys):
-        for slot in sorted({*one.needs, *one.once} - set(FACTS)):
+        for slot in sorted({*one.finds, *one.needs, *one.once} - set(FACTS)):
             mend = f"Facts that there are: {', '.join(FACTS)}."
             files.entry_wrong("journeys", "journeys", position, f"no fact is called {slot!r}.", mend)
-        for slot in sorted(set(one.once) - set(one.needs)):
+        for slot in sorted(set(one.once) - {*one.finds, *one.needs}):
             files.entry_wrong("journeys", "journeys", position, f"{slot!r} stands in `once` alone.", "Name it in `needs`, too.")
+        if one.finds and (one.finds != FINDING or "which_visit" not in one.needs):
+            what = "`finds` names other facts than those that find a visit, or the journey is about none."
+            mend = f"Let it be [{', '.join(FINDING)}], with which_visit in `needs`; or leave it out."
+            files.entry_wrong("journeys", "journeys", position, what, mend)
         if not one.needs:
             files.entry_wrong("journeys", "journeys", position, "it asks for nothing.", "Say in `needs` what has to be known.")
         if one.journey in names:

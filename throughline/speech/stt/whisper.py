@@ -38,6 +38,7 @@ _MANNER = {
     "code": "My code is 4 8 2 1 3 3 7 7.",
     "digits": "My number is 5 0 3 2 1 7.",
     "postcode": "My ZIP code is 97201.",
+    "reference": "My reference is 503217.",
     "name": "My name is Dana Reyes.",
     "date": "Thursday, November 26th.",
     "time": "At 2:30 in the afternoon.",
