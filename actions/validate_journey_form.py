@@ -18,11 +18,11 @@ from rasa_sdk.events import ActionExecutionRejected, FollowupAction, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
 from actions.fact_checks import FactChecks, GivenUp
-from actions.foreknown import foreknown
+from actions.foreknown import foreknown, taken_up
 from actions.handing_over import latest_message_name
 from actions.questions import why_not
 from actions.situation import FORM, Event, Situation, both, put_back, situation, slots_before_message
-from actions.visits import NotYours, NoVisit, changeable_visits, chosen_visit, late_fee
+from actions.visits import NotYours, NoVisit, chosen_visit, late_fee
 from throughline.domain import answers, recap, speakable
 from throughline.domain.answers import Said
 from throughline.domain.facts import FACTS, FINDING
@@ -167,12 +167,14 @@ class ValidateJourneyForm(Action):
 
     async def _go_on(self, where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:
         """A journey is taken up again, after the one that interrupted it or because its end was out of reach: what is known is checked."""
-        journey, slots = await _with_looking(where), where.tracker.slots
+        journey, slots = await taken_up(where), where.tracker.slots
         known = {slot: value for slot, value in _known(journey, slots).items() if slot not in FINDING}
         final = await FactChecks(where, dispatcher, journey, known=known, asked=None, begins=True).run(known)
         events = [SlotSet(slot, final.get(slot)) for slot in known if final.get(slot) != known[slot]]
         if journey.is_looking:
             events += [SlotSet("ui_finding", True), *(SlotSet(slot, None) for slot in FINDING)]
+        elif where.journey.is_looking:
+            events.append(SlotSet("ui_finding", None))  # it was found
         return [*events, _asks(journey, {**slots, **_values(events)})]
 
 
@@ -180,20 +182,6 @@ def _asks(journey: Journey, slots: Mapping[str, Any]) -> Event:
     """What is asked next is what is missing; nothing where the journey can end."""
     event: Event = SlotSet("requested_slot", next((slot for slot in journey.needs if slots.get(slot) is None), None))
     return event
-
-
-async def _with_looking(where: Situation) -> Journey:
-    """The journey that is taken up again, as it is where its visit still has to be found."""
-    journey = where.journey
-    if not journey.finds:
-        return journey
-    try:
-        await changeable_visits(where)
-    except NoVisit:
-        return journey.looking
-    except (NotYours, Unavailable, Rejected):
-        return journey  # its next question says why
-    return journey
 
 
 def _give_up(

@@ -210,3 +210,19 @@ async def test_a_calendar_that_is_down_counts_no_try(
     use(calendar=EmbeddedCalendar(app.record))
     for wrong in ("97202", "97203", "97204"):
         assert (await tries(talk, visit.reference, wrong)).said == ["utter_visit_not_found"]
+
+
+async def test_where_the_new_time_was_taken_meanwhile_another_is_asked_for_and_not_the_visit_again(
+    talk: Conversation, visit: Visit, app: Application
+) -> None:
+    await begin(talk, "move my visit", "move_visit")
+    await tries(talk, visit.reference, "97201")
+    for technician in ("t-abe", "t-bea"):
+        slot = VisitSlot(at(25, 8), at(25, 10), technician)
+        app.record.calendar.book(slot, app.record.create_contact(), {}, idempotency_key=technician)
+    talk.know(visit_day="2026-11-25", visit_time="08:00").hears("at eight", time="08:00")
+    taken = goes_on(talk, await talk.do(MoveVisit()))
+    assert (taken.said, taken.events[-1]["name"]) == (["utter_visit_taken"], "journey_form")
+    talk.events.append({"event": "action", "name": "action_move_visit"})
+    done = await talk.begins().do(FORM)
+    assert (done.said, done.asks, done.slots["ui_finding"]) == ([], "visit_time", None)

@@ -100,6 +100,8 @@ def test_a_short_answer_is_over_sooner(kind: str) -> None:
         ("postcode", "nine seven two", 700),
         ("postcode", "nine seven two oh one", 350),
         ("postcode", "97201", 350),
+        ("reference", "two eight four", 700),
+        ("reference", "two eight four one nine three", 350),
         ("code", "1234", 700),
         ("code", "1234 5678", 350),
         ("code", "one two three four five six seven eight", 350),
