@@ -18,6 +18,17 @@ def last_said(tracker: Tracker) -> str | None:
     return None
 
 
+def said_last_turn(tracker: Tracker) -> set[str]:
+    """Every response that was said between the latest message and the one before it."""
+    said = set()
+    for event in reversed(events_before_message(tracker)):
+        if event.get("event") == "user":
+            break
+        if event.get("event") == "bot":
+            said.add(str((event.get("metadata") or {}).get("utter_action")))
+    return said
+
+
 def put_guess(guess: str, dispatcher: CollectingDispatcher, topic: str | None = None) -> None:
     """Ask "would you like ...?". ``topic`` names what a question about a policy is about."""
     about = {} if topic is None else {"topic": topic}

@@ -116,6 +116,11 @@ class Situation:
         """What the customer has told us."""
         return recap.told(self.tracker.slots)
 
+    def told(self, slot: str) -> Any:
+        """What the customer has told of it; None where they have not, could not, or would rather not."""
+        value = self.facts.get(slot)
+        return None if value == self.words.unknown else value
+
     async def bounded(self, call: Awaitable[T]) -> T:
         """``call``, for no longer than the settings allow. Raises Unavailable then, and what the call raises."""
         try:

@@ -17,15 +17,18 @@ from rasa_sdk import Action, Tracker
 from rasa_sdk.events import ActionExecutionRejected, FollowupAction, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
+from actions.answer_area import asks_area
 from actions.fact_checks import FactChecks
 from actions.foreknown import foreknown
+from actions.guesses import said_last_turn
 from actions.handing_over import latest_message_name
 from actions.questions import why_not
+from actions.shifted_day import shifted_day
 from actions.situation import FORM, Event, Situation, both, put_back, situation, slots_before_message
 from actions.visits import NotYours, NoVisit, chosen_visit, late_fee
 from throughline.domain import answers, recap, speakable
 from throughline.domain.answers import Said
-from throughline.domain.facts import FACTS
+from throughline.domain.facts import ABOUT_THE_PERSON, DAYS, FACTS
 from throughline.domain.journeys import Journey
 from throughline.errors import Rejected, Unavailable
 
@@ -58,6 +61,8 @@ class ValidateJourneyForm(Action):
         said = _said(where)
         if answers.about_gas(said.text, where.business):
             return _instead("action_gas_emergency")
+        if begins and asks_area(tracker, said):
+            return _instead("action_answer_area")
         asked = None if begins else tracker.get_slot("requested_slot")
         other = None if begins or asked in _OWN_WORDS else _another(where, said, asked)
         if other is not None:
@@ -73,8 +78,11 @@ class ValidateJourneyForm(Action):
         before = slots_before_message(tracker)
         if _is_digression(said, where, asked):
             return [ActionExecutionRejected(FORM), *_put_back(where, before)]
+        if asked is not None and refuses(said, asked) and asked not in where.journey.can_go_without:
+            return await self._explain(where, dispatcher, asked)
         told = _told(said, where, where.journey, before, asked)
         known = _known(where.journey, before)
+        told |= await shifted_day(where, where.journey, said, known)
         final = await FactChecks(where, dispatcher, where.journey, known=known, asked=asked).run({**known, **told})
         events = _changes(where, where.journey, before, told, final)
         if not events and told:
@@ -96,9 +104,12 @@ class ValidateJourneyForm(Action):
         known = {
             slot: value
             for slot, value in _known(journey, before).items()
-            if slot not in stale and (tracker.get_slot(slot) is not None or slot in told)
+            if slot not in stale
+            and (tracker.get_slot(slot) is not None or slot in told)
+            and not (slot in ABOUT_THE_PERSON and value == where.words.unknown and slot not in journey.can_go_without)
         }
         told = {**await foreknown(where, journey, said), **told}
+        told |= await shifted_day(where, journey, said, {**known, **told})
         await _say_what_moving_costs(where, dispatcher, journey, told.get("which_visit"))
         final = await FactChecks(where, dispatcher, journey, known=known, asked=None, begins=True).run({**known, **told})
         events = [
@@ -126,6 +137,14 @@ class ValidateJourneyForm(Action):
             put_back = _put_back(where, slots_before_message(where.tracker))
             return [this, *put_back, _asks(where.journey, {**where.tracker.slots, **_values(put_back)})]
 
+    async def _explain(self, where: Situation, dispatcher: CollectingDispatcher, asked: str) -> list[Event]:
+        """What somebody would rather not tell and nothing goes without: why we ask, once; then it is a person's matter."""
+        why = f"utter_why_{asked}"
+        if why in said_last_turn(where.tracker):
+            return _instead("action_request_person")
+        dispatcher.utter_message(response=why)
+        return [*_put_back(where, slots_before_message(where.tracker)), SlotSet("requested_slot", asked)]
+
     async def _go_on(self, where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:
         """A journey is taken up again, after the one that interrupted it or because its end was out of reach: what is known is checked."""
         journey, slots = where.journey, where.tracker.slots
@@ -133,6 +152,11 @@ class ValidateJourneyForm(Action):
         final = await FactChecks(where, dispatcher, journey, known=known, asked=None, begins=True).run(known)
         events = [SlotSet(slot, final.get(slot)) for slot in known if final.get(slot) != known[slot]]
         return [*events, _asks(journey, {**slots, **_values(events)})]
+
+
+def refuses(said: Said, asked: str) -> bool:
+    """Whether the customer would rather not tell what is asked of them: a plain no is enough."""
+    return asked in ABOUT_THE_PERSON and said.intent in ("rather_not", "deny") and not said.values(answers.ENTITY_OF[asked])
 
 
 def _asks(journey: Journey, slots: Mapping[str, Any]) -> Event:
@@ -184,6 +208,8 @@ def _another(where: Situation, said: Said, asked: str | None) -> Journey | None:
     journeys = where.business.journeys
     other = journeys.begun_by(said.intent)
     if other is None or other is where.journey:
+        return None
+    if asked in DAYS and said.values("day_shift"):
         return None
     if asked not in _IN_ANY_WORDS and "sure" not in other.needs and asked in _told(said, where, where.journey, {}, asked):
         return None
@@ -298,7 +324,7 @@ def _told(said: Said, where: Situation, journey: Journey, before: Mapping[str, A
             told.pop("problem", None)  # "it's not pressing" is no other problem
     if not asked:
         return told
-    if asked in _OFFERED:
+    if asked in _OFFERED and not said.values("day_shift"):
         choice = answers.choice(said, where.business)
         if choice is not None:
             # "The second one" is neither the second of the month nor one o'clock.
@@ -307,6 +333,8 @@ def _told(said: Said, where: Situation, journey: Journey, before: Mapping[str, A
         told["visit_day"] = told.pop("since")  # a day that is past, which will be said
     if asked in _MISTAKEN and asked not in told and said.intent != "correct":
         _reassign(told, asked, said, where)
+    if refuses(said, asked):
+        told.setdefault(asked, where.business.words.unknown)
     if asked not in told:
         value = answers.answer(asked, said, where.business)
         if value is not None:

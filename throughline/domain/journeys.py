@@ -21,6 +21,9 @@ class Journey:
     ends: str = field(metadata=doc("The action that ends it, such as action_open_case."))
     case: str = field(default="", metadata=doc("The kind of case that is opened in the CRM."))
     person: bool = field(default=False, metadata=doc("Whether a person is asked to see to it."))
+    can_go_without: tuple[str, ...] = field(
+        default=(), metadata=doc("Those of them that a customer may rather not tell: phone_number, customer_name, postcode.")
+    )
 
     @property
     def slots(self) -> frozenset[str]:

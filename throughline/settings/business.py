@@ -28,7 +28,7 @@ from throughline.domain.company import (
     Thresholds,
     local_time,
 )
-from throughline.domain.facts import FACTS
+from throughline.domain.facts import ABOUT_THE_PERSON, FACTS
 from throughline.domain.holidays import is_day_of_year
 from throughline.domain.journeys import Journeys
 from throughline.domain.privacy import Privacy
@@ -266,6 +266,9 @@ def _check_journeys(journeys: Journeys, files: _Folder) -> None:
             files.entry_wrong("journeys", "journeys", position, f"no fact is called {slot!r}.", mend)
         for slot in sorted(set(one.once) - set(one.needs)):
             files.entry_wrong("journeys", "journeys", position, f"{slot!r} stands in `once` alone.", "Name it in `needs`, too.")
+        for slot in sorted(set(one.can_go_without) - set(one.needs).intersection(ABOUT_THE_PERSON)):
+            mend = f"Name what it needs of: {', '.join(ABOUT_THE_PERSON)}."
+            files.entry_wrong("journeys", "journeys", position, f"it can't go without {slot!r}: that is not asked.", mend)
         if not one.needs:
             files.entry_wrong("journeys", "journeys", position, "it asks for nothing.", "Say in `needs` what has to be known.")
         if one.journey in names:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from throughline.domain.company import Business
+from throughline.domain.facts import ABOUT_THE_PERSON
 from throughline.errors import Problem
 from throughline.settings.checked_yaml import line_of, load_mapping
 
@@ -38,7 +39,9 @@ def said_by_code(folders: Iterable[Path] = CODE) -> dict[str, str]:
 def asked_by_forms(forms: Mapping[str, Any]) -> set[str]:
     """The questions of the domain's forms, and their plainer ones."""
     slots = {slot for form in forms.values() for slot in (form or {}).get("required_slots") or ()}
-    return {f"utter_{how}_{slot}" for how in ("ask", "again", "why") for slot in slots}
+    return {f"utter_{how}_{slot}" for how in ("ask", "again") for slot in slots} | {
+        f"utter_why_{slot}" for slot in slots if slot in ABOUT_THE_PERSON
+    }
 
 
 def put_together(business: Business) -> dict[str, str]:
