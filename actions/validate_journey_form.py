@@ -24,7 +24,7 @@ from actions.guesses import said_last_turn
 from actions.handing_over import latest_message_name
 from actions.questions import why_not
 from actions.shifted_day import shifted_day
-from actions.situation import FORM, Event, Situation, both, put_back, situation, slots_before_message
+from actions.situation import FORM, Event, Situation, both, next_matter, put_back, situation, slots_before_message
 from actions.visits import NotYours, NoVisit, chosen_visit, late_fee
 from throughline.domain import answers, recap, speakable
 from throughline.domain.answers import Said
@@ -58,7 +58,7 @@ class ValidateJourneyForm(Action):
         begins = _begins(tracker)
         if not begins and _came_back(tracker):
             return [_asks(where.journey, tracker.slots)]
-        said = _said(where)
+        said = _said(where, begins=begins)
         if answers.about_gas(said.text, where.business):
             return _instead("action_gas_emergency")
         if begins and asks_area(tracker, said):
@@ -74,7 +74,7 @@ class ValidateJourneyForm(Action):
                 return await self._begin(where, dispatcher, said, _begun(where, said), paused=())
             except _NO_VISIT as error:
                 dispatcher.utter_message(response=why_not(error))
-                return _instead("action_listen")
+                return [*self._the_other(where, dispatcher, said), *_instead("action_listen")]
         before = slots_before_message(tracker)
         if _is_digression(said, where, asked):
             return [ActionExecutionRejected(FORM), *_put_back(where, before)]
@@ -99,6 +99,12 @@ class ValidateJourneyForm(Action):
         if not told and said.intent in where.business.dialogue.begin_with_fact:
             return _instead("action_clarify")
         done = list(tracker.get_slot("ui_done") or ())
+        # What was told of this journey when something else came first.
+        earlier = tracker.get_slot("ui_next") or {}
+        if where.business.journeys.begun_by(str(earlier.get("intent"))) is journey:
+            told = {**earlier["facts"], **told}
+        else:
+            earlier = {}
         stale = where.business.journeys.stale(done).intersection(journey.needs)
         # A fact of an earlier fault, withdrawn since the message came, is not known any more.
         known = {
@@ -120,6 +126,9 @@ class ValidateJourneyForm(Action):
             SlotSet("ui_paused", list(paused) or None),
             SlotSet("ui_done", [name for name in done if name != journey.journey] or None),
         ]
+        mentioned = _mentioned(where, journey)
+        if mentioned is not None or earlier:
+            events.append(SlotSet("ui_next", mentioned))
         return [*events, _asks(journey, {**tracker.slots, **_values(events)})]
 
     async def _interrupt(self, where: Situation, dispatcher: CollectingDispatcher, said: Said, other: Journey) -> list[Event]:
@@ -136,6 +145,11 @@ class ValidateJourneyForm(Action):
             dispatcher.utter_message(response=why_not(error))
             put_back = _put_back(where, slots_before_message(where.tracker))
             return [this, *put_back, _asks(where.journey, {**where.tracker.slots, **_values(put_back)})]
+
+    def _the_other(self, where: Situation, dispatcher: CollectingDispatcher, said: Said) -> list[Event]:
+        """Ask about the second matter of a message whose first can't be done."""
+        mentioned = _mentioned(where, _begun(where, said))
+        return next_matter(where, dispatcher, mentioned) if mentioned else []
 
     async def _explain(self, where: Situation, dispatcher: CollectingDispatcher, asked: str) -> list[Event]:
         """What somebody would rather not tell and nothing goes without: why we ask, once; then it is a person's matter."""
@@ -280,9 +294,32 @@ def _done_for_message(tracker: Tracker) -> list[str]:
     return names
 
 
-def _said(where: Situation) -> Said:
+def _said(where: Situation, *, begins: bool) -> Said:
+    """The message; where it ``begins`` a journey and is about two matters, the words of the one that does, which is the first of two."""
     message = where.tracker.latest_message or {}
-    return Said(str(message.get("text") or ""), where.intent, tuple(message.get("entities") or ()))
+    whole = Said(str(message.get("text") or ""), where.intent, tuple(message.get("entities") or ()))
+    begun = [one for one in where.matters if where.business.journeys.begun_by(one["intent"])] if begins else []
+    return _part_of(whole, begun[0]) if begun else whole
+
+
+def _part_of(whole: Said, matter: Mapping[str, Any]) -> Said:
+    """What was said of one matter."""
+    start, end = int(matter["start"]), int(matter["end"])
+    inside = [item for item in whole.entities if start <= int(item["start"]) and int(item["end"]) <= end]
+    moved = tuple({**item, "start": int(item["start"]) - start, "end": int(item["end"]) - start} for item in inside)
+    return Said(whole.text[start:end], str(matter["intent"]), moved)
+
+
+def _mentioned(where: Situation, journey: Journey) -> dict[str, Any] | None:
+    """The other journey that the message would begin, with the facts that it tells for it; None without one."""
+    message = where.tracker.latest_message or {}
+    whole = Said(str(message.get("text") or ""), where.intent, tuple(message.get("entities") or ()))
+    for matter in where.matters:
+        other = where.business.journeys.begun_by(matter["intent"])
+        if other is not None and other is not journey:
+            facts = answers.volunteered(_part_of(whole, matter), {}, where.business, other)
+            return {"intent": matter["intent"], "facts": facts}
+    return None
 
 
 def _is_digression(said: Said, where: Situation, asked: str | None) -> bool:
