@@ -154,10 +154,12 @@ class ValidateJourneyForm(Action):
     async def _explain(self, where: Situation, dispatcher: CollectingDispatcher, asked: str) -> list[Event]:
         """What somebody would rather not tell and nothing goes without: why we ask, once; then it is a person's matter."""
         why = f"utter_why_{asked}"
+        # With an event beside the question, or Rasa would take the message for a digression.
+        this = SlotSet("ui_journey", where.journey.journey)
         if why in said_last_turn(where.tracker):
-            return _instead("action_request_person")
+            return [this, *_instead("action_request_person")]
         dispatcher.utter_message(response=why)
-        return [*_put_back(where, slots_before_message(where.tracker)), SlotSet("requested_slot", asked)]
+        return [this, *_put_back(where, slots_before_message(where.tracker)), SlotSet("requested_slot", asked)]
 
     async def _go_on(self, where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:
         """A journey is taken up again, after the one that interrupted it or because its end was out of reach: what is known is checked."""

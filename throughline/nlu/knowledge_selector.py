@@ -110,7 +110,8 @@ class KnowledgeSelector(GraphComponent):
     @classmethod
     def fingerprint_addon(cls, config: dict[str, Any]) -> str:
         """What Rasa does not see of what is learned here: without it, an earlier training would be taken for this one."""
-        files = sorted(Path(config["folder"]).glob("*.md"))
+        # Where the rest of the model comes out of Rasa's cache, the defaults do not stand in ``config``.
+        files = sorted(Path({**cls.get_default_config(), **config}["folder"]).glob("*.md"))
         return hashlib.sha256(b"".join(file.read_bytes() + b"\0" for file in files)).hexdigest()
 
     def train(self, training_data: TrainingData) -> Resource:

@@ -141,3 +141,8 @@ def test_one_matter_stays_one(selector: KnowledgeSelector, intents: list[tuple[s
 
 def test_an_answer_to_the_forms_question_stays_whole(selector: KnowledgeSelector) -> None:
     assert "matters" not in two(selector, ("report_fault", 0.9), ("dispute_bill", 0.8), in_form=True)
+
+
+def test_the_pages_count_for_what_was_trained_before(tmp_path: Path) -> None:
+    assert KnowledgeSelector.fingerprint_addon({}) == KnowledgeSelector.fingerprint_addon({"folder": "data/knowledge"})
+    assert KnowledgeSelector.fingerprint_addon({"folder": str(tmp_path)}) != KnowledgeSelector.fingerprint_addon({})
