@@ -96,7 +96,7 @@ class FactChecks:
         facts["appliance"] = found
 
     def _name(self, facts: dict[str, Any]) -> None:
-        if not self._is_news("customer_name", facts):
+        if not self._is_news("customer_name", facts) or facts["customer_name"] == self._where.words.unknown:
             return
         name = answers.name(str(facts["customer_name"]), self._where.business)
         if name is None and not self._begins:
@@ -127,7 +127,10 @@ class FactChecks:
         facts["product"] = found
 
     def _number(self, facts: dict[str, Any]) -> None:
-        if self._is_news("phone_number", facts) and not is_e164(str(facts["phone_number"])):
+        number = facts.get("phone_number")
+        if number == self._where.words.unknown and "phone_number" in self._journey.can_go_without:
+            return
+        if self._is_news("phone_number", facts) and not is_e164(str(number)):
             self._say(response="utter_number_again")
             facts["phone_number"] = None
 

@@ -25,7 +25,7 @@ _CAN_BE_UNKNOWN = ("problem", "since", "brand", "invoice")
 _YES, _NO = ("affirm", "urgent"), ("deny", "not_urgent")
 _NEARLY = 0.85  # of the letters in order: one or two slips in a name, not another word
 _CHOICE_WORDS = 5  # a choice from what was offered takes no more words than that
-_NO_ANSWER = ("affirm", "deny", "correct", "any_time", "urgent", "not_urgent")
+_NO_ANSWER = ("rather_not", "affirm", "deny", "correct", "any_time", "urgent", "not_urgent")
 _BRAND_WORDS = 3
 _INVOICE_DIGITS = (4, 9)  # ten are a telephone number
 _REFERENCE_DIGITS = 6
@@ -114,7 +114,7 @@ def answer(slot: str, said: Said, business: Business) -> Any:
         return _urgent(said, business)
     if slot == "sure":
         return _yes_or_no(said, business)
-    if slot in _CAN_BE_UNKNOWN and said.intent == "dont_know":
+    if slot in _CAN_BE_UNKNOWN and said.intent in ("dont_know", "rather_not"):
         return business.words.unknown
     if slot == "wish":
         return _wish(said, business)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import time
+from datetime import date, time
 from typing import Any
 
 from throughline.domain.documented import doc
+from throughline.domain.holidays import in_year
 from throughline.domain.journeys import Journeys
 from throughline.domain.privacy import Privacy
 from throughline.domain.retention import Retention
@@ -48,7 +49,8 @@ class OpenDays:
 
 @dataclass(frozen=True)
 class Hours:
-    """When the office answers and when technicians come. ``closed`` are days of every year as ``MM-DD``."""
+    """When the office answers and when technicians come. ``closed`` and the values of ``holidays`` are days of every year, as
+    `holidays` reads them."""
 
     office: tuple[OpenDays, ...] = field(metadata=doc("Office hours."))
     visits: tuple[OpenDays, ...] = field(metadata=doc("Hours of visits."))
@@ -58,7 +60,17 @@ class Hours:
     free_changes_until: str = field(
         metadata=doc('Until when on the day before a visit may be changed for free, quoted: "18:00".')
     )
-    closed: tuple[str, ...] = field(metadata=doc('Days of the year on which nobody works, quoted: "12-25".'))
+    closed: tuple[str, ...] = field(
+        metadata=doc('Days of the year on which nobody works: "12-25", quoted, or a name that stands under `holidays`.')
+    )
+    holidays: dict[str, str] = field(
+        default_factory=dict,
+        metadata=doc('Days of the year by the names customers use: "12-25" or "4th thursday of november", quoted.'),
+    )
+
+    def is_closed_on(self, day: date) -> bool:
+        """Whether nobody works on ``day``, whatever its weekday."""
+        return any(in_year(self.holidays.get(text, text), day.year) == day for text in self.closed)
 
 
 @dataclass(frozen=True)

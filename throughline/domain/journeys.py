@@ -24,6 +24,9 @@ class Journey:
     finds: tuple[str, ...] = field(
         default=(), metadata=doc("Facts that find a visit of another conversation, asked for first where this one has none.")
     )
+    can_go_without: tuple[str, ...] = field(
+        default=(), metadata=doc("Those of them that a customer may rather not tell: phone_number, customer_name, postcode.")
+    )
 
     @property
     def slots(self) -> frozenset[str]:

@@ -19,7 +19,7 @@ _CALL = timedelta(hours=1)  # a call-back is promised within an hour
 
 def span_of(day: date, hours: Hours, entries: Iterable[OpenDays], zone: tzinfo) -> tuple[datetime, datetime] | None:
     """Begin and end of the working time of ``day`` under ``entries``, UTC; None on a closed day."""
-    if day.strftime("%m-%d") in hours.closed:
+    if hours.is_closed_on(day):
         return None
     for entry in entries:
         if WEEKDAYS[day.weekday()] in entry.days:
@@ -43,6 +43,11 @@ def next_opening(now: datetime, hours: Hours, zone: tzinfo) -> datetime | None:
         if span is not None and span[0] > now:
             return span[0]
     return None
+
+
+def coming_weekday(today: date, weekday: int) -> date:
+    """The next such weekday (Monday is 0), today counted."""
+    return today + timedelta(days=(weekday - today.weekday()) % 7)
 
 
 @dataclass(frozen=True)

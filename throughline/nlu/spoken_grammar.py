@@ -4,6 +4,8 @@
 |----------------|---------------------|--------------------------------------------|
 | `date`         | ISO day             | "next thursday", "the 24th", "in two days" |
 | `since`        | ISO day in the past | "since yesterday", "it broke on monday"    |
+| `day_shift`    | int, days           | "a day later", "the day before that"       |
+| `same_time`    | "true"              | "same time next week"                      |
 | `time`         | HH:MM               | "half past two", "2:30 pm"                 |
 | `part_of_day`  | morning, afternoon, evening | "in the morning", "after work"     |
 | `postcode`     | 5 digits            | "nine seven two oh one", "97201-1234"      |
@@ -26,10 +28,23 @@ from datetime import datetime, time
 
 from throughline.nlu.spoken_dates import find_dates
 from throughline.nlu.spoken_digits import find_identifiers, find_numbers
+from throughline.nlu.spoken_shifts import find_shifts
 from throughline.nlu.spoken_text import Found, SpokenText
 from throughline.nlu.spoken_times import find_parts_of_day, find_times
 
-KINDS = ("date", "since", "time", "part_of_day", "postcode", "phone_number", "code", "reference", "number")
+KINDS = (
+    "date",
+    "since",
+    "day_shift",
+    "same_time",
+    "time",
+    "part_of_day",
+    "postcode",
+    "phone_number",
+    "code",
+    "reference",
+    "number",
+)
 
 EXPECTED = ("free", "date", "time", "since", "reference")
 EXCLUDED, ALTERNATIVE, SINCE = "excluded", "alternative", "since"
@@ -71,7 +86,12 @@ def find(text: str, now: datetime, reading: Reading | None = None, *, expected: 
         expected = "date"  # "thursday would be good" tells when to come, whatever was asked
     words = SpokenText(text)
     # Days first: "2026-11-24" would be eight digits. Identifiers next: "97201" at two would be an hour. Numbers are what is left.
-    found = list(find_dates(words, now.date(), day_first=reading.day_first, expected=expected))
+    found = list(find_shifts(words))
+    found += [
+        item
+        for item in find_dates(words, now.date(), day_first=reading.day_first, expected=expected)
+        if not _touches(item, found)
+    ]
     parts = list(find_parts_of_day(words))
     times = find_times(words, now, day_starts=reading.day_starts, expected=expected == "time")
     times = (item for item in times if not any(_holds(part, item) for part in parts))  # "before noon" is a part of the day

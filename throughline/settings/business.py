@@ -32,7 +32,8 @@ from throughline.domain.company import (
     Travel,
     local_time,
 )
-from throughline.domain.facts import FACTS, FINDING
+from throughline.domain.facts import ABOUT_THE_PERSON, FACTS, FINDING
+from throughline.domain.holidays import is_day_of_year
 from throughline.domain.journeys import Journeys
 from throughline.domain.privacy import Privacy
 from throughline.domain.retention import Retention
@@ -195,8 +196,13 @@ def _check_hours(hours: Hours, files: _Folder) -> None:
     if _parsed(local_time, hours.free_changes_until) is None:
         files.wrong("hours", "free_changes_until", "the time can't be read.", 'Write it quoted in 24 hours: "18:00".')
     for text in hours.closed:
-        if not re.fullmatch(r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", text):
-            files.wrong("hours", "closed", f"{text!r} is no day of the year.", 'Write month and day, quoted: "12-25".')
+        if text not in hours.holidays and not is_day_of_year(text):
+            mend = 'Write month and day, quoted: "12-25", or a name that stands under `holidays`.'
+            files.wrong("hours", "closed", f"{text!r} is no day of the year.", mend)
+    for name, text in hours.holidays.items():
+        if not is_day_of_year(text):
+            mend = 'Write month and day, quoted: "12-25", or the place in a month: "4th thursday of november", "last monday of may".'
+            files.wrong("hours", "holidays", f"{name}: {text!r} is no day of the year.", mend)
 
 
 def _check_territories(territories: Iterable[Territory], files: _Folder) -> None:
@@ -338,6 +344,9 @@ def _check_journeys(journeys: Journeys, files: _Folder) -> None:
             what = "`finds` names other facts than those that find a visit, or the journey is about none."
             mend = f"Let it be [{', '.join(FINDING)}], with which_visit in `needs`; or leave it out."
             files.entry_wrong("journeys", "journeys", position, what, mend)
+        for slot in sorted(set(one.can_go_without) - set(one.needs).intersection(ABOUT_THE_PERSON)):
+            mend = f"Name what it needs of: {', '.join(ABOUT_THE_PERSON)}."
+            files.entry_wrong("journeys", "journeys", position, f"it can't go without {slot!r}: that is not asked.", mend)
         if not one.needs:
             files.entry_wrong("journeys", "journeys", position, "it asks for nothing.", "Say in `needs` what has to be known.")
         if one.journey in names:

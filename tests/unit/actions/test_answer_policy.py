@@ -64,6 +64,6 @@ async def test_a_no_forgets_the_topic(talk: Conversation) -> None:
 
 async def test_what_is_like_no_topic_is_not_asked_about(talk: Conversation) -> None:
     about(talk, "qwzx vbnm", 0.3, "nlu_fallback")
-    talk.message["intent_ranking"] = [{"name": "ask_policy", "confidence": 0.3}, {"name": "ask_hours", "confidence": 0.2}]
+    talk.message["intent_ranking"] = [{"name": "ask_policy", "confidence": 0.3}, {"name": "ask_hours", "confidence": 0.42}]
     done = await talk.do(Clarify())
     assert done.said == ["utter_guess_ask_hours"], "there is no topic to name in the question"
