@@ -41,7 +41,7 @@ async def test_a_page_that_is_gone_since_the_model_was_trained_is_not_made_up(ta
 
 
 async def test_an_unsure_topic_is_asked_about_and_a_yes_answers(talk: Conversation, app: Application) -> None:
-    asked = await about(talk, "is it on you if it dies on me", 0.4, "nlu_fallback").do(Clarify())
+    asked = await about(talk, "is it on you if it dies on me", 0.44, "nlu_fallback").do(Clarify())
     assert asked.said == ["utter_guess_ask_policy"]
     assert asked.values[0]["topic"] == app.knowledge[TOPIC].heading
     assert asked.slots == {"ui_guess": "ask_policy", "ui_topic": TOPIC}
