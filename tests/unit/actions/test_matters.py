@@ -9,7 +9,6 @@ import pytest
 from actions.answer_hours import AnswerHours
 from actions.answer_prices import AnswerPrices
 from actions.follow_guess import FollowGuess
-from actions.move_visit import MoveVisit
 from actions.open_case import OpenCase
 from actions.validate_journey_form import ValidateJourneyForm
 from tests.unit.actions.conftest import Conversation
@@ -108,12 +107,12 @@ async def test_two_questions_are_answered_one_after_the_other(talk: Conversation
     assert (await talk.do(AnswerPrices())).events[-1]["name"] == "action_listen"
 
 
-async def test_without_a_visit_the_first_matter_can_not_be_and_the_second_is_not_lost(
+async def test_while_a_visit_is_looked_for_the_second_matter_is_not_lost(
     talk: Conversation, app: Application
 ) -> None:
     text = "move my visit and also i was billed twice"
     about(talk, text, ("move_visit", "move my visit"), ("dispute_bill", "i was billed twice"))
     done = await talk.begins().do(FORM)
-    assert done.said == ["utter_no_visit_to_change", "utter_next_matter"]
-    assert (done.slots["ui_guess"], done.slots["ui_next"]["intent"]) == ("dispute_bill", "dispute_bill")
-    assert MoveVisit().name() == app.business.journeys.journeys[1].ends
+    assert done.said == ["utter_visit_elsewhere"]
+    assert (done.slots["ui_journey"], done.slots["ui_finding"]) == ("move_visit", True)
+    assert done.slots["ui_next"]["intent"] == "dispute_bill"

@@ -52,7 +52,7 @@ def test_the_page_is_told_what_it_shows() -> None:
         ("hours.yml", '"18:00"}', '"25:00"}', "hours.yml:3 office[0]", "can't be read"),
         ("hours.yml", '"07:30"', '"19:30"', "hours.yml:3 office[0]", "closes before it opens"),
         ("hours.yml", '"07-04"', '"4 July"', "closed", "no day of the year"),
-        ("journeys.yml", "can_go_without: [phone_number]", "can_go_without: [postcode]", "journeys[8]", "can't go without"),
+        ("journeys.yml", "can_go_without: [phone_number]", "can_go_without: [postcode]", "journeys[9]", "can't go without"),
         ("hours.yml", '"07-04"', '"Whitsun"', "closed", "no day of the year"),
         ("hours.yml", '"4th thursday of november"', '"5th thursday of november"', "holidays", "no day of the year"),
         ("hours.yml", "monday, tuesday", "mnday, tuesday", "hours.yml:3 office.days", "mnday"),
