@@ -5,12 +5,20 @@ from __future__ import annotations
 from rasa_sdk import Action, Tracker
 from rasa_sdk.executor import CollectingDispatcher
 
+from actions.guesses import last_said
 from actions.situation import Event, answered, both, situation
 from throughline.domain import speakable
+from throughline.domain.answers import Said
+
+
+def asks_area(tracker: Tracker, said: Said) -> bool:
+    """Whether a bare ZIP code asks whether we come there: we have just said where we work."""
+    kinds = {item["entity"] for item in said.entities}
+    return "postcode" in kinds and kinds <= {"postcode", "number"} and last_said(tracker) == "utter_area"
 
 
 class AnswerArea(Action):
-    """``ask_area``."""
+    """``ask_area``, and the ZIP code that follows it."""
 
     def name(self) -> str:
         """As in domain.yml."""

@@ -1,13 +1,16 @@
-"""Answers when the visit is."""
+"""Answers when the visit is. Where this conversation has none, it is looked for by its reference."""
 
 from __future__ import annotations
 
 from rasa_sdk import Action, Tracker
+from rasa_sdk.events import FollowupAction, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
-from actions.situation import Event, Situation, answered, situation
+from actions.situation import FORM, Event, Situation, answered, situation
 from actions.visits import booked_visit, visit_values
 from throughline.errors import Rejected, Unavailable
+
+_LOOKS = "find_visit"  # the journey of data/business/journeys.yml; a company without it says that there is none
 
 
 class AnswerVisit(Action):
@@ -18,13 +21,16 @@ class AnswerVisit(Action):
         return "action_answer_visit"
 
     async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, _domain: object) -> list[Event]:
-        """Say the next visit, or that there is none."""
+        """Say the next visit, or that there is none; begin to look for it where nothing else is under way."""
         where = situation(tracker)
         try:
             visit = await booked_visit(where)
         except (Unavailable, Rejected):
             dispatcher.utter_message(response="utter_calendar_unavailable")
             return answered(where)
+        looks = where.business.journeys.named(_LOOKS)
+        if visit is None and looks and where.intent != "forgot_reference" and not where.in_form:
+            return [SlotSet("ui_journey", looks.journey), FollowupAction(FORM)]
         if visit:
             dispatcher.utter_message(response="utter_visit_known", **visit_values(where, visit))
         else:

@@ -28,12 +28,12 @@ class CancelVisit(Action):
     async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, _domain: object) -> list[Event]:
         """Cancel it, or leave it as it is."""
         where = situation(tracker)
-        if not where.facts.get("sure"):
-            dispatcher.utter_message(response="utter_visit_kept")
-            return journey_ends(where, dispatcher)
         key = f"cancel:{journey_key(where)}"
         try:
             visit = await changeable_visit(where, where.facts.get("which_visit"))
+            if not where.facts.get("sure"):
+                dispatcher.utter_message(response="utter_visit_kept")
+                return journey_ends(where, dispatcher)
             cancelled = await where.bounded(where.app.calendar.cancel(visit.visit_id, idempotency_key=key, now=where.now))
         except (NoVisit, NotYours) as error:
             dispatcher.utter_message(response=why_not(error))
@@ -43,7 +43,7 @@ class CancelVisit(Action):
             await pass_on(where, dispatcher, reason="visit_not_cancelled", key=key)
             return journey_ends(where, dispatcher)
         await _note(where, cancelled, key)
-        dispatcher.utter_message(response="utter_visit_cancelled", **visit_values(where, cancelled))
+        dispatcher.utter_message(response="utter_visit_cancelled", **visit_values(where, visit))
         stands = tracker.get_slot("ui_visit") not in (None, cancelled.reference)
         return journey_ends(where, dispatcher, *([] if stands else [SlotSet("ui_visit", None)]))
 

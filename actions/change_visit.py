@@ -12,6 +12,7 @@ from rasa_sdk import Action, Tracker
 from rasa_sdk.events import FollowupAction, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
+from actions.answer_area import asks_area
 from actions.handing_over import hand_over, latest_message_name
 from actions.situation import FORM, Event, Situation, both, put_back, situation, slots_before_message
 from throughline import log
@@ -46,8 +47,11 @@ class ChangeVisit(Action):
         restored = [
             put_back(tracker, slot, before.get(slot)) for slot in _OF_THE_VISIT if tracker.get_slot(slot) != before.get(slot)
         ]
+        if asks_area(tracker, said):
+            return [*restored, FollowupAction("action_answer_area")]
         of_the_visit = {slot for slot in changes if slot in _OF_THE_VISIT}
-        if where.intent == "stop" or (of_the_visit and of_the_visit <= _WHEN):
+        another_day = bool(said.values("day_shift")) and not of_the_visit  # "a day later": the form knows from when it counts
+        if where.intent == "stop" or another_day or (of_the_visit and of_the_visit <= _WHEN):
             journey = "cancel_visit" if where.intent == "stop" else "move_visit"
             return [*restored, SlotSet("ui_journey", journey), FollowupAction(FORM)]
         unread = where.intent == "correct" and not changes and len(said.text.split()) > _WORDS_OF_NOTHING

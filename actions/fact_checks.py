@@ -8,11 +8,12 @@ from typing import Any
 
 from rasa_sdk.executor import CollectingDispatcher
 
+from actions.agenda import agenda, is_in_time
 from actions.situation import Situation, both
 from actions.times import Times, asked_times, offered_days, offered_slots, times
-from actions.visits import NotYours, NoVisit, changeable_visits
+from actions.visits import NotYours, NoVisit, changeable_visits, find_visit, visit_values
 from throughline.domain import answers, recap, speakable
-from throughline.domain.facts import DAYS, TIMES
+from throughline.domain.facts import DAYS, FINDING, TIMES
 from throughline.domain.journeys import Journey
 from throughline.domain.privacy import UNKNOWN
 from throughline.domain.tel_link import is_e164
@@ -20,6 +21,16 @@ from throughline.domain.visits import Visit
 from throughline.errors import Rejected, Unavailable
 
 _ANY_PARTS = 60  # monthly payments that somebody may mean
+_NO_MORE = {"too_many_tries": "utter_find_too_many", "closed": "utter_find_closed"}
+_PROMISED_FOR = ("urgent", "appliance", "postcode")  # what it depends on how soon somebody can come, and how soon we promise to
+
+
+class GivenUp(Exception):
+    """A visit can't be looked for any more; ``response`` says why."""
+
+    def __init__(self, response: str) -> None:
+        super().__init__(response)
+        self.response = response
 
 
 class FactChecks:
@@ -44,7 +55,8 @@ class FactChecks:
         self._begins = begins
 
     async def run(self, proposed: Mapping[str, Any]) -> dict[str, Any]:
-        """``proposed`` without what can't be kept, each value in its final form. Says what was dropped and what was changed."""
+        """``proposed`` without what can't be kept, each value in its final form. Says what was dropped and what was changed.
+        Raises GivenUp."""
         facts = dict(proposed)
         self._appliance(facts)
         self._product(facts)
@@ -52,10 +64,12 @@ class FactChecks:
         self._postcode(facts)
         self._number(facts)
         self._payment(facts)
+        await self._find(facts)
         await self._which(facts)
         await self._day_and_time(facts)
         facts = {slot: value for slot, value in facts.items() if value is not None}
         self._acknowledge(facts)
+        await self._say_if_late(facts)
         return facts
 
     def _told_in(self, slot: str, facts: Mapping[str, Any]) -> str | None:
@@ -82,7 +96,7 @@ class FactChecks:
         facts["appliance"] = found
 
     def _name(self, facts: dict[str, Any]) -> None:
-        if not self._is_news("customer_name", facts):
+        if not self._is_news("customer_name", facts) or facts["customer_name"] == self._where.words.unknown:
             return
         name = answers.name(str(facts["customer_name"]), self._where.business)
         if name is None and not self._begins:
@@ -113,7 +127,10 @@ class FactChecks:
         facts["product"] = found
 
     def _number(self, facts: dict[str, Any]) -> None:
-        if self._is_news("phone_number", facts) and not is_e164(str(facts["phone_number"])):
+        number = facts.get("phone_number")
+        if number == self._where.words.unknown and "phone_number" in self._journey.can_go_without:
+            return
+        if self._is_news("phone_number", facts) and not is_e164(str(number)):
             self._say(response="utter_number_again")
             facts["phone_number"] = None
 
@@ -126,6 +143,25 @@ class FactChecks:
             facts["pay_day"] = None
         if self._is_news("pay_parts", facts) and not 0 < int(str(parts)) <= _ANY_PARTS:
             facts["pay_parts"] = None
+
+    async def _find(self, facts: dict[str, Any]) -> None:
+        """The visit of another conversation, once both are told by which it is found. What did not lead to one is asked for anew."""
+        looked_for = [facts.get(slot) for slot in FINDING]
+        if not self._journey.is_looking or None in looked_for or not any(self._is_news(slot, facts) for slot in FINDING):
+            return
+        try:
+            visit = await find_visit(self._where, *map(str, looked_for))
+        except Unavailable as error:
+            raise GivenUp("utter_calendar_unavailable") from error
+        except Rejected as refusal:
+            if refusal.reason != "no_match":
+                raise GivenUp(_NO_MORE.get(refusal.reason, "utter_find_closed")) from refusal
+            self._say(response="utter_visit_not_found")
+            facts.update(dict.fromkeys(FINDING))
+            return
+        facts["which_visit"] = visit.reference
+        if asked_times(self._journey):  # elsewhere the next thing that is said names it
+            self._say(response="utter_visit_found", **visit_values(self._where, visit))
 
     async def _which(self, facts: dict[str, Any]) -> None:
         """The visit that is meant, by its reference: told by that, by its appliance, its day, or its place in what was offered."""
@@ -207,6 +243,22 @@ class FactChecks:
             full = "utter_time_full" if clock == "visit_time" else "utter_time_closed"
             self._say(response=full, told_in=self._told_in(slot, facts), **both(wanted_day=self._where.day(day)))
         facts[clock] = None if found is None else free.clock_of(found)
+
+    async def _say_if_late(self, facts: Mapping[str, Any]) -> None:
+        """Where it is urgent and nothing is free as soon as we promise, say so before anything is offered: once, when what that depends on
+        has become known. Where nothing is free at all, the question for the day says that."""
+        is_urgent = facts.get("urgent") is True and _PROMISED_FOR[0] in self._journey.needs
+        if not is_urgent or all(facts.get(slot) == self._known.get(slot) for slot in _PROMISED_FOR):
+            return
+        try:
+            free = await agenda(self._where, facts)
+        except (Unavailable, Rejected):
+            return  # the question for the day says it
+        appliance = str(facts["appliance"]) if free else ""
+        if free is None or free.soonest() is None or is_in_time(self._where, free, appliance):
+            return
+        hours = self._where.business.promise(appliance).within_hours
+        self._say(response="utter_later_than_promised", told_in=self._told_in("urgent", facts), promised_hours=hours)
 
     def _acknowledge(self, facts: Mapping[str, Any]) -> None:
         """Say back, in the middle of the form, what replaced something we had and what we had not asked for."""

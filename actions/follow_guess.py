@@ -23,7 +23,13 @@ class FollowGuess(Action):
         guess = str(tracker.get_slot("ui_guess"))
         closed = SlotSet("ui_guess", None)
         topic = [SlotSet("ui_topic", None)] if tracker.get_slot("ui_topic") else []
-        if last_said(tracker) != f"utter_guess_{guess}":
+        mentioned = tracker.get_slot("ui_next")  # what was mentioned beside a journey that is over
+        forgotten = [SlotSet("ui_next", None)] if mentioned else []
+        last = last_said(tracker)
+        if last == "utter_next_matter" and where.intent == "deny":
+            dispatcher.utter_message(response="utter_nothing_to_stop")
+            return [closed, *forgotten, FollowupAction("action_listen")]
+        if last not in (f"utter_guess_{guess}", "utter_next_matter"):
             dispatcher.utter_message(response="utter_what_next")
             return [closed, *topic, FollowupAction("action_listen")]
         if where.intent == "affirm" and guess in where.business.dialogue.guesses:

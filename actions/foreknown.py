@@ -6,9 +6,10 @@ from typing import Any
 
 from actions.handing_over import caller
 from actions.situation import Situation
-from actions.visits import changeable_visits
+from actions.visits import NotYours, NoVisit, changeable_visits
 from throughline.domain.answers import Said
 from throughline.domain.journeys import Journey
+from throughline.errors import Rejected, Unavailable
 
 
 async def foreknown(where: Situation, journey: Journey, said: Said) -> dict[str, Any]:
@@ -29,3 +30,17 @@ async def foreknown(where: Situation, journey: Journey, said: Said) -> dict[str,
         if number:
             facts["phone_number"] = number
     return facts
+
+
+async def taken_up(where: Situation) -> Journey:
+    """The journey under way as it is taken up again: looking for its visit where there is none yet."""
+    journey = where.business.journeys.named(where.journey.journey) or where.journey
+    if not journey.finds:
+        return journey
+    try:
+        await changeable_visits(where)
+    except NoVisit:
+        return journey.looking
+    except (NotYours, Unavailable, Rejected):
+        return journey  # its next question says why
+    return journey

@@ -18,6 +18,17 @@ def last_said(tracker: Tracker) -> str | None:
     return None
 
 
+def said_last_turn(tracker: Tracker) -> set[str]:
+    """Every response that was said between the latest message and the one before it."""
+    said = set()
+    for event in reversed(events_before_message(tracker)):
+        if event.get("event") == "user":
+            break
+        if event.get("event") == "bot":
+            said.add(str((event.get("metadata") or {}).get("utter_action")))
+    return said
+
+
 def put_guess(guess: str, dispatcher: CollectingDispatcher, topic: str | None = None) -> None:
     """Ask "would you like ...?". ``topic`` names what a question about a policy is about."""
     about = {} if topic is None else {"topic": topic}
@@ -27,6 +38,10 @@ def put_guess(guess: str, dispatcher: CollectingDispatcher, topic: str | None = 
 def put_guess_again(where: Situation, dispatcher: CollectingDispatcher) -> bool:
     """Put the question once more if it was open when the customer moved to another channel; whether it was."""
     guess = where.tracker.get_slot("ui_guess")
+    mentioned = where.business.journeys.begun_by(str(guess))
+    if mentioned is not None and _last_before_moving(where.tracker) == "utter_next_matter":
+        dispatcher.utter_message(response="utter_next_matter", journey=mentioned.named)
+        return True
     if not guess or _last_before_moving(where.tracker) != f"utter_guess_{guess}":
         return False
     topic = where.app.knowledge.get(str(where.tracker.get_slot("ui_topic")))

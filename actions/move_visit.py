@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import date
 
 from rasa_sdk import Action, Tracker
@@ -51,7 +52,8 @@ class MoveVisit(Action):
             # The form comes back and asks for another window of that day, or, where it is full, for another day.
             return [SlotSet("visit_time", None), FollowupAction(FORM)]
         await _note(where, visit, moved, key)
-        dispatcher.utter_message(response="utter_visit_moved", **visit_values(where, moved))
+        told = dataclasses.replace(visit, slot=moved.slot)  # as the visit that whoever is here may be told of
+        dispatcher.utter_message(response="utter_visit_moved", **visit_values(where, told))
         return journey_ends(where, dispatcher, SlotSet("ui_visit", moved.reference))
 
 

@@ -46,7 +46,7 @@ class OpenCase(Action):
             _log.error("case.failed", error=str(error))
             await pass_on(where, dispatcher, reason="case_not_opened", key=key)
             return journey_ends(where, dispatcher)
-        number = speakable.phone_number(str(where.facts.get("phone_number") or ""))
+        number = speakable.phone_number(str(where.told("phone_number") or ""))
         values = both(reference=speakable.digits(case.reference), number=number, **_due_said(where))
         dispatcher.utter_message(
             response=f"utter_done_{journey.journey}", told_in=where.session_id, comma_name=comma_name(where), **values

@@ -42,7 +42,7 @@ async def open_case(
         "conversation": [dataclasses.asdict(line) for line in lines],
     }
     customer = {"name": facts.get("customer_name"), "postcode": facts.get("postcode"), "phone": facts.get("phone_number")}
-    known = {name: value for name, value in customer.items() if value is not None}
+    known = {name: value for name, value in customer.items() if value not in (None, where.words.unknown)}
     await where.bounded(where.app.crm.upsert_customer(where.contact_id, known))
     return await where.bounded(
         where.app.crm.open_case(

@@ -7,7 +7,7 @@ on the connectors, and return what should change as events. They never write eve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone, tzinfo
 from typing import Any, TypeVar
@@ -101,6 +101,12 @@ class Situation:
         return self.app.knowledge.get(str(found["topic"]))
 
     @property
+    def matters(self) -> list[dict[str, Any]]:
+        """The two matters that the latest message is about, what is answered at once first: ``intent``, and ``start`` and ``end`` of the
+        words. Empty where it is about one."""
+        return list((self.tracker.latest_message or {}).get("matters") or ())
+
+    @property
     def in_form(self) -> bool:
         """Whether a journey is under way."""
         return bool(self.tracker.active_loop_name == FORM)
@@ -109,12 +115,18 @@ class Situation:
     def journey(self) -> Journey:
         """The journey that is under way, or was last; the usual one where there was none."""
         journeys = self.business.journeys
-        return journeys.named(self.tracker.get_slot("ui_journey")) or journeys.usual
+        journey = journeys.named(self.tracker.get_slot("ui_journey")) or journeys.usual
+        return journey.looking if journey.finds and self.tracker.get_slot("ui_finding") else journey
 
     @property
     def facts(self) -> dict[str, Any]:
         """What the customer has told us."""
         return recap.told(self.tracker.slots)
+
+    def told(self, slot: str) -> Any:
+        """What the customer has told of it; None where they have not, could not, or would rather not."""
+        value = self.facts.get(slot)
+        return None if value == self.words.unknown else value
 
     async def bounded(self, call: Awaitable[T]) -> T:
         """``call``, for no longer than the settings allow. Raises Unavailable then, and what the call raises."""
@@ -166,18 +178,59 @@ def form_ends(*then: Event) -> list[Event]:
 def journey_ends(where: Situation, dispatcher: CollectingDispatcher, *then: Event) -> list[Event]:
     """Events after a journey came to its end. The one that it interrupted is taken up again; without one we listen."""
     done = [name for name in where.tracker.get_slot("ui_done") or () if name != where.journey.journey]
-    over = [*then, SlotSet("ui_done", [*done, where.journey.journey])]
+    found = [SlotSet("ui_finding", None)] if where.journey.is_looking else []
+    over = [*then, *found, SlotSet("ui_done", [*done, where.journey.journey])]
     *earlier, last = where.tracker.get_slot("ui_paused") or [None]
     paused = where.business.journeys.named(last)
     if paused is None:
-        return [*over, SlotSet("ui_journey", None), SlotSet("ui_paused", None), FollowupAction("action_listen")]
+        return [
+            *over,
+            SlotSet("ui_journey", None),
+            SlotSet("ui_paused", None),
+            *next_matter(where, dispatcher, where.tracker.get_slot("ui_next")),
+            FollowupAction("action_listen"),
+        ]
     dispatcher.utter_message(response="utter_back_to_journey", journey=paused.named)
     return [*over, SlotSet("ui_journey", last), SlotSet("ui_paused", earlier or None), FollowupAction(FORM)]
 
 
+def next_matter(where: Situation, dispatcher: CollectingDispatcher, mentioned: Mapping[str, Any] | None) -> list[Event]:
+    """Ask whether to go on with what was mentioned beside the journey that is over (as the slot ``ui_next`` holds it);
+    ``action_follow_guess`` takes the answer."""
+    if mentioned is None:
+        return []
+    journey = where.business.journeys.begun_by(mentioned["intent"])
+    if journey is None or mentioned["intent"] not in where.business.dialogue.guesses:
+        return [SlotSet("ui_next", None)]
+    dispatcher.utter_message(response="utter_next_matter", journey=journey.named)
+    return [SlotSet("ui_guess", mentioned["intent"]), SlotSet("ui_next", dict(mentioned))]
+
+
 def answered(where: Situation) -> list[Event]:
-    """Events after a question was answered: in the form the rules put the open question again, elsewhere we listen."""
-    return [] if where.in_form else [FollowupAction("action_listen")]
+    """Events after a question was answered: in the form the rules put the open question again, elsewhere we go on with the other matter
+    of the message, or listen."""
+    if where.in_form:
+        return []
+    intents = [str(matter["intent"]) for matter in where.matters]
+    if len(intents) < 2 or _went_on(where):
+        return [FollowupAction("action_listen")]
+    first, intent = intents[:2]
+    journey = where.business.journeys.begun_by(intent)
+    if journey is not None:
+        return [SlotSet("ui_journey", journey.journey), FollowupAction(FORM)]
+    action = where.business.dialogue.guesses.get(intent)
+    # Another page of data/knowledge would be the first one's again: the message carries the topics of that.
+    return [FollowupAction(action if action and intent != first else "action_listen")]
+
+
+def _went_on(where: Situation) -> bool:
+    """Whether another question of the latest message was answered before this one."""
+    for event in reversed(where.tracker.events):
+        if event.get("event") == "user":
+            return False
+        if event.get("event") == "action" and event.get("name") in where.business.dialogue.guesses.values():
+            return True
+    return False
 
 
 def request(kind: str, **details: Any) -> Event:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Any, Protocol
 
@@ -35,7 +35,7 @@ class Times(Protocol):
         """The local time at which a slot begins, as a fact holds it."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class OfficeTimes:
     """When a person of the office can call: hours in which it is open."""
 
@@ -83,9 +83,7 @@ async def times(where: Situation, journey: Journey, facts: Mapping[str, Any]) ->
         visit = await chosen_visit(where, facts.get("which_visit"))
     except NoVisit:
         return None
-    found = await agenda(where, wanted_of(visit))
-    # Its own time is free for it.
-    return found and dataclasses.replace(found, busy=[slot for slot in found.busy if slot != visit.slot])
+    return await agenda(where, wanted_of(visit), moving=visit)
 
 
 def offered_days(where: Situation, free: Times) -> list[date]:

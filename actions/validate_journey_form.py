@@ -17,15 +17,18 @@ from rasa_sdk import Action, Tracker
 from rasa_sdk.events import ActionExecutionRejected, FollowupAction, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
-from actions.fact_checks import FactChecks
-from actions.foreknown import foreknown
+from actions.answer_area import asks_area
+from actions.fact_checks import FactChecks, GivenUp
+from actions.foreknown import foreknown, taken_up
+from actions.guesses import said_last_turn
 from actions.handing_over import latest_message_name
 from actions.questions import why_not
-from actions.situation import FORM, Event, Situation, both, put_back, situation, slots_before_message
+from actions.shifted_day import shifted_day
+from actions.situation import FORM, Event, Situation, both, next_matter, put_back, situation, slots_before_message
 from actions.visits import NotYours, NoVisit, chosen_visit, late_fee
 from throughline.domain import answers, recap, speakable
 from throughline.domain.answers import Said
-from throughline.domain.facts import FACTS
+from throughline.domain.facts import ABOUT_THE_PERSON, DAYS, FACTS, FINDING
 from throughline.domain.journeys import Journey
 from throughline.errors import Rejected, Unavailable
 
@@ -35,9 +38,12 @@ _OFFERED = ("visit_day", "visit_time", "call_day", "call_time", "which_visit")  
 _DIGITS = {
     "invoice": ("postcode", "phone_number"),
     "phone_number": ("postcode",),
+    "visit_reference": (),
+    "visit_postcode": (),
 }  # with what else their digits may be taken for
 _IN_ANY_WORDS = ("problem", "brand", "since", "customer_name")  # any words would answer these
 _OWN_WORDS = ("wish",)  # the answer to these may sound like the beginning of anything
+_HAS_NONE = ("dont_know", "deny", "forgot_reference")  # who is asked for a visit's reference and has none
 _NO_VISIT = (NoVisit, NotYours, Unavailable, Rejected)  # why a journey about a visit can't begin
 _ENOUGH = 3  # journeys that wait for another one
 
@@ -55,9 +61,11 @@ class ValidateJourneyForm(Action):
         begins = _begins(tracker)
         if not begins and _came_back(tracker):
             return [_asks(where.journey, tracker.slots)]
-        said = _said(where)
+        said = _said(where, begins=begins)
         if answers.about_gas(said.text, where.business):
             return _instead("action_gas_emergency")
+        if begins and asks_area(tracker, said):
+            return _instead("action_answer_area")
         asked = None if begins else tracker.get_slot("requested_slot")
         other = None if begins or asked in _OWN_WORDS else _another(where, said, asked)
         if other is not None:
@@ -69,13 +77,25 @@ class ValidateJourneyForm(Action):
                 return await self._begin(where, dispatcher, said, _begun(where, said), paused=())
             except _NO_VISIT as error:
                 dispatcher.utter_message(response=why_not(error))
-                return _instead("action_listen")
+                return [*self._the_other(where, dispatcher, said), *_instead("action_listen")]
         before = slots_before_message(tracker)
+        if asked in FINDING and said.intent in _HAS_NONE and asked not in _told(said, where, where.journey, before, asked):
+            # With events beside the question, or Rasa would take the message for a digression.
+            forgotten = [SlotSet(slot, None) for slot in FINDING]
+            return [*_put_back(where, before), *forgotten, *_instead(where.journey.ends)]
         if _is_digression(said, where, asked):
             return [ActionExecutionRejected(FORM), *_put_back(where, before)]
+        if asked is not None and refuses(said, asked) and asked not in where.journey.can_go_without:
+            return await self._explain(where, dispatcher, asked)
         told = _told(said, where, where.journey, before, asked)
         known = _known(where.journey, before)
-        final = await FactChecks(where, dispatcher, where.journey, known=known, asked=asked).run({**known, **told})
+        told |= await shifted_day(where, where.journey, said, known)
+        try:
+            final = await FactChecks(where, dispatcher, where.journey, known=known, asked=asked).run({**known, **told})
+        except GivenUp as error:
+            return _give_up(where, dispatcher, where.journey, before, told, known, error)
+        if where.journey.is_looking and known.get("which_visit") is None:
+            await _say_what_moving_costs(where, dispatcher, where.journey, final.get("which_visit"))
         events = _changes(where, where.journey, before, told, final)
         if not events and told:
             # Nothing changed, but the question was answered: without an event Rasa would take it for a digression.
@@ -83,39 +103,78 @@ class ValidateJourneyForm(Action):
         return [*events, _asks(where.journey, {**tracker.slots, **_values(events)})] if events else []
 
     async def _begin(
-        self, where: Situation, dispatcher: CollectingDispatcher, said: Said, journey: Journey, *, paused: Sequence[str]
+        self,
+        where: Situation,
+        dispatcher: CollectingDispatcher,
+        said: Said,
+        journey: Journey,
+        *,
+        paused: Sequence[str],
+        looks: bool = True,
     ) -> list[Event]:
-        """A journey begins: everything is checked that is known. ``paused``: those that wait for it. Raises what ``foreknown`` raises."""
+        """A journey begins: everything is checked that is known. ``paused``: those that wait for it. ``looks``: where it is about a visit
+        and there is none, one of another conversation is looked for. Raises what ``foreknown`` raises."""
         tracker, before = where.tracker, slots_before_message(where.tracker)
+        journey = where.business.journeys.named(journey.journey) or journey
+        try:
+            foreseen = await foreknown(where, journey, said)
+        except NoVisit:
+            if not (journey.finds and looks):
+                raise
+            journey, foreseen = journey.looking, {}
         told = _told(said, where, journey, before, None)
         if not told and said.intent in where.business.dialogue.begin_with_fact:
             return _instead("action_clarify")
         done = list(tracker.get_slot("ui_done") or ())
+        # What was told of this journey when something else came first.
+        earlier = tracker.get_slot("ui_next") or {}
+        mentioned_first = where.business.journeys.begun_by(str(earlier.get("intent")))
+        if mentioned_first is not None and mentioned_first.journey == journey.journey:
+            told = {**earlier["facts"], **told}
+        else:
+            earlier = {}
         stale = where.business.journeys.stale(done).intersection(journey.needs)
         # A fact of an earlier fault, withdrawn since the message came, is not known any more.
         known = {
             slot: value
             for slot, value in _known(journey, before).items()
-            if slot not in stale and (tracker.get_slot(slot) is not None or slot in told)
+            if slot not in stale
+            and (tracker.get_slot(slot) is not None or slot in told)
+            and slot not in FINDING  # who looked for a visit before may be somebody else
+            and not (slot in ABOUT_THE_PERSON and value == where.words.unknown and slot not in journey.can_go_without)
         }
-        told = {**await foreknown(where, journey, said), **told}
-        await _say_what_moving_costs(where, dispatcher, journey, told.get("which_visit"))
-        final = await FactChecks(where, dispatcher, journey, known=known, asked=None, begins=True).run({**known, **told})
-        events = [
-            *_changes(where, journey, before, told, final),
+        told = {**foreseen, **told}
+        told |= await shifted_day(where, journey, said, {**known, **told})
+        begun = [
             SlotSet("ui_journey", journey.journey),
+            SlotSet("ui_finding", True if journey.is_looking else None),
             SlotSet("ui_booking", latest_message_name(where)),
             SlotSet("ui_handed_over", None),
             SlotSet("ui_paused", list(paused) or None),
             SlotSet("ui_done", [name for name in done if name != journey.journey] or None),
         ]
+        mentioned = _mentioned(where, journey)
+        if mentioned is not None or earlier:
+            begun.append(SlotSet("ui_next", mentioned))
+        if journey.is_looking and not all(slot in told for slot in FINDING):
+            dispatcher.utter_message(response="utter_visit_elsewhere")
+        await _say_what_moving_costs(where, dispatcher, journey, told.get("which_visit"))
+        try:
+            final = await FactChecks(where, dispatcher, journey, known=known, asked=None, begins=True).run({**known, **told})
+        except GivenUp as error:
+            return [*begun, *_give_up(where, dispatcher, journey, before, told, known, error)]
+        if journey.is_looking:
+            await _say_what_moving_costs(where, dispatcher, journey, final.get("which_visit"))
+        events = [*_changes(where, journey, before, told, final), *begun]
         return [*events, _asks(journey, {**tracker.slots, **_values(events)})]
 
     async def _interrupt(self, where: Situation, dispatcher: CollectingDispatcher, said: Said, other: Journey) -> list[Event]:
         """Another journey begins in the middle of this one. Where it can't, because there is no visit, this one goes on; but whoever
         cancels while the visit is still being arranged wants no more of it."""
+        # In the middle of a booking a visit of another conversation is meant only where it is named.
+        looks = where.journey is not where.business.journeys.usual or bool(said.values("reference"))
         try:
-            return await self._begin(where, dispatcher, said, other, paused=_paused(where, other))
+            return await self._begin(where, dispatcher, said, other, paused=_paused(where, other), looks=looks)
         except _NO_VISIT as error:
             # With an event beside the question, or Rasa would take the message for a digression.
             this = SlotSet("ui_journey", where.journey.journey)
@@ -126,19 +185,58 @@ class ValidateJourneyForm(Action):
             put_back = _put_back(where, slots_before_message(where.tracker))
             return [this, *put_back, _asks(where.journey, {**where.tracker.slots, **_values(put_back)})]
 
+    def _the_other(self, where: Situation, dispatcher: CollectingDispatcher, said: Said) -> list[Event]:
+        """Ask about the second matter of a message whose first can't be done."""
+        mentioned = _mentioned(where, _begun(where, said))
+        return next_matter(where, dispatcher, mentioned) if mentioned else []
+
+    async def _explain(self, where: Situation, dispatcher: CollectingDispatcher, asked: str) -> list[Event]:
+        """What somebody would rather not tell and nothing goes without: why we ask, once; then it is a person's matter."""
+        why = f"utter_why_{asked}"
+        # With an event beside the question, or Rasa would take the message for a digression.
+        this = SlotSet("ui_journey", where.journey.journey)
+        if why in said_last_turn(where.tracker):
+            return [this, *_instead("action_request_person")]
+        dispatcher.utter_message(response=why)
+        return [this, *_put_back(where, slots_before_message(where.tracker)), SlotSet("requested_slot", asked)]
+
     async def _go_on(self, where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:
         """A journey is taken up again, after the one that interrupted it or because its end was out of reach: what is known is checked."""
-        journey, slots = where.journey, where.tracker.slots
-        known = _known(journey, slots)
+        journey, slots = await taken_up(where), where.tracker.slots
+        known = {slot: value for slot, value in _known(journey, slots).items() if slot not in FINDING}
         final = await FactChecks(where, dispatcher, journey, known=known, asked=None, begins=True).run(known)
         events = [SlotSet(slot, final.get(slot)) for slot in known if final.get(slot) != known[slot]]
+        if journey.is_looking:
+            events += [SlotSet("ui_finding", True), *(SlotSet(slot, None) for slot in FINDING)]
+        elif where.journey.is_looking:
+            events.append(SlotSet("ui_finding", None))  # it was found
         return [*events, _asks(journey, {**slots, **_values(events)})]
+
+
+def refuses(said: Said, asked: str) -> bool:
+    """Whether the customer would rather not tell what is asked of them: a plain no is enough."""
+    return asked in ABOUT_THE_PERSON and said.intent in ("rather_not", "deny") and not said.values(answers.ENTITY_OF[asked])
 
 
 def _asks(journey: Journey, slots: Mapping[str, Any]) -> Event:
     """What is asked next is what is missing; nothing where the journey can end."""
     event: Event = SlotSet("requested_slot", next((slot for slot in journey.needs if slots.get(slot) is None), None))
     return event
+
+
+def _give_up(
+    where: Situation,
+    dispatcher: CollectingDispatcher,
+    journey: Journey,
+    before: Mapping[str, Any],
+    told: Mapping[str, Any],
+    known: Mapping[str, Any],
+    why: GivenUp,
+) -> list[Event]:
+    """A visit can't be looked for any more: the journey ends as it does without one."""
+    dispatcher.utter_message(response=why.response)
+    kept = {slot: value for slot, value in known.items() if slot not in FINDING}
+    return [*_changes(where, journey, before, told, kept), *_instead(journey.ends)]
 
 
 def _values(events: Sequence[Event]) -> dict[str, Any]:
@@ -183,7 +281,9 @@ def _another(where: Situation, said: Said, asked: str | None) -> Journey | None:
     repair."""
     journeys = where.business.journeys
     other = journeys.begun_by(said.intent)
-    if other is None or other is where.journey:
+    if other is None or other.journey == where.journey.journey:
+        return None
+    if asked in DAYS and said.values("day_shift"):
         return None
     if asked not in _IN_ANY_WORDS and "sure" not in other.needs and asked in _told(said, where, where.journey, {}, asked):
         return None
@@ -194,7 +294,10 @@ def _another(where: Situation, said: Said, asked: str | None) -> Journey | None:
 
 
 def _paused(where: Situation, other: Journey) -> list[str]:
-    """The journeys that wait for ``other``, with the one under way; but whoever cancels a visit wants it moved no more."""
+    """The journeys that wait for ``other``, with the one under way; but whoever cancels a visit wants it moved no more, and whoever begins
+    a booking while a visit is looked for has none."""
+    if where.journey.is_looking and other is where.business.journeys.usual:
+        return [name for name in where.tracker.get_slot("ui_paused") or () if name != other.journey]
     names = [name for name in where.tracker.get_slot("ui_paused") or () if name != where.journey.journey]
     journeys = [where.business.journeys.named(name) for name in (*names, where.journey.journey)]
     one_visit = "which_visit"
@@ -254,16 +357,39 @@ def _done_for_message(tracker: Tracker) -> list[str]:
     return names
 
 
-def _said(where: Situation) -> Said:
+def _said(where: Situation, *, begins: bool) -> Said:
+    """The message; where it ``begins`` a journey and is about two matters, the words of the one that does, which is the first of two."""
     message = where.tracker.latest_message or {}
-    return Said(str(message.get("text") or ""), where.intent, tuple(message.get("entities") or ()))
+    whole = Said(str(message.get("text") or ""), where.intent, tuple(message.get("entities") or ()))
+    begun = [one for one in where.matters if where.business.journeys.begun_by(one["intent"])] if begins else []
+    return _part_of(whole, begun[0]) if begun else whole
+
+
+def _part_of(whole: Said, matter: Mapping[str, Any]) -> Said:
+    """What was said of one matter."""
+    start, end = int(matter["start"]), int(matter["end"])
+    inside = [item for item in whole.entities if start <= int(item["start"]) and int(item["end"]) <= end]
+    moved = tuple({**item, "start": int(item["start"]) - start, "end": int(item["end"]) - start} for item in inside)
+    return Said(whole.text[start:end], str(matter["intent"]), moved)
+
+
+def _mentioned(where: Situation, journey: Journey) -> dict[str, Any] | None:
+    """The other journey that the message would begin, with the facts that it tells for it; None without one."""
+    message = where.tracker.latest_message or {}
+    whole = Said(str(message.get("text") or ""), where.intent, tuple(message.get("entities") or ()))
+    for matter in where.matters:
+        other = where.business.journeys.begun_by(matter["intent"])
+        if other is not None and other.journey != journey.journey:
+            facts = answers.volunteered(_part_of(whole, matter), {}, where.business, other)
+            return {"intent": matter["intent"], "facts": facts}
+    return None
 
 
 def _is_digression(said: Said, where: Situation, asked: str | None) -> bool:
     if asked in _DIGITS and any(letter.isdigit() for letter in said.text):
         return False  # digits are the answer where digits were asked for, whatever else they sound like
     if said.intent == "give_code" and not said.values("code"):
-        return not any(said.values(kind) for kind in ("postcode", "date", "time", "phone_number"))
+        return not any(said.values(kind) for kind in ("postcode", "date", "time", "phone_number", "reference"))
     dialogue = where.business.dialogue
     if asked in _OWN_WORDS and said.intent not in dialogue.interrupt_own_words:
         return False
@@ -298,7 +424,7 @@ def _told(said: Said, where: Situation, journey: Journey, before: Mapping[str, A
             told.pop("problem", None)  # "it's not pressing" is no other problem
     if not asked:
         return told
-    if asked in _OFFERED:
+    if asked in _OFFERED and not said.values("day_shift"):
         choice = answers.choice(said, where.business)
         if choice is not None:
             # "The second one" is neither the second of the month nor one o'clock.
@@ -307,6 +433,8 @@ def _told(said: Said, where: Situation, journey: Journey, before: Mapping[str, A
         told["visit_day"] = told.pop("since")  # a day that is past, which will be said
     if asked in _MISTAKEN and asked not in told and said.intent != "correct":
         _reassign(told, asked, said, where)
+    if refuses(said, asked):
+        told.setdefault(asked, where.business.words.unknown)
     if asked not in told:
         value = answers.answer(asked, said, where.business)
         if value is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from actions.situation import Situation, both
 from throughline.domain import speakable
 from throughline.domain.company import local_time
 from throughline.domain.visits import Visit
+from throughline.errors import Rejected
 
 
 class NoVisit(Exception):
@@ -21,9 +23,46 @@ class NotYours(Exception):
 
 
 async def open_visits(where: Situation) -> list[Visit]:
-    """The customer's visits that are not over, soonest first. Raises Unavailable, or Rejected for a contact nobody knows."""
+    """The customer's visits that are not over, soonest first, with those of other conversations that were found in this session.
+    Raises Unavailable, or Rejected for a contact nobody knows."""
     visits = await where.bounded(where.app.calendar.visits_of(where.contact_id))
-    return [visit for visit in visits if visit.slot.end > where.now]
+    own = {visit.visit_id for visit in visits}
+    visits += [visit for visit in await _found_visits(where) if visit.visit_id not in own]
+    return sorted((visit for visit in visits if visit.slot.end > where.now), key=lambda visit: visit.slot.start)
+
+
+async def find_visit(where: Situation, reference: str, postcode: str) -> Visit:
+    """The visit of that reference at that ZIP code, of whichever conversation: from now on one of this session's. A wrong pair is counted.
+    Raises Rejected("no_match"|"too_many_tries"|"closed"), or Unavailable."""
+    if where.session_id is None:  # Rasa's own tools: nobody's tries could be counted
+        raise Rejected("no_match")
+    record, limits = where.app.record, where.settings.codes.limits()
+    await where.bounded(record.call(record.refuse_if_too_many, where.session_id, limits=limits))
+    visit = await where.bounded(where.app.calendar.find(reference))
+    if visit is not None and visit.slot.end <= where.now:
+        visit = None
+    # As for a proof: a call lasts until it ends, a page may be left open.
+    lasts = None if where.by_phone else timedelta(hours=where.settings.identity.chat_hours)
+    match = record.call(record.match_visit, where.session_id, visit, postcode=postcode, limits=limits, lasts=lasts)
+    await where.bounded(match)
+    if visit is None:
+        raise Rejected("no_match")
+    return _told_here(where, visit)
+
+
+async def _found_visits(where: Situation) -> list[Visit]:
+    """What was found in this session, or in one in the same hands. Raises Unavailable, or Rejected."""
+    if where.session_id is None:
+        return []
+    record, together = where.app.record, timedelta(minutes=where.business.privacy.together_minutes)
+    references = await where.bounded(record.call(record.found_visits, where.session_id, together=together))
+    visits = [await where.bounded(where.app.calendar.find(reference)) for reference in references]
+    return [_told_here(where, visit) for visit in visits if visit is not None and visit.cancelled_at is None]
+
+
+def _told_here(where: Situation, visit: Visit) -> Visit:
+    """The visit as one that whoever is here may be told of: they have shown in this session that they know it."""
+    return dataclasses.replace(visit, details={**visit.details, "session": where.session_id})
 
 
 async def booked_visit(where: Situation) -> Visit | None:

@@ -195,7 +195,8 @@ def verdict(trial: Trial) -> dict[str, int]:
         stored = dict(connection.execute(sa.select(messages.c.message_id, messages.c.id)).all())
         unfinished = connection.execute(sa.select(sa.func.count()).where(messages.c.finished_at.is_(None))).scalar_one()
         reported = set(connection.execute(sa.select(heard.c.event_id)).scalars())
-        visits = connection.execute(sa.select(calendar_visits).order_by(calendar_visits.c.starts_at)).all()
+        standing = sa.select(calendar_visits).where(calendar_visits.c.cancelled_at.is_(None))
+        visits = connection.execute(standing.order_by(calendar_visits.c.starts_at)).all()
         ended_in = connection.execute(sa.select(outcomes.c.kind, outcomes.c.data)).all()
     engine.dispose()
     places: dict[str, list[Any]] = {}

@@ -24,7 +24,8 @@ import random
 import secrets
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.town import LONG_AGO, UNLIMITED, ZIP_CODE, Owners, Town
+from benchmarks.town import LONG_AGO, UNLIMITED, ZIP_CODE, Customer, Owners, Town
 from channels.chat_door import Visit
 from tests.unit.channels.small_server import SmallServer
 from tests.website import bad_tokens, login_token
@@ -88,6 +89,8 @@ class Stranger:
             "codes guessed": ([f"{secrets.randbelow(10**8):08d}" for _ in range(1000)], self.says_code),
             "facts of people whose number it is not": ([ZIP_CODE], self.says_fact),
             "numbers of others, with a wrong fact": ([person.number for person in people], self.calls_as),
+            "references of others, with a wrong ZIP code": ([person.reference for person in people], self.finds_visit),
+            "references guessed, with the right ZIP code": (references_of_nobody(people), self.guesses_visit),
             "merges for a number alone": (list(itertools.product(ids, ("caller_id", "attested"))), self.merges),
             "what was heard of others' utterances": ([one for person in people for one in person.events], self.hears),
             "pages that are parted again": ([token for *_, token in town.parted], self.comes_back),
@@ -154,6 +157,25 @@ class Stranger:
             return found.contact_id, session.contact_id, await record.call(record.conversation, session.contact_id)
         return "still trusted"
 
+    async def finds_visit(self, reference: str) -> Any:
+        """An overheard reference."""
+        return await self._find(reference, WRONG_ZIP_CODE)
+
+    async def guesses_visit(self, reference: str) -> Any:
+        """Where the stranger knows in which street customers live."""
+        return await self._find(reference, ZIP_CODE)
+
+    async def _find(self, reference: str, postcode: str) -> Any:
+        visit = await self.record.call(self.record.calendar.find, reference)
+        match = self.record.match_visit
+        try:
+            await self.record.call(match, self.chat.session_id, visit, postcode=postcode, limits=UNLIMITED, lasts=None)
+        except Rejected:
+            if await self.record.call(self.record.found_visits, self.chat.session_id, together=timedelta(hours=1)):
+                return "still trusted"
+            raise
+        return "still trusted"
+
     async def _match(self, session_id: str, number: str, value: str) -> str:
         known, matching = self.record.callers_known, self.record.match_fact
         among = await self.record.call(known, number, proofs=PROVEN_NUMBER, since=LONG_AGO)
@@ -179,6 +201,13 @@ class Stranger:
         """What every channel asks of a session."""
         session = await self.record.call(self.record.session, session_id)
         return session.contact_id if session.assurance is Assurance.ANONYMOUS else "still trusted"
+
+
+def references_of_nobody(people: Sequence[Customer]) -> list[str]:
+    """A thousand references that no customer has been told."""
+    told = {person.reference for person in people}
+    drawn = (f"{100_000 + secrets.randbelow(900_000)}" for _ in range(1000))
+    return [reference for reference in drawn if reference not in told]
 
 
 class Keeper:

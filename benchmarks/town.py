@@ -13,6 +13,7 @@ from tests.unit.channels.small_server import SmallServer
 from tests.website import login_token
 from throughline.domain.assurance import CODE, PROVEN_NUMBER, Assurance, TryLimits
 from throughline.domain.turns import PHONE, WEB_CHAT
+from throughline.domain.visits import VisitSlot
 from throughline.errors import Rejected
 
 UNLIMITED = TryLimits(10**9, 10**9, 10**9, timedelta(minutes=10), timedelta(minutes=30))
@@ -37,6 +38,7 @@ class Customer:
     call_tokens: list[tuple[str, str]] = field(default_factory=list)  # with the telephone call they are for
     messages: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    reference: str = ""  # of the technician's visit that they have booked
 
 
 class Town:
@@ -76,7 +78,16 @@ class Town:
         expired = record.issue_call_token(contact_id=contact, chat_session_id=chat, origin="page", ttl_s=60, now=LONG_AGO)
         one.call_tokens = [(used, call_sid), (unused, ""), (unused, f"CA{number + 1:032d}"), (expired, "")]
         self._talk(one, chat)
+        self._visit(one, number, chat)
         return one
+
+    def _visit(self, one: Customer, number: int, chat: str) -> None:
+        """Each at a technician of their own, for nobody's visit is to depend on another's."""
+        begins = NOW + timedelta(days=1)
+        slot = VisitSlot(begins, begins + timedelta(hours=2), f"t-{number}", "Portland")
+        details = {"appliance": "dryer", "postcode": ZIP_CODE, "session": chat}
+        visit = self.record.calendar.book(slot, one.contact_id, details, idempotency_key=f"visit {number}")
+        one.reference = visit.reference
 
     def _codes(self, one: Customer, chat: str) -> None:
         record = self.record
@@ -138,6 +149,7 @@ class Owners:
             "a call token": self._calls,
             "a code said in a call": self._says_code,
             "their ZIP code from their number": self._says_fact,
+            "their visit by its reference": self._finds_visit,
         }
         failed: dict[str, list[str]] = {}
         for way, leads in ways.items():
@@ -184,6 +196,14 @@ class Owners:
         known, matching = self._record.callers_known, self._record.match_fact
         among = await self._record.call(known, one.number, proofs=PROVEN_NUMBER, since=LONG_AGO)
         return await self._record.call(matching, await self._call(), among, slot="postcode", value=ZIP_CODE, limits=UNLIMITED)
+
+    async def _finds_visit(self, one: Customer) -> str:
+        """In a call of nobody's yet."""
+        visit, call = await self._record.call(self._record.calendar.find, one.reference), await self._call()
+        match = self._record.match_visit
+        await self._record.call(match, call, visit, postcode=ZIP_CODE, limits=UNLIMITED, lasts=None)
+        found = await self._record.call(self._record.found_visits, call, together=timedelta(0))
+        return one.contact_id if visit is not None and found == [one.reference] else "nobody's"
 
     async def _call(self) -> str:
         contact = await self._record.call(self._record.create_contact)

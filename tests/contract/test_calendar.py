@@ -196,3 +196,13 @@ async def test_visits_are_found_under_every_alias(calendar: Calendar, record: Re
     visit = await calendar.book(SLOT, caller, {}, idempotency_key="k1")
     record.merge(caller, known, reason="code", session_id=None)
     assert [one.visit_id for one in await calendar.visits_of(known)] == [visit.visit_id]
+
+
+async def test_a_visit_is_found_by_its_reference_whoevers_it_is(calendar: Calendar, record: Record) -> None:
+    visit = await calendar.book(SLOT, record.create_contact(), {}, idempotency_key="k1")
+    assert await calendar.find(visit.reference) == visit
+    moved = await calendar.move(visit.visit_id, LATER, idempotency_key="k2", now=BEFORE)
+    assert await calendar.find(visit.reference) == moved
+    cancelled = await calendar.cancel(visit.visit_id, idempotency_key="k3", now=BEFORE)
+    assert await calendar.find(visit.reference) == cancelled
+    assert await calendar.find("") is await calendar.find("1") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -12,6 +13,9 @@ import pytest_asyncio
 
 from tests.e2e.talk import Assistant, Customer
 from throughline.domain.scheduling import next_opening
+from throughline.domain.turns import WEB_CHAT
+from throughline.domain.visits import Visit, VisitSlot
+from throughline.errors import Rejected
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -148,9 +152,85 @@ async def test_a_visit_is_booked_moved_and_cancelled(assistant: Assistant, custo
     assert outcomes(assistant, customer) == ["visit_booked", "visit_moved", "visit_cancelled"]
 
 
-async def test_without_a_visit_nothing_is_moved(customer: Customer) -> None:
+async def test_who_has_lost_the_reference_moves_nothing(customer: Customer) -> None:
     assert "no booked visit" in await customer.says("i need to reschedule my appointment")
+    assert customer.asked == "visit_reference"
+    assert "a person" in await customer.says("i lost my reference number")
     assert customer.asked is None
+
+
+def spoken(digits: str, customer: Customer) -> str:
+    """As it is typed in the chat, and as the recogniser writes it on the phone."""
+    words = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    return digits if customer.channel == WEB_CHAT else " ".join(words[int(digit)] for digit in digits)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def booked(assistant: Assistant) -> Visit:
+    """A dryer's visit at 97209 that somebody else has booked."""
+    owner = Customer(assistant)
+    await answered(owner, await owner.says("my dryer makes a noise, it's a bosch"))
+    (visit,) = visits(assistant, owner)
+    return visit
+
+
+async def test_a_visit_of_another_conversation_is_found_and_moved(
+    assistant: Assistant, customer: Customer, booked: Visit
+) -> None:
+    await customer.says("i need to move my appointment to another day")
+    assert customer.asked == "visit_reference"
+    await customer.says(spoken(booked.reference, customer))
+    assert customer.asked == "visit_postcode"
+    assert "found it" in await customer.says(spoken("97209", customer))
+    while customer.asked:
+        reply = await customer.says({"visit_day": "the second one", "visit_time": "the last one"}[customer.asked])
+    (moved,) = assistant.app.record.calendar.visits_of(booked.contact_id)
+    assert (moved.reference, moved.slot.start > booked.slot.start) == (booked.reference, True), reply
+    assert "is now on" in reply
+    assert visits(assistant, customer) == []
+    assert outcomes(assistant, customer) == ["visit_moved"]
+
+
+async def test_when_it_is_and_then_it_is_cancelled(assistant: Assistant, customer: Customer, booked: Visit) -> None:
+    await customer.says("when is the technician coming")
+    assert customer.asked == "visit_reference"
+    await customer.says(f"the reference is {spoken(booked.reference, customer)}")
+    assert "Your visit is" in await customer.says(f"it's {spoken('97209', customer)}")
+    await customer.says("please cancel my appointment")
+    assert customer.asked == "sure"
+    assert "cancelled" in await customer.says("yes")
+    assert assistant.app.record.calendar.visits_of(booked.contact_id) == []
+
+
+async def test_a_wrong_reference_and_a_wrong_zip_code_sound_alike(customer: Customer, booked: Visit) -> None:
+    other = f"{(int(booked.reference) + 1) % 1_000_000:06d}"
+    said = []
+    for reference, postcode in ((other, "97209"), (booked.reference, "97201"), (booked.reference, "97202")):
+        await customer.says("i need to reschedule my appointment" if not said else spoken(reference, customer))
+        if not said:
+            await customer.says(spoken(reference, customer))
+        said.append(await customer.says(spoken(postcode, customer)))
+    assert said[0] == said[1] == said[2]
+    assert "can't find" in said[0]
+    await customer.says(spoken(booked.reference, customer))
+    assert "any more" in await customer.says(spoken("97209", customer))
+    assert customer.asked is None
+
+
+async def test_who_is_in_a_hurry_is_told_where_the_promise_can_not_be_kept(assistant: Assistant, customer: Customer) -> None:
+    calendar, begins = assistant.app.record.calendar, datetime.now(timezone.utc) + timedelta(minutes=1)
+    for technician in ("t-cal", "t-dee"):
+        full = VisitSlot(begins, begins + timedelta(days=4), technician)
+        contact, key = assistant.app.record.create_contact(), f"{technician}{customer.contact_id}"
+        with contextlib.suppress(Rejected):  # the other channel's test has filled it
+            calendar.book(full, contact, {}, idempotency_key=key)
+    reply = await customer.says("my furnace is broken, no heat, it's a carrier")
+    heard = [reply]
+    while customer.asked != "visit_day":
+        heard.append(await customer.says({**ANSWERS, "urgent": "yes"}[str(customer.asked)]))
+    assert "we promise" in heard[-1]
+    assert sum("we promise" in line for line in heard) == 1
+    assert "next free days" in heard[-1]
 
 
 async def test_cancelling_what_is_not_booked_yet_stops_the_booking(assistant: Assistant, customer: Customer) -> None:
@@ -164,6 +244,8 @@ async def test_a_journey_goes_on_where_the_one_that_interrupts_it_can_not_begin(
     await customer.says("i want a quote for a new furnace")
     asked = customer.asked
     assert "no booked visit" in await customer.says("i need to reschedule my appointment")
+    assert customer.asked == "visit_reference"
+    assert "back to your quote" in await customer.says("i don't have it")
     assert customer.asked == asked == "customer_name"
 
 

@@ -15,11 +15,16 @@ from enum import Enum
 
 from throughline.domain.listening import ListeningWords, ends_with, plain, without
 from throughline.domain.turns import Expectation
-from throughline.nlu.spoken_digits import CODE_DIGITS, NATIONAL_PHONE_DIGITS, POSTCODE_DIGITS
+from throughline.nlu.spoken_digits import CODE_DIGITS, NATIONAL_PHONE_DIGITS, POSTCODE_DIGITS, REFERENCE_DIGITS
 from throughline.nlu.spoken_grammar import find
 from throughline.nlu.spoken_text import SpokenText
 
-_FULL_LENGTH = {"postcode": POSTCODE_DIGITS, "code": CODE_DIGITS, "phone_number": NATIONAL_PHONE_DIGITS}
+_FULL_LENGTH = {
+    "postcode": POSTCODE_DIGITS,
+    "reference": REFERENCE_DIGITS,
+    "code": CODE_DIGITS,
+    "phone_number": NATIONAL_PHONE_DIGITS,
+}
 _ANSWERED_BY = {"date": ("date", "since", "part_of_day"), "time": ("time", "part_of_day")}
 _LONGEST_NAME = 3  # words
 _LONGEST_CHOICE = 4
@@ -53,7 +58,7 @@ def judge(text: str, expectation: Expectation, words: ListeningWords) -> Complet
 
 
 def _of_number(text: str, kind: str) -> Completeness:
-    found = find(text, datetime.now(timezone.utc))
+    found = find(text, datetime.now(timezone.utc), expected="reference" if kind == "reference" else "free")
     if any(item.kind == kind for item in found):
         return Completeness.COMPLETE
     digits = sum(character.isdigit() for character in SpokenText(text).text)

@@ -23,6 +23,7 @@ from throughline.errors import ConfigurationError, Problem, ThroughlineError
 from throughline.settings.business import load_business
 from throughline.settings.checked_yaml import load_mapping
 from throughline.settings.privacy import DOMAIN_FILE, check_privacy
+from throughline.settings.responses import check_responses
 from throughline.settings.server import FILE, Settings, load_settings
 from throughline.website_login import website_login
 
@@ -71,6 +72,7 @@ def _business(settings: Settings) -> str:
     problems: list[Problem] = []
     domain = load_mapping(DOMAIN_FILE, problems)
     problems += check_privacy(folder, domain.get("responses") or {}, domain.get("slots") or {})
+    problems += check_responses(DOMAIN_FILE, business)
     if problems:
         raise ConfigurationError(problems)
     return f"{settings.business_dir}: {business.company.name}"

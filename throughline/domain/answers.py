@@ -25,7 +25,7 @@ _CAN_BE_UNKNOWN = ("problem", "since", "brand", "invoice")
 _YES, _NO = ("affirm", "urgent"), ("deny", "not_urgent")
 _NEARLY = 0.85  # of the letters in order: one or two slips in a name, not another word
 _CHOICE_WORDS = 5  # a choice from what was offered takes no more words than that
-_NO_ANSWER = ("affirm", "deny", "correct", "any_time", "urgent", "not_urgent")
+_NO_ANSWER = ("rather_not", "affirm", "deny", "correct", "any_time", "urgent", "not_urgent")
 _BRAND_WORDS = 3
 _INVOICE_DIGITS = (4, 9)  # ten are a telephone number
 _REFERENCE_DIGITS = 6
@@ -40,6 +40,8 @@ ENTITY_OF = {
     "customer_name": "person_name",
     "postcode": "postcode",
     "phone_number": "phone_number",
+    "visit_reference": "reference",
+    "visit_postcode": "postcode",
     "visit_day": "date",
     "visit_time": "time",
     "call_day": "date",
@@ -112,7 +114,7 @@ def answer(slot: str, said: Said, business: Business) -> Any:
         return _urgent(said, business)
     if slot == "sure":
         return _yes_or_no(said, business)
-    if slot in _CAN_BE_UNKNOWN and said.intent == "dont_know":
+    if slot in _CAN_BE_UNKNOWN and said.intent in ("dont_know", "rather_not"):
         return business.words.unknown
     if slot == "wish":
         return _wish(said, business)
@@ -121,12 +123,15 @@ def answer(slot: str, said: Said, business: Business) -> Any:
     if slot == "invoice":
         return _invoice(said.text)
     if slot == "which_visit":
-        return next(iter([*said.values("appliance"), *said.values("date")]), None) or _reference(said.text)
+        named = [*said.values("appliance"), *said.values("date"), *said.values("reference")]
+        return next(iter(named), None) or _reference(said.text)
+    if slot == "visit_reference":
+        return _reference(said.text)
     if slot == "pay_parts":
         return _number(said, business)
     if slot == "customer_name":
         return None if said.intent in _NO_ANSWER else name(said.text, business)
-    if slot == "postcode":
+    if slot in ("postcode", "visit_postcode"):
         digits = re.sub(r"[\s-]", "", said.text)
         return digits if re.fullmatch(r"\d{5}", digits) else None
     if slot in _NAMED_ANY:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import time
+from datetime import date, time
 from typing import Any
 
 from throughline.domain.documented import doc
+from throughline.domain.holidays import in_year
 from throughline.domain.journeys import Journeys
 from throughline.domain.listening import ListeningWords
 from throughline.domain.privacy import Privacy
@@ -49,7 +50,8 @@ class OpenDays:
 
 @dataclass(frozen=True)
 class Hours:
-    """When the office answers and when technicians come. ``closed`` are days of every year as ``MM-DD``."""
+    """When the office answers and when technicians come. ``closed`` and the values of ``holidays`` are days of every year, as
+    `holidays` reads them."""
 
     office: tuple[OpenDays, ...] = field(metadata=doc("Office hours."))
     visits: tuple[OpenDays, ...] = field(metadata=doc("Hours of visits."))
@@ -59,7 +61,17 @@ class Hours:
     free_changes_until: str = field(
         metadata=doc('Until when on the day before a visit may be changed for free, quoted: "18:00".')
     )
-    closed: tuple[str, ...] = field(metadata=doc('Days of the year on which nobody works, quoted: "12-25".'))
+    closed: tuple[str, ...] = field(
+        metadata=doc('Days of the year on which nobody works: "12-25", quoted, or a name that stands under `holidays`.')
+    )
+    holidays: dict[str, str] = field(
+        default_factory=dict,
+        metadata=doc('Days of the year by the names customers use: "12-25" or "4th thursday of november", quoted.'),
+    )
+
+    def is_closed_on(self, day: date) -> bool:
+        """Whether nobody works on ``day``, whatever its weekday."""
+        return any(in_year(self.holidays.get(text, text), day.year) == day for text in self.closed)
 
 
 @dataclass(frozen=True)
@@ -107,6 +119,33 @@ class Territory:
 
 
 @dataclass(frozen=True)
+class Way:
+    """How long it takes from one territory to another, and back."""
+
+    between: tuple[str, ...] = field(metadata=doc("The names of the two territories."))
+    minutes: int = field(metadata=doc("How long it takes.", minimum=0, maximum=1440))
+
+
+@dataclass(frozen=True)
+class Travel:
+    """How many minutes a technician needs from one visit to the next."""
+
+    within_minutes: int = field(metadata=doc("From one visit to another in the same territory.", minimum=0, maximum=1440))
+    other_minutes: int = field(
+        metadata=doc("Between two territories that no way names, or where one is not known.", minimum=0, maximum=1440)
+    )
+    ways: tuple[Way, ...] = field(metadata=doc("From one territory to another: {between: [One, Other], minutes: ..}."))
+
+    def minutes(self, one: str | None, other: str | None) -> int:
+        """Between two territories by their names; None is one that is not known."""
+        if one is None or other is None:
+            return self.other_minutes
+        if one == other:
+            return self.within_minutes
+        return next((way.minutes for way in self.ways if {one, other} == set(way.between)), self.other_minutes)
+
+
+@dataclass(frozen=True)
 class Service:
     """An appliance we repair."""
 
@@ -124,6 +163,26 @@ class Technician:
     skills: tuple[str, ...] = field(metadata=doc("What they know."))
     territories: tuple[str, ...] = field(metadata=doc("Names of territories."))
     days: tuple[str, ...] = field(metadata=doc("Days of the week they work.", choices=WEEKDAYS))
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What is promised where it is urgent, for one skill."""
+
+    within_hours: int = field(metadata=doc("A visit begins within so many hours, day or night.", minimum=1, maximum=720))
+    held_windows: int = field(
+        metadata=doc("So many visits a day are kept possible for it, in each territory.", minimum=0, maximum=20)
+    )
+
+
+@dataclass(frozen=True)
+class Sla:
+    """How soon we come where it is urgent, and what is kept free for that."""
+
+    urgent: dict[str, Promise] = field(metadata=doc("For each skill what is promised."))
+    held_until_days_before: int = field(
+        metadata=doc("From so many days before, what is still held is offered to everybody.", minimum=0, maximum=60)
+    )
 
 
 @dataclass(frozen=True)
@@ -229,8 +288,10 @@ class Business:
     hours: Hours
     prices: Prices
     territories: tuple[Territory, ...]
+    travel: Travel
     services: Mapping[str, Service]
     technicians: tuple[Technician, ...]
+    sla: Sla
     thresholds: Thresholds
     phone: Phone
     dialogue: Dialogue
@@ -261,8 +322,15 @@ class Business:
 
     def qualified(self, appliance: str, territory: Territory) -> list[Technician]:
         """Who can repair it there."""
-        skill = self.services[appliance].skill
+        return self.skilled(self.services[appliance].skill, territory)
+
+    def skilled(self, skill: str, territory: Territory) -> list[Technician]:
+        """Who has this skill there."""
         return [who for who in self.technicians if skill in who.skills and territory.name in who.territories]
+
+    def promise(self, appliance: str) -> Promise:
+        """What is promised where its repair is urgent."""
+        return self.sla.urgent[self.services[appliance].skill]
 
     def public_facts(self) -> dict[str, Any]:
         """What the company's own page shows."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from throughline.domain.documented import doc
-from throughline.domain.facts import ABOUT_THE_PERSON
+from throughline.domain.facts import ABOUT_THE_PERSON, FINDING
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,27 @@ class Journey:
     ends: str = field(metadata=doc("The action that ends it, such as action_open_case."))
     case: str = field(default="", metadata=doc("The kind of case that is opened in the CRM."))
     person: bool = field(default=False, metadata=doc("Whether a person is asked to see to it."))
+    finds: tuple[str, ...] = field(
+        default=(), metadata=doc("Facts that find a visit of another conversation, asked for first where this one has none.")
+    )
+    can_go_without: tuple[str, ...] = field(
+        default=(), metadata=doc("Those of them that a customer may rather not tell: phone_number, customer_name, postcode.")
+    )
 
     @property
     def slots(self) -> frozenset[str]:
-        """What may be told in it: what it needs, and who the customer is."""
-        return frozenset((*self.needs, *ABOUT_THE_PERSON))
+        """What may be told in it: what it needs, and who the customer is. The ZIP code of a visit that is looked for is that visit's."""
+        return frozenset((*self.needs, *(slot for slot in ABOUT_THE_PERSON if f"visit_{slot}" not in self.needs)))
+
+    @property
+    def looking(self) -> Journey:
+        """The same journey where its visit has to be found first."""
+        return replace(self, needs=(*self.finds, *self.needs), finds=())
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether it is one whose visit has to be found first."""
+        return set(FINDING) <= set(self.needs)
 
 
 @dataclass(frozen=True)

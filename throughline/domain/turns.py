@@ -62,7 +62,19 @@ class Expectation:
     slot: str | None = None
 
 
-EXPECTATIONS = ("free", "yes_no", "choice", "name", "date", "time", "digits", "phone_number", "postcode", "code")
+EXPECTATIONS = (
+    "free",
+    "yes_no",
+    "choice",
+    "name",
+    "date",
+    "time",
+    "digits",
+    "phone_number",
+    "postcode",
+    "code",
+    "reference",
+)
 
 
 @dataclass(frozen=True)

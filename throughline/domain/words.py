@@ -34,6 +34,8 @@ class Words:
     open_later: Said = field(metadata=doc("That it is closed; {value} is when it opens."))
     day_at: str = field(metadata=doc("{day} at {time}"))
     hours: Said = field(metadata=doc("Office hours of one day or a row of days: {days}, {opens}, {closes}."))
+    hours_of_day: Said = field(metadata=doc("Office hours of one day: {opens}, {closes}."))
+    holiday: Said = field(metadata=doc("A day of the year that has a name: {holiday}, {day}."))
     day_range: str = field(metadata=doc("A row of days: {first}, {last}."))
     window: Said = field(metadata=doc("An arrival window: {start}, {end}."))
     one_payment: Said = field(metadata=doc("All of a bill at once."))

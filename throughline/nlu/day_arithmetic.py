@@ -8,6 +8,8 @@ from __future__ import annotations
 import calendar
 from datetime import date, timedelta
 
+from throughline.domain.holidays import in_year
+
 _FEBRUARY_29_RETURNS_WITHIN = 8  # years: 1896 to 1904, and 2096 to 2104
 _WEEKDAY_RETURNS_WITHIN = 12  # years until a day of the year falls on a given weekday again, at the most (11) and one to spare
 _FARTHEST_DAYS = 36525  # a century: what lies beyond is no visit and no fault, but a misheard number
@@ -89,7 +91,9 @@ def of_month(today: date, day: int, *, weekday: int | None = None, back: bool = 
     return None
 
 
-def thanksgiving(today: date) -> date:
-    """The next fourth Thursday of November."""
-    this_year, next_year = (coming(date(year, 10, 31), 3) + timedelta(weeks=3) for year in (today.year, today.year + 1))
-    return this_year if this_year >= today else next_year
+def moving(today: date, written: str, *, back: bool) -> date | None:
+    """The next day that is ``written`` as `domain.holidays` reads it, today counted; going back the last."""
+    years = (today.year - 1, today.year) if back else (today.year, today.year + 1)
+    found = [day for year in years if (day := in_year(written, year)) is not None]
+    fitting = [day for day in found if (day <= today if back else day >= today)]
+    return (fitting[-1] if back else fitting[0]) if fitting else None

@@ -23,6 +23,19 @@ FIXED_DAYS = {
     "valentine's day": (2, 14),
 }
 
+# Feasts that fall on another date each year, as `domain.holidays` reads them.
+MOVING_DAYS = {
+    "thanksgiving day": "4th thursday of november",
+    "thanksgiving": "4th thursday of november",
+    "memorial day": "last monday of may",
+    "labor day": "1st monday of september",
+    "presidents day": "3rd monday of february",
+    "presidents' day": "3rd monday of february",
+    "martin luther king day": "3rd monday of january",
+    "mlk day": "3rd monday of january",
+    "columbus day": "2nd monday of october",
+}
+
 # Days from today: those to come, those gone, and those that the words around decide.
 NEAR_AHEAD = {"the day after tomorrow": 2, "day after tomorrow": 2, "tomorrow": 1}
 NEAR_PAST = {"the day before yesterday": -2, "day before yesterday": -2, "yesterday": -1, "last night": -1, "last evening": -1}

@@ -22,8 +22,23 @@ from rasa.shared.nlu.training_data.message import Message
 from rasa.shared.nlu.training_data.training_data import TrainingData
 
 from throughline.errors import ConfigurationError, Problem
+from throughline.nlu import matters, sentence_model
 from throughline.nlu.hybrid_model import Floats, HybridModel, Ranked, Settings
 from throughline.nlu.sentence_featurizer import FEATURES_NAME, SentenceFeaturizer
+
+PARTS = "parts"
+"""Where a message carries its parts, for the components behind this one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a message: where it stands, its likeliest intent, and its sentence vector."""
+
+    span: tuple[int, int]
+    intent: str
+    confidence: float
+    vector: Floats
+
 
 _ARRAYS = "hybrid.npz"
 _WORDS = "hybrid.json"
@@ -45,13 +60,15 @@ class HybridIntentClassifier(GraphComponent, IntentClassifier):
 
     @staticmethod
     def get_default_config() -> dict[str, Any]:
-        """``ranking_length``: how many intents are kept in the ranking; 0 keeps all. The rest are `hybrid_model.Settings`."""
-        return {"ranking_length": 10, **dataclasses.asdict(Settings())}
+        """``ranking_length``: how many intents are kept in the ranking; 0 keeps all. ``parted``: whether the parts of a message are ranked,
+        too. The rest are `hybrid_model.Settings`."""
+        return {"ranking_length": 10, "parted": True, **dataclasses.asdict(Settings())}
 
     def __init__(
         self, config: dict[str, Any], model_storage: ModelStorage, resource: Resource, model: HybridModel | None = None
     ) -> None:
         self._settings = Settings(**{field.name: config[field.name] for field in dataclasses.fields(Settings)})
+        self._parted = bool(config["parted"])
         self._ranking_length = int(config["ranking_length"])
         self._storage = model_storage
         self._resource = resource
@@ -111,7 +128,25 @@ class HybridIntentClassifier(GraphComponent, IntentClassifier):
             rankings = {id(message): ranking for message, ranking in zip(spoken, ranked, strict=True)}
         for message in messages:
             self._set(message, rankings.get(id(message), []))
+            self._part(message)
         return messages
+
+    def _part(self, message: Message) -> None:
+        """Rank each part of a message that may be about several matters, for `knowledge_selector`, which decides."""
+        text = str(message.get(TEXT) or "")
+        spans = matters.parts(text) if self._parted else []
+        if not spans or self._model is None:
+            return
+        texts = [text[start:end] for start, end in spans]
+        vectors = sentence_model.load().embed(texts)
+        ranked = self._model.rank(texts, vectors)
+        message.set(
+            PARTS,
+            [
+                Part(span, one[0].intent, one[0].confidence, vector)
+                for span, one, vector in zip(spans, ranked, vectors, strict=True)
+            ],
+        )
 
     def _set(self, message: Message, ranking: list[Ranked]) -> None:
         kept = ranking[: self._ranking_length] if self._ranking_length else ranking

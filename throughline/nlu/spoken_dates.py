@@ -18,6 +18,7 @@ from throughline.nlu.day_words import (
     COUNTS,
     FIXED_DAYS,
     MONTHS,
+    MOVING_DAYS,
     NEAR_AHEAD,
     NEAR_EITHER,
     NEAR_PAST,
@@ -186,8 +187,8 @@ def _fixed_day(match: re.Match[str], context: _Context) -> date | None:
     return _of_year(*FIXED_DAYS[match["name"]], match, context)
 
 
-def _thanksgiving(match: re.Match[str], context: _Context) -> date | None:
-    return days.thanksgiving(context.today)
+def _moving_day(match: re.Match[str], context: _Context) -> date | None:
+    return days.moving(context.today, MOVING_DAYS[match["name"]], back=context.back)
 
 
 def _month_alone(match: re.Match[str], context: _Context) -> date | None:
@@ -238,8 +239,10 @@ _RULES = [
     _rule(rf"{_LEAD}{_NOT_TWO_NUMBERS}(?P<first>\d{{1,2}}) ?(?P<sign>/) ?(?P<second>\d{{1,2}})(?! ?/? ?\d)", _numeric_day),
     _rule(rf"{_LEAD}{_NOT_TWO_NUMBERS}\b{_DAY} (?:of )?{_MONTH}{_YEAR}?", _calendar_day),
     _rule(rf"{_SPELLED_MONTH}{_YEAR}?", _calendar_day),
+    _rule(rf"\b(?:last|this past) (?P<what>(?P<name>{_one_of(FIXED_DAYS)}))\b", _fixed_day, past=True),
     _rule(rf"\b(?P<name>{_one_of(FIXED_DAYS)})\b{_YEAR}?", _fixed_day),
-    _rule(r"\bthanksgiving(?: day)?\b", _thanksgiving, past=False),
+    _rule(rf"\b(?:last|this past) (?P<what>(?P<name>{_one_of(MOVING_DAYS)}))\b", _moving_day, past=True),
+    _rule(rf"\b(?P<name>{_one_of(MOVING_DAYS)})\b", _moving_day),
     _rule(rf"\b{_COUNT} (?:weeks?|fortnights?) (?:(?:from|on|after) )?{_ANCHOR}", _weeks_from, past=False),
     _rule(rf"{_ANCHOR} in {_COUNT} (?:weeks?|fortnights?)(?: from now)?\b", _weeks_from, past=False),
     _rule(rf"\b{_WEEKDAY}{_COMMA} (?:of )?(?P<week>next|this) week\b", _weekday_of_week, past=False),

@@ -4,11 +4,14 @@
 |----------------|---------------------|--------------------------------------------|
 | `date`         | ISO day             | "next thursday", "the 24th", "in two days" |
 | `since`        | ISO day in the past | "since yesterday", "it broke on monday"    |
+| `day_shift`    | int, days           | "a day later", "the day before that"       |
+| `same_time`    | "true"              | "same time next week"                      |
 | `time`         | HH:MM               | "half past two", "2:30 pm"                 |
 | `part_of_day`  | morning, afternoon, evening | "in the morning", "after work"     |
 | `postcode`     | 5 digits            | "nine seven two oh one", "97201-1234"      |
 | `phone_number` | E.164               | "503 555 oh one double four"               |
 | `code`         | 8 digits            | "12 34 56 78"                              |
+| `reference`    | 6 digits            | "my reference is 284 193"                  |
 | `number`       | int                 | "two", "12"                                |
 
 Of several of one kind the wish is plain and the others carry a role: `excluded` ("not tuesday", "tuesday, no, wednesday"), `alternative`
@@ -25,15 +28,28 @@ from datetime import datetime, time
 
 from throughline.nlu.spoken_dates import find_dates
 from throughline.nlu.spoken_digits import find_identifiers, find_numbers
+from throughline.nlu.spoken_shifts import find_shifts
 from throughline.nlu.spoken_text import Found, SpokenText
 from throughline.nlu.spoken_times import find_parts_of_day, find_times
 
-KINDS = ("date", "since", "time", "part_of_day", "postcode", "phone_number", "code", "number")
+KINDS = (
+    "date",
+    "since",
+    "day_shift",
+    "same_time",
+    "time",
+    "part_of_day",
+    "postcode",
+    "phone_number",
+    "code",
+    "reference",
+    "number",
+)
 
-EXPECTED = ("free", "date", "time", "since")
+EXPECTED = ("free", "date", "time", "since", "reference")
 EXCLUDED, ALTERNATIVE, SINCE = "excluded", "alternative", "since"
 
-_CHOSEN_ONCE = ("date", "time", "part_of_day", "postcode", "phone_number", "code")
+_CHOSEN_ONCE = ("date", "time", "part_of_day", "postcode", "phone_number", "code", "reference")
 _EXCLUDES = re.compile(
     r"\b(?:not(?: on| at| in)?|instead of|rather than|except(?: for| on)?|any(?: other)? (?:day|time) but"
     r"|can't do|can't (?:on|make)|cannot do|don't want)(?: the)? ?$",
@@ -61,20 +77,25 @@ class Reading:
 def find(text: str, now: datetime, reading: Reading | None = None, *, expected: str = "free") -> list[Found]:
     """All of ``text``'s dates, times, identifiers and numbers, in order of appearance.
 
-    ``now``: the present, in the customer's timezone. ``expected``: what the customer was just asked for, `date`, `time`, `since`, else
-    `free`. It adds readings: "2" is a time when a time was asked for, "monday" lies in the past when "since when?" was asked, unless
-    the words are a wish ("monday would be good").
+    ``now``: the present, in the customer's timezone. ``expected``: what the customer was just asked for, `date`, `time`, `since`,
+    `reference`, else `free`. It adds readings: "2" is a time when a time was asked for, six digits are a reference when that was, "monday"
+    lies in the past when "since when?" was asked, unless the words are a wish ("monday would be good").
     """
     reading = reading or Reading()
     if expected == "since" and _WISH.search(text):
         expected = "date"  # "thursday would be good" tells when to come, whatever was asked
     words = SpokenText(text)
     # Days first: "2026-11-24" would be eight digits. Identifiers next: "97201" at two would be an hour. Numbers are what is left.
-    found = list(find_dates(words, now.date(), day_first=reading.day_first, expected=expected))
+    found = list(find_shifts(words))
+    found += [
+        item
+        for item in find_dates(words, now.date(), day_first=reading.day_first, expected=expected)
+        if not _touches(item, found)
+    ]
     parts = list(find_parts_of_day(words))
     times = find_times(words, now, day_starts=reading.day_starts, expected=expected == "time")
     times = (item for item in times if not any(_holds(part, item) for part in parts))  # "before noon" is a part of the day
-    for group in (find_identifiers(words), times, find_numbers(words)):
+    for group in (find_identifiers(words, reference_expected=expected == "reference"), times, find_numbers(words)):
         found += [item for item in group if not _touches(item, found)]
     # A part of the day may lie within a day ("tonight"): it is found besides it. Within a time it has done its work.
     found += [part for part in parts if not _touches(part, [item for item in found if item.kind == "time"])]

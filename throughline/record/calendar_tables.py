@@ -110,6 +110,12 @@ class CalendarTables:
             rows = connection.execute(query).all()
         return [_visit(row) for row in rows]
 
+    def find(self, reference: str) -> Visit | None:
+        """The visit of that reference, also one that was cancelled; None where there is none."""
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(calendar_visits).where(calendar_visits.c.reference == reference)).first()
+        return None if row is None else _visit(row)
+
     def _lock_technicians(self, connection: Any, technicians: Iterable[str]) -> None:
         """Where writers run side by side (not on SQLite), two bookings of one technician must come one after the other."""
         for technician in sorted(technicians):

@@ -27,6 +27,7 @@ from throughline.record.contacts import Contacts
 from throughline.record.crm_tables import CrmTables
 from throughline.record.database import Database, key_of
 from throughline.record.events import Events
+from throughline.record.found_visits import FoundVisits
 from throughline.record.links import Links
 from throughline.record.merging import Merges
 from throughline.record.messages import Messages
@@ -57,6 +58,7 @@ class Record(
     Links,
     PhoneCalls,
     PlacedCalls,
+    FoundVisits,
     Messages,
     Events,
     Outcomes,

@@ -6,9 +6,11 @@ Every file is read, every fault is reported at once with file, line and mend, so
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import date, timedelta, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -23,15 +25,19 @@ from throughline.domain.company import (
     Phone,
     Prices,
     Service,
+    Sla,
     Technician,
     Territory,
     Thresholds,
+    Travel,
     local_time,
 )
-from throughline.domain.facts import FACTS
+from throughline.domain.facts import ABOUT_THE_PERSON, FACTS, FINDING
+from throughline.domain.holidays import is_day_of_year
 from throughline.domain.journeys import Journeys
 from throughline.domain.privacy import Privacy
 from throughline.domain.retention import Retention
+from throughline.domain.scheduling import Working, held_back, room
 from throughline.domain.tel_link import is_e164
 from throughline.domain.turns import EXPECTATIONS
 from throughline.domain.words import Words
@@ -46,6 +52,7 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class _Territories:
     territories: tuple[Territory, ...]
+    travel: Travel
 
 
 @dataclass(frozen=True)
@@ -76,13 +83,15 @@ class _Folder:
         return pour(cls, mapping, file=file, path="", problems=self.problems)
 
     def wrong(self, name: str, key: str, what: str, mend: str) -> None:
-        """Note a fault under top-level ``key`` of file ``name``.yml."""
-        line = line_of(self._mappings[name], key)
+        """Note a fault under ``key`` of file ``name``.yml, which may be dotted."""
+        *path, last = key.split(".")
+        line = line_of(functools.reduce(lambda mapping, part: mapping[part], path, self._mappings[name]), last)
         self.problems.append(Problem(f"{self._folder / name}.yml:{line} {key}", what, mend))
 
     def entry_wrong(self, name: str, key: str, position: int, what: str, mend: str) -> None:
-        """Note a fault in one entry of the list under ``key``."""
-        line = line_of(self._mappings[name][key][position], None)
+        """Note a fault in one entry of the list under ``key``, which may be dotted."""
+        entries = functools.reduce(lambda mapping, part: mapping[part], key.split("."), self._mappings[name])
+        line = line_of(entries[position], None)
         self.problems.append(Problem(f"{self._folder / name}.yml:{line} {key}[{position}]", what, mend))
 
 
@@ -92,6 +101,7 @@ def load_business(folder: Path) -> Business:
     company, hours, prices = files.read("company", Company), files.read("hours", Hours), files.read("prices", Prices)
     territories, services = files.read("territories", _Territories), files.read("services", _Services)
     technicians, thresholds = files.read("technicians", _Technicians), files.read("thresholds", Thresholds)
+    sla = files.read("sla", Sla)
     phone, dialogue, words = files.read("phone", Phone), files.read("dialogue", Dialogue), files.read("words", Words)
     privacy, retention = files.read("privacy", Privacy), files.read("retention", Retention)
     journeys, payment = files.read("journeys", Journeys), files.read("payment", Payment)
@@ -101,10 +111,15 @@ def load_business(folder: Path) -> Business:
         _check_hours(hours, files)
     if territories:
         _check_territories(territories.territories, files)
+        _check_travel(territories.travel, territories.territories, files)
     if services and prices:
         _check_prices(services.services, prices, files)
     if services and territories and technicians:
         _check_technicians(technicians.technicians, services.services, territories.territories, files)
+    if sla and services:
+        _check_skills(sla, services.services, files)
+    if sla and thresholds:
+        _check_promises(sla, thresholds, files)
     if phone:
         _check_expectations(phone, files)
     if words:
@@ -120,6 +135,7 @@ def load_business(folder: Path) -> Business:
         and territories
         and services
         and technicians
+        and sla
         and thresholds
         and phone
         and dialogue
@@ -130,13 +146,15 @@ def load_business(folder: Path) -> Business:
         and payment
     ):
         raise ConfigurationError(files.problems)
-    return Business(
+    business = Business(
         company=company,
         hours=hours,
         prices=prices,
         territories=territories.territories,
+        travel=territories.travel,
         services={service.appliance: service for service in services.services},
         technicians=technicians.technicians,
+        sla=sla,
         thresholds=thresholds,
         phone=phone,
         dialogue=dialogue,
@@ -146,6 +164,10 @@ def load_business(folder: Path) -> Business:
         journeys=journeys,
         payment=payment,
     )
+    _check_held(business, files)
+    if files.problems:
+        raise ConfigurationError(files.problems)
+    return business
 
 
 def _check_company(company: Company, files: _Folder) -> None:
@@ -174,8 +196,13 @@ def _check_hours(hours: Hours, files: _Folder) -> None:
     if _parsed(local_time, hours.free_changes_until) is None:
         files.wrong("hours", "free_changes_until", "the time can't be read.", 'Write it quoted in 24 hours: "18:00".')
     for text in hours.closed:
-        if not re.fullmatch(r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])", text):
-            files.wrong("hours", "closed", f"{text!r} is no day of the year.", 'Write month and day, quoted: "12-25".')
+        if text not in hours.holidays and not is_day_of_year(text):
+            mend = 'Write month and day, quoted: "12-25", or a name that stands under `holidays`.'
+            files.wrong("hours", "closed", f"{text!r} is no day of the year.", mend)
+    for name, text in hours.holidays.items():
+        if not is_day_of_year(text):
+            mend = 'Write month and day, quoted: "12-25", or the place in a month: "4th thursday of november", "last monday of may".'
+            files.wrong("hours", "holidays", f"{name}: {text!r} is no day of the year.", mend)
 
 
 def _check_territories(territories: Iterable[Territory], files: _Folder) -> None:
@@ -192,6 +219,59 @@ def _check_territories(territories: Iterable[Territory], files: _Folder) -> None
                 files.entry_wrong(
                     "territories", "territories", position, f"{text!r} is no ZIP code.", 'Quote five digits: "97201".'
                 )
+
+
+def _check_travel(travel: Travel, territories: Iterable[Territory], files: _Folder) -> None:
+    names, seen = [territory.name for territory in territories], list[set[str]]()
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            files.entry_wrong("territories", "territories", position, f"there is another {name!r}.", "Give each its own name.")
+    for position, way in enumerate(travel.ways):
+        two = set(way.between)
+        for name in sorted(two - set(names)):
+            mend = f"Territories of this file: {', '.join(sorted(names))}."
+            files.entry_wrong("territories", "travel.ways", position, f"there is no territory {name!r}.", mend)
+        if len(way.between) != 2 or len(two) != 2:
+            mend = "Name two different ones; within one, within_minutes counts."
+            files.entry_wrong("territories", "travel.ways", position, "it lies not between two territories.", mend)
+        if two in seen:
+            mend = "Leave one of the two lines: a way takes as long back."
+            files.entry_wrong("territories", "travel.ways", position, f"{' and '.join(way.between)} stand above too.", mend)
+        seen.append(two)
+
+
+def _check_skills(sla: Sla, services: Iterable[Service], files: _Folder) -> None:
+    skills = {service.skill for service in services}
+    for skill in sorted(set(sla.urgent) - skills):
+        mend = f"Skills that services.yml needs: {', '.join(sorted(skills))}."
+        files.wrong("sla", f"urgent.{skill}", f"no service needs the skill {skill!r}.", mend)
+    for skill in sorted(skills - set(sla.urgent)):
+        mend = "Add a line for it: {within_hours: .., held_windows: ..}."
+        files.wrong("sla", "urgent", f"nothing about the skill {skill!r}.", mend)
+
+
+def _check_promises(sla: Sla, thresholds: Thresholds, files: _Folder) -> None:
+    for skill, promise in sla.urgent.items():
+        if promise.within_hours * 60 < thresholds.urgent_lead_minutes:
+            what = f"an urgent visit begins {thresholds.urgent_lead_minutes} minutes from now at the earliest."
+            files.wrong("sla", f"urgent.{skill}", what, "Promise more hours, or lower urgent_lead_minutes in thresholds.yml.")
+        if promise.within_hours > thresholds.days_ahead * 24:
+            what = f"visits are offered {thresholds.days_ahead} days ahead only."
+            files.wrong("sla", f"urgent.{skill}", what, "Promise fewer hours, or raise days_ahead in thresholds.yml.")
+
+
+def _check_held(business: Business, files: _Folder) -> None:
+    """Where everything else is right: that something is left for whoever is in no hurry."""
+    every_day = dataclasses.replace(business.hours, closed=())
+    working = Working(every_day, timezone.utc, business.travel)
+    week = [date(2024, 1, 1) + timedelta(days=number) for number in range(7)]  # any one
+    for one in held_back(business, week[0]):
+        most = max(sum(room(who, day, one.minutes, one.place, (), working) for who in one.technicians) for day in week)
+        if one.visits >= most:
+            what = f"no day has more than {most} such visits in {one.place}: all are held, and others are offered none."
+            files.wrong(
+                "sla", f"urgent.{one.skill}", what, f"Let held_windows be {max(most - 1, 0)}, or have more technicians."
+            )
 
 
 def _check_prices(services: Iterable[Service], prices: Prices, files: _Folder) -> None:
@@ -255,11 +335,18 @@ def _check_journeys(journeys: Journeys, files: _Folder) -> None:
     names: list[str] = []
     beginning: dict[str, str] = {}
     for position, one in enumerate(journeys.journeys):
-        for slot in sorted({*one.needs, *one.once} - set(FACTS)):
+        for slot in sorted({*one.finds, *one.needs, *one.once} - set(FACTS)):
             mend = f"Facts that there are: {', '.join(FACTS)}."
             files.entry_wrong("journeys", "journeys", position, f"no fact is called {slot!r}.", mend)
-        for slot in sorted(set(one.once) - set(one.needs)):
+        for slot in sorted(set(one.once) - {*one.finds, *one.needs}):
             files.entry_wrong("journeys", "journeys", position, f"{slot!r} stands in `once` alone.", "Name it in `needs`, too.")
+        if one.finds and (one.finds != FINDING or "which_visit" not in one.needs):
+            what = "`finds` names other facts than those that find a visit, or the journey is about none."
+            mend = f"Let it be [{', '.join(FINDING)}], with which_visit in `needs`; or leave it out."
+            files.entry_wrong("journeys", "journeys", position, what, mend)
+        for slot in sorted(set(one.can_go_without) - set(one.needs).intersection(ABOUT_THE_PERSON)):
+            mend = f"Name what it needs of: {', '.join(ABOUT_THE_PERSON)}."
+            files.entry_wrong("journeys", "journeys", position, f"it can't go without {slot!r}: that is not asked.", mend)
         if not one.needs:
             files.entry_wrong("journeys", "journeys", position, "it asks for nothing.", "Say in `needs` what has to be known.")
         if one.journey in names:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from actions.answer_area import AnswerArea
 from actions.arrange_payment import ArrangePayment
 from actions.book_visit import BookVisit
 from actions.cancel_visit import CancelVisit
@@ -166,9 +167,9 @@ async def test_nobody_changes_a_visit_that_they_may_not_be_told_of(talk: Convers
 
 
 async def test_without_a_visit_there_is_none_to_move(talk: Conversation) -> None:
-    done = await talk.hears("move my visit", "move_visit").begins().do(FORM)
-    assert (done.said, done.asks) == (["utter_no_visit_to_change"], None)
-    assert done.events[-1]["name"] == "action_listen"
+    talk.know(appliance="dryer", ui_journey="repair").asks("problem")
+    done = await talk.hears("move my visit", "move_visit").do(FORM)
+    assert (done.said, done.asks) == (["utter_no_visit_to_change"], "problem")
 
 
 async def test_another_journey_interrupts_and_the_first_goes_on(talk: Conversation, app: Application) -> None:
@@ -276,3 +277,80 @@ async def test_a_booking_that_was_interrupted_is_still_booked_once(talk: Convers
     (visit,) = app.record.calendar.visits_of(talk.contact_id)
     assert visit.slot.start.astimezone(ZONE).date() == date(2026, 11, 24)
     assert visit.slot.start > NOW
+
+
+@pytest.mark.parametrize(
+    ("text", "entities", "day", "clock"),
+    [
+        ("one day later please", {"day_shift": 1}, "2026-11-25", None),
+        ("same time next week", {"day_shift": 7, "same_time": "true"}, "2026-12-01", "08:00"),
+        ("a day later at ten", {"day_shift": 1, "time": "10:00"}, "2026-11-25", "10:00"),
+    ],
+)
+async def test_another_day_is_counted_from_the_visit(
+    talk: Conversation, app: Application, text: str, entities: dict[str, Any], day: str, clock: str | None
+) -> None:
+    visit = booked(talk, app)
+    talk.know(**REPAIR, ui_visit=visit.reference, ui_done=["repair"])
+    await begin(talk, text, "move_visit", **entities)
+    assert (talk.slots["visit_day"], talk.slots["visit_time"]) == (day, clock)
+
+
+async def test_after_the_booking_a_day_later_moves_it(talk: Conversation, app: Application) -> None:
+    visit = booked(talk, app)
+    talk.know(**REPAIR, ui_visit=visit.reference, ui_done=["repair"])
+    change = await talk.hears("could you do it a day later", "inform", day_shift=1).do(ChangeVisit())
+    assert (change.slots["ui_journey"], change.events[-1]["name"]) == ("move_visit", "journey_form")
+
+
+@pytest.mark.parametrize(("shift", "day"), [(1, "2026-11-25"), (-1, None)])
+async def test_among_offered_days_later_counts_from_the_last_and_earlier_from_the_first(
+    talk: Conversation, shift: int, day: str | None
+) -> None:
+    known = {slot: value for slot, value in REPAIR.items() if slot not in ("visit_day", "visit_time")}
+    talk.know(**known, ui_journey="repair").asks("visit_day")  # offered: today, the 23rd, and the 24th
+    done = await talk.hears("a day earlier or later", "nlu_fallback", day_shift=shift).do(FORM)
+    assert done.slots.get("visit_day") == day
+    assert ("utter_day_past" in done.said) == (day is None)
+
+
+async def test_a_bare_zip_code_after_the_area_asks_about_it(talk: Conversation) -> None:
+    talk.events.append({"event": "bot", "metadata": {"utter_action": "utter_area"}})
+    done = await talk.hears("97030", postcode="97030").begins().do(FORM)
+    assert (done.said, done.events[-1]["name"]) == ([], "action_answer_area")
+    talk.loop = None
+    assert (await talk.do(AnswerArea())).said == ["utter_area_yes"]
+
+
+async def test_after_a_booking_it_asks_about_it_too(talk: Conversation, app: Application) -> None:
+    visit = booked(talk, app)
+    talk.know(**REPAIR, ui_visit=visit.reference, ui_done=["repair"])
+    talk.events.append({"event": "bot", "metadata": {"utter_action": "utter_area"}})
+    done = await talk.hears("97030", postcode="97030").do(ChangeVisit())
+    assert (done.said, done.events[-1]["name"]) == ([], "action_answer_area")
+
+
+@pytest.mark.parametrize(("text", "intent"), [("i'd rather not give my number", "rather_not"), ("no", "deny")])
+async def test_a_message_can_be_left_without_a_number(talk: Conversation, app: Application, text: str, intent: str) -> None:
+    talk.know(customer_name="Dana Reyes", wish="the part came in", ui_journey="message").asks("phone_number")
+    done = goes_on(talk, await talk.hears(text, intent).do(FORM))
+    assert (done.slots["phone_number"], done.said, done.asks) == ("unknown", [], None)
+    assert (await talk.do(OpenCase())).said == ["utter_done_message"]
+    (case,) = app.record.crm.cases_of(talk.contact_id)
+    assert case.kind == "message"
+    assert "unknown" not in str(app.record.person(talk.contact_id)["crm_customers"]), "and is no number"
+
+
+async def test_where_nobody_could_call_it_is_explained_once_and_then_a_person_sees_to_it(talk: Conversation) -> None:
+    talk.know(customer_name="Dana Reyes", wish="it was late", ui_journey="complaint").asks("phone_number")
+    done = goes_on(talk, await talk.hears("i'd rather not", "deny").do(FORM))
+    assert (done.said, done.asks) == (["utter_why_phone_number"], "phone_number")
+    talk.events.append({"event": "bot", "metadata": {"utter_action": "utter_why_phone_number"}})
+    again = await talk.hears("no i won't give you that", "rather_not").do(FORM)
+    assert (again.said, again.events[-1]["name"]) == ([], "action_request_person")
+
+
+async def test_a_number_that_was_refused_is_asked_for_where_it_is_needed(talk: Conversation) -> None:
+    talk.know(customer_name="Dana Reyes", phone_number="unknown")
+    done = await begin(talk, "your technician left a mess in my kitchen", "complain")
+    assert (done.slots["phone_number"], done.asks) == (None, "phone_number")

@@ -119,6 +119,16 @@ def test_a_topic_is_answered_where_it_has_become_the_intent() -> None:
     assert dialogue.topic_guess_confidence < dialogue.topic_confidence == selector["threshold"] == fallback["threshold"]
 
 
+def test_two_matters_of_one_message_can_both_be_taken() -> None:
+    (selector,) = (part for part in CONFIG["pipeline"] if part["name"].endswith("KnowledgeSelector"))
+    journeys = BUSINESS.journeys
+    for intent in selector["matters"]:
+        assert journeys.begun_by(intent) or intent in BUSINESS.dialogue.guesses
+        assert (journeys.begun_by(intent) is None) == (intent in selector["questions"])
+    for intent, other in selector["same_matter"].items():
+        assert journeys.begun_by(intent) is journeys.begun_by(other)
+
+
 def test_understanding_and_business_share_their_time_zone() -> None:
     (grammar,) = (part for part in CONFIG["pipeline"] if part["name"].endswith("SpokenEntityExtractor"))
     assert grammar["timezone"] == BUSINESS.company.timezone

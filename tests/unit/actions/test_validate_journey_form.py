@@ -12,7 +12,7 @@ from actions.validate_journey_form import ValidateJourneyForm
 from tests.unit.actions.conftest import NOW, Conversation
 from throughline.bootstrap import Application
 from throughline.domain import scheduling
-from throughline.domain.scheduling import Wanted
+from throughline.domain.scheduling import Wanted, Working
 
 pytestmark = pytest.mark.unit
 
@@ -102,9 +102,9 @@ async def test_a_day_when_nobody_is_free_is_said(talk: Conversation, app: Applic
     thanksgiving, business = date(2026, 11, 26), app.business
     portland = business.territory_of("97201")
     assert portland
+    working = Working(business.hours, ZoneInfo(business.company.timezone), business.travel)
     for who in business.qualified("dryer", portland):
-        zone = ZoneInfo(business.company.timezone)
-        for slot in scheduling.free_slots(thanksgiving, Wanted([who], 90, NOW), [], business.hours, zone):
+        for slot in scheduling.free_slots(thanksgiving, Wanted([who], 90, NOW, None), [], working):
             app.record.calendar.book(slot, talk.contact_id, {}, idempotency_key=f"{who.technician}{slot.start}")
     talk.know(**PLACED).asks("visit_day")
     done = await talk.hears("thursday", date="2026-11-26").do(FORM)

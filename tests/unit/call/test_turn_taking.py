@@ -116,6 +116,8 @@ def test_an_empty_final_says_nothing() -> None:
         ("postcode", "nine seven two oh one", 250),
         ("postcode", "97201", 250),
         ("postcode", "I live in Portland.", 700),
+        ("reference", "two eight four", 1600),
+        ("reference", "two eight four one nine three", 250),
         ("code", "1234", 1600),
         ("code", "1234 5678", 250),
         ("code", "one two three four five six seven eight", 250),

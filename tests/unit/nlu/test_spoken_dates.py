@@ -59,6 +59,7 @@ def read(text: str, expected: str = "free", now: datetime = NOW, *, day_first: b
         ("february 29", "2028-02-29"),
         ("friday the 17th", "2027-09-17"),
         ("thanksgiving", "2026-11-26"),
+        ("are you open on memorial day", "2027-05-31"),
         ("new year's eve", "2026-12-31"),
     ],
 )
@@ -176,3 +177,22 @@ def test_the_weekend_seen_from_each_side() -> None:
 
 def test_a_month_later_than_the_31st_is_the_months_last() -> None:
     assert read("in a month", now=datetime(2027, 1, 31, 9, 0)) == [("date", "2027-02-28")]  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    ("said", "day"),
+    [
+        ("since thanksgiving", "2025-11-27"),
+        ("it broke on thanksgiving", "2025-11-27"),
+        ("it started last thanksgiving", "2025-11-27"),
+        ("since labor day", "2026-09-07"),
+        ("it's been dripping since last tuesday", "2026-11-17"),
+        ("since last christmas", "2025-12-25"),
+    ],
+)
+def test_a_feast_or_a_weekday_since_when_is_past(said: str, day: str) -> None:
+    assert read(said) == [("since", day)]
+
+
+def test_a_few_days_after_thanksgiving_it_was_this_years() -> None:
+    assert read("since thanksgiving", now=datetime(2026, 11, 29, 10, 0)) == [("since", "2026-11-26")]  # noqa: DTZ001

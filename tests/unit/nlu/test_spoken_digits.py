@@ -110,3 +110,31 @@ def test_every_code_spoken_digit_by_digit(digits: str, with_oh: bool) -> None:
     words = ["oh" if digit == "0" and with_oh else DIGIT_WORDS[int(digit)] for digit in digits]
     expected = [] if with_oh and set(digits) == {"0"} else [("code", digits)]
     assert read(" ".join(words)) == expected
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "my reference is 284193",
+        "reference TL-284193",
+        "the reference number is two eight four one nine three",
+        "my confirmation number is 284 193",
+        "booking number 28 41 93 please",
+    ],
+)
+def test_a_reference_where_one_is_spoken_of(said: str) -> None:
+    assert read(said) == [("reference", "284193")]
+
+
+@pytest.mark.parametrize("said", ["284193", "two eight four, one nine three", "28 41 93", "it's 2 8 4 1 9 3", "TL 284193"])
+def test_a_reference_where_one_was_asked_for(said: str) -> None:
+    assert [(item.kind, item.value) for item in find(said, NOW, expected="reference")] == [("reference", "284193")]
+    assert "reference" not in [kind for kind, _ in read(said)]
+
+
+@pytest.mark.parametrize(
+    "said", ["284193 97201", "it's 284193, and the zip is 97201", "two eight four one nine three nine seven two oh one"]
+)
+def test_a_reference_and_its_zip_code(said: str) -> None:
+    found = [(item.kind, item.value) for item in find(said, NOW, expected="reference")]
+    assert found == [("reference", "284193"), ("postcode", "97201")]

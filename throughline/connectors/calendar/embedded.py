@@ -35,3 +35,7 @@ class EmbeddedCalendar:
     async def visits_of(self, contact_id: str) -> list[Visit]:
         """See the protocol."""
         return await self._record.call(self._record.calendar.visits_of, contact_id)
+
+    async def find(self, reference: str) -> Visit | None:
+        """See the protocol."""
+        return await self._record.call(self._record.calendar.find, reference)

@@ -31,3 +31,7 @@ class Calendar(Protocol):
 
     async def visits_of(self, contact_id: str) -> list[Visit]:
         """Every visit of the contact and of its aliases that was not cancelled, soonest first. Raises Unavailable."""
+
+    async def find(self, reference: str) -> Visit | None:
+        """The visit of that reference, whoever's it is, also one that was cancelled; None where there is none. Raises Unavailable.
+        It is for whoever compares what somebody knows of the visit, and says nothing of who may be told of it."""

@@ -38,7 +38,7 @@ _HISS_AMPLITUDE = 45.0
 _TELEPHONE_HISS_AMPLITUDE = 110.0
 
 # Kinds that are so many digits: heard a second time with a grammar of nothing else.
-_DIGITS = {"postcode": 5, "code": 8}
+_DIGITS = {"postcode": 5, "reference": 6, "code": 8}
 _DIGIT_WORDS = frozenset({"zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"})
 _MUCH_THE_SAME = 0.4  # of the words, in order: what another sentence never reaches, and a slurred digit or two always does
 

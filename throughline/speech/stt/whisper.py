@@ -39,6 +39,7 @@ _MANNER = {
     "digits": "My number is 5 0 3 2 1 7.",
     "phone_number": "My number is 503-555-0142.",
     "postcode": "My ZIP code is 97201.",
+    "reference": "My reference is 503217.",
     "name": "My name is Dana Reyes.",
     "date": "Thursday, November 26th.",
     "time": "At 2:30 in the afternoon.",
