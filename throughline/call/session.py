@@ -38,6 +38,7 @@ from throughline.call.effects import (
 from throughline.call.machine import CallMachine
 from throughline.call.media_streams import Audio, Clear, Engine, Mark, Media, MediaStream, Message, Start, Stop
 from throughline.call.port import Admission, CallPort, Clock, Socket, SocketClosed
+from throughline.domain.phone_wording import PhoneWording
 from throughline.domain.transcripts import FRAME_MS
 from throughline.domain.turns import TurnResult
 from throughline.errors import ProtocolError, Rejected, ThroughlineError, Unavailable
@@ -76,7 +77,14 @@ class CallSession:
     """One call. ``await run()`` once."""
 
     def __init__(
-        self, socket: Socket, port: CallPort, stt: SpeechToText, tts: TextToSpeech, settings: CallSettings, clock: Clock
+        self,
+        socket: Socket,
+        port: CallPort,
+        stt: SpeechToText,
+        tts: TextToSpeech,
+        settings: CallSettings,
+        clock: Clock,
+        wording: PhoneWording | None = None,
     ) -> None:
         self._socket = socket
         self._port = port
@@ -84,6 +92,7 @@ class CallSession:
         self._tts = tts
         self._settings = settings
         self._clock = clock
+        self._wording = wording
         self._stream = MediaStream()
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: asyncio.Task[None] | None = None
@@ -147,7 +156,9 @@ class CallSession:
         """The call itself, once it is admitted."""
         _log.info("call.started", page=admission.page, encoding=start.audio.encoding)
         self._audio = start.audio
-        self._machine = CallMachine(self._settings, start.audio, page=admission.page, called=admission.called)
+        self._machine = CallMachine(
+            self._settings, start.audio, page=admission.page, called=admission.called, wording=self._wording
+        )
         self._post(Engine(self._stt.name, self._stt.demo))
         self._do(self._machine.begin(self._now()))
         sender, reporter = self._begin(self._send()), self._begin(self._report())
@@ -321,7 +332,7 @@ class CallSession:
         made = False
         for _ in range(2):
             try:
-                async with closed_after(self._tts.speak(speech.text, self._audio)) as chunks:
+                async with closed_after(self._tts.speak(speech.text, self._audio, speed=speech.speed)) as chunks:
                     while (chunk := await next_within(chunks, self._settings.speech_timeout_ms)) is not None:
                         made = True
                         self._do(self._machine.audio(speech.speech_id, chunk, self._now()))

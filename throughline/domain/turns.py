@@ -41,7 +41,7 @@ class Button:
 
 @dataclass(frozen=True)
 class Utterance:
-    """One thing the assistant says. ``event_id`` is its event in the record."""
+    """One thing the assistant says. ``event_id`` is its event in the record; empty for what is in none, such as a filler."""
 
     event_id: str
     text: str
@@ -68,10 +68,13 @@ EXPECTATIONS = ("free", "yes_no", "choice", "name", "date", "time", "digits", "p
 @dataclass(frozen=True)
 class TurnResult:
     """What a turn led to. ``contact_id`` may differ from the turn's after a merge. ``transfer``: the session ends with a person, to
-    whom the call is to be put through."""
+    whom the call is to be put through. ``speed``: how fast to speak from now on, 1.0 being as usual, None for no change;
+    ``speed_once``: the same for these utterances alone."""
 
     contact_id: str
     utterances: tuple[Utterance, ...]
     expects: Expectation = Expectation()
     end_session: bool = False
     transfer: bool = False
+    speed: float | None = None
+    speed_once: float | None = None
