@@ -11,7 +11,7 @@ from rasa_sdk.executor import CollectingDispatcher
 from actions.situation import Situation, both
 from actions.times import Times, asked_times, offered_days, offered_slots, times
 from actions.visits import NotYours, NoVisit, changeable_visits
-from throughline.domain import answers, recap, speakable
+from throughline.domain import answers, recap, said_digits, speakable
 from throughline.domain.facts import DAYS, TIMES
 from throughline.domain.journeys import Journey
 from throughline.domain.privacy import UNKNOWN
@@ -98,7 +98,7 @@ class FactChecks:
             facts["postcode"] = None
         elif business.territory_of(postcode) is None:
             names = speakable.named([one.name for one in business.territories], self._where.words.conjunction)
-            said = both(postcode=speakable.digits(postcode))
+            said = both(postcode=said_digits.digits(postcode))
             self._say(response="utter_outside_area", territories=names, **said)
             facts["postcode"] = None
 

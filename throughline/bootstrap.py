@@ -209,8 +209,8 @@ def speaking(settings: Settings, environ: Mapping[str, str] = os.environ) -> Tex
 
 @dataclass(frozen=True)
 class Voice:
-    """What calls speak with: ``tts``; ``kept``, its first engine with the speech that is kept on disk, None where none is; ``paid``, whether
-    somebody is paid for what that engine says."""
+    """What calls speak with: ``tts``; ``kept``, its first engine with the speech that is kept on disk, None where none is; ``paid``,
+    whether somebody is paid for what that engine says."""
 
     tts: TextToSpeech
     kept: CachedTts | None

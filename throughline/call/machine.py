@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from itertools import pairwise
 
 from throughline.call.call_settings import CallSettings
 from throughline.call.effects import (
@@ -390,5 +391,5 @@ class CallMachine:
 
 
 def _begins(effects: list[Effect]) -> bool:
-    """Whether the audio of an utterance begins among ``effects``: its caption goes right before. A filler may still be playing before it."""
-    return any(isinstance(effect, Caption) and isinstance(after, Audio) for effect, after in zip(effects, effects[1:], strict=False))
+    """Whether the audio of an utterance begins among ``effects``: its caption goes right before. A filler may be playing before."""
+    return any(isinstance(effect, Caption) and isinstance(after, Audio) for effect, after in pairwise(effects))

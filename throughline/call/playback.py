@@ -1,12 +1,12 @@
 """The assistant's voice on the line: utterances in, 20 ms frames and marks out, and what of it the caller has heard.
 
-Speech comes in piece by piece, a sentence or its fixed beginning (``Speak`` asks for each, ``audio`` brings it) and leaves at the pace of real time, never
-more than ``lead_ms`` ahead, because what the other side has buffered it plays on until it is told to clear. After each sentence
-goes a mark, which comes back when the sentence has been played. Times are passed in.
+Speech comes in piece by piece (``Speak`` asks for each, ``audio`` brings it), a piece being a sentence, or the fixed beginning or the rest
+of one. It leaves at the pace of real time, never more than ``lead_ms`` ahead, because what the other side has buffered it plays on until it
+is told to clear. After each piece goes a mark, which comes back when it has been played. Times are passed in.
 
-Always holds: every utterance leaves in the order it came, and is reported by exactly one ``Heard``; one without an event in the record
-(a filler) by none. A sentence counts as heard
-when its mark is back; of one under way the words count whose time has passed, less the line's delay, known from earlier marks.
+Always holds: every utterance leaves in the order it came, and is reported by exactly one ``Heard``, or by none where it is in no record (a
+filler). A piece counts as heard when its mark is back; of one under way the words count whose time has passed, less the line's delay, known
+from earlier marks.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from throughline.speech.audio import Framer
 
 _MS_PER_CHAR = 65
 """A voice says some 15 characters in a second: the length of a sentence of which not all has been made."""
+
 
 @dataclass
 class _Sentence:

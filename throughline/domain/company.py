@@ -248,6 +248,7 @@ class Dialogue:
     no_openings: tuple[str, ...] = field(metadata=doc("How a longer no begins."))
     ordinals: dict[str, int] = field(metadata=doc("Words that choose from what was offered: 1 the first, -1 the last."))
     either: tuple[str, ...] = field(metadata=doc("Words that leave the choice to us."))
+    passing: tuple[str, ...] = field(metadata=doc('Responses that "what?" is not about: what was said before them is meant.'))
 
 
 @dataclass(frozen=True)

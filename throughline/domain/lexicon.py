@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from throughline.domain.documented import doc
-from throughline.domain.speakable import digits, phone_number
+from throughline.domain.said_digits import digits, phone_number
 
 _EMAIL = re.compile(r"(?<![\w.+-])[A-Za-z0-9][\w.+-]*@[A-Za-z0-9][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}(?![\w-])")
 _PHONE = re.compile(r"(?<![\w+])(?:\+?1[ .-]?)?\(?([2-9]\d{2})\)?[ .-]?(\d{3})[ .-]?(\d{4})(?!\w)")
@@ -81,7 +81,7 @@ class Lexicon:
 
     def _email(self, found: re.Match[str]) -> str:
         words = {sign: getattr(self.signs, name) for sign, name in _EMAIL_SIGNS.items()}
-        return " ".join(words.get(part, part) for part in re.split(r"([@._+-])", found.group()) if part)
+        return " ".join(words.get(part, part) for part in map(str, re.split(r"([@._+-])", found.group())) if part)
 
     def _money(self, found: re.Match[str]) -> str:
         whole, hundredths = int(found.group(1).replace(",", "")), int(found.group(2) or 0)

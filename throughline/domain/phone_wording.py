@@ -48,9 +48,12 @@ class PhoneWording:
     @functools.cached_property
     def to_keep(self) -> tuple[str, ...]:
         """Every piece that may be kept, as a voice is given it, sorted."""
-        return tuple(sorted({self.spoken(piece) for text in self.fillers for piece in sentences_of(text)} | {
-            self.spoken(piece) for piece in self.fixed | self.openings
-        }))
+        return tuple(
+            sorted(
+                {self.spoken(piece) for text in self.fillers for piece in sentences_of(text)}
+                | {self.spoken(piece) for piece in self.fixed | self.openings}
+            )
+        )
 
 
 def phone_wording(

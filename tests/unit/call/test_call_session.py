@@ -165,7 +165,7 @@ class FakeTts:
         self.stops_after = 0
         """Steps of the loop that it takes to stop when it is given up, as an engine behind other engines does."""
 
-    async def speak(self, text: str, audio: AudioFormat) -> AsyncIterator[bytes]:
+    async def speak(self, text: str, audio: AudioFormat, *, speed: float = 1.0) -> AsyncIterator[bytes]:
         self.spoken.append(text)
         self.open += 1
         try:

@@ -5,7 +5,8 @@ import pytest
 from throughline.call.call_settings import CallSettings
 from throughline.call.effects import Effect, Heard, Speak, StopSpeaking
 from throughline.call.media_streams import Audio, Caption, Clear, Mark
-from throughline.call.playback import Playback, sentences_of
+from throughline.call.playback import Playback
+from throughline.domain.sentences import sentences_of
 from throughline.domain.transcripts import TELEPHONE
 from throughline.domain.turns import Utterance
 

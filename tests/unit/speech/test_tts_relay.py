@@ -46,7 +46,7 @@ class Voice:
         if self.error:
             raise self.error
 
-    async def speak(self, text: str, audio: AudioFormat) -> AsyncIterator[bytes]:
+    async def speak(self, text: str, audio: AudioFormat, *, speed: float = 1.0) -> AsyncIterator[bytes]:
         self.asked.append(text)
         try:
             for at_ms in range(0, len(text) * self.ms_per_char, 20):
@@ -362,9 +362,9 @@ class Breaking:
     async def warm_up(self) -> None:
         await self._voice.warm_up()
 
-    async def speak(self, text: str, audio: AudioFormat) -> AsyncIterator[bytes]:
+    async def speak(self, text: str, audio: AudioFormat, *, speed: float = 1.0) -> AsyncIterator[bytes]:
         left = self.after_ms * 8
-        async for chunk in self._voice.speak(text, audio):
+        async for chunk in self._voice.speak(text, audio, speed=speed):
             yield chunk[:left]
             left -= len(chunk)
             if left <= 0:
