@@ -15,6 +15,7 @@ from throughline import log
 from throughline.bootstrap import Application, Voice
 from throughline.domain.company import Business
 from throughline.domain.knowledge import Topic
+from throughline.domain.links import LINK_TEXT
 from throughline.domain.phone_wording import PhoneWording, phone_wording
 from throughline.domain.privacy import placeholders
 from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat
@@ -24,7 +25,7 @@ _log = log.get_logger("channels")
 
 LOOK_EVERY_S = 60.0  # for what a call or a voice that was away has kept from being made, and for what a new model says
 _BETWEEN_S = 0.05
-_SAID_IN_CHAT = frozenset(NEEDED[WEB_CHAT]) - frozenset(NEEDED[PHONE])
+_NEVER_SPOKEN = frozenset(NEEDED[WEB_CHAT]) - frozenset(NEEDED[PHONE]) | {LINK_TEXT}
 
 
 def script(responses: Mapping[str, Any], business: Business, topics: Iterable[Topic]) -> PhoneWording:
@@ -39,7 +40,7 @@ def _phone_texts(responses: Mapping[str, Any]) -> Iterator[str]:
     for name, variants in responses.items():
         found = sentences(responses, name, PHONE)
         of_phone = any(variant.get("channel") == PHONE for variant in variants)
-        if of_phone or name not in _SAID_IN_CHAT:
+        if of_phone or name not in _NEVER_SPOKEN:
             yield from found
 
 

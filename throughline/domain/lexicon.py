@@ -18,7 +18,8 @@ _EMAIL = re.compile(r"(?<![\w.+-])[A-Za-z0-9][\w.+-]*@[A-Za-z0-9][A-Za-z0-9-]*(?
 _PHONE = re.compile(r"(?<![\w+])(?:\+?1[ .-]?)?\(?([2-9]\d{2})\)?[ .-]?(\d{3})[ .-]?(\d{4})(?!\w)")
 _MONEY = re.compile(r"\$ ?(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d{2}))?(?!\d)")
 _CLOCK = re.compile(r"(?<![\d:])([01]?\d|2[0-3]):([0-5]\d)(?![\d:])")
-_LONG_NUMBER = re.compile(r"(?<![\w.,$-])(\d{5,})(?:-(\d{4}))?(?![\w-]|[.,]\d)")
+_HALF_OF_DAY = re.compile(r"(?<=\d) ?[ap]m(?!\w)", re.I)
+_LONG_NUMBER = r"(?<![\w.,$-])(\d{5,})(?:-(\d{4}))?(?![\w-]|[.,]\d)"
 _CODE = re.compile(r"(?<![\w-])(?=[A-Z0-9-]*[A-Z])(?=[A-Z0-9-]*\d[A-Z0-9-]*\d)[A-Z0-9]+(?:-[A-Z0-9]+)*(?![\w-])")
 _SHORTEST_CODE = 4
 _EMAIL_SIGNS = {"@": "at", ".": "dot", "-": "dash", "_": "underscore", "+": "plus"}
@@ -59,12 +60,15 @@ class Lexicon:
     @functools.cached_property
     def _shapes(self) -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]:
         """What is looked for, in its order, with what becomes of it. Terms come last, and no term is looked for in another."""
+        amount = "|".join(map(re.escape, (self.signs.dollars, self.signs.cents)))
+        long_number = re.compile(rf"{_LONG_NUMBER}(?! (?:{amount})(?!\w))")  # of an amount not each digit counts
         shapes: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
             (_EMAIL, self._email),
             (_PHONE, lambda found: phone_number("+1" + "".join(found.groups())).spoken),
             (_MONEY, self._money),
             (_CLOCK, self._clock),
-            (_LONG_NUMBER, lambda found: ", ".join(digits(part).spoken for part in found.groups() if part)),
+            (_HALF_OF_DAY, lambda found: found.group().upper()),  # "am" is a verb
+            (long_number, lambda found: ", ".join(digits(part).spoken for part in found.groups() if part)),
             (_CODE, _code),
         ]
         if self.streets:
@@ -75,7 +79,7 @@ class Lexicon:
             unit = re.compile(rf"(?<!\w)({_any_of(self.units)})\.? ?([a-z]?)(\d+)([a-z]?)(?!\w)", re.I)
             shapes.append((unit, self._unit))
         if self.terms:
-            terms = re.compile(rf"(?<!\w)(?:{_any_of(self.terms)})(?!\w)", re.I)
+            terms = re.compile(rf"(?<!\w){_any_of(self.terms)}(?!\w)", re.I)
             shapes.append((terms, lambda found: _of(self.terms, found.group())))
         return tuple(shapes)
 
@@ -107,7 +111,7 @@ class Lexicon:
 
 def _any_of(words: Mapping[str, str]) -> str:
     """A pattern for any of ``words``, the longest first."""
-    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+    return f"(?:{'|'.join(re.escape(word) for word in sorted(words, key=len, reverse=True))})"
 
 
 def _of(words: Mapping[str, str], found: str) -> str:
@@ -118,4 +122,6 @@ def _of(words: Mapping[str, str], found: str) -> str:
 def _code(found: re.Match[str]) -> str:
     """``TL-48B`` letter by letter; what is as short as 5G, or is only one letter with a number (A 12), stays."""
     code = found.group().replace("-", "")
-    return " ".join(code) if len(code) >= _SHORTEST_CODE else found.group()
+    if len(code) < _SHORTEST_CODE:
+        return found.group()
+    return " ".join(code).replace("A ", "A, ")  # else a voice takes it for the article
