@@ -59,6 +59,9 @@ class VoiceScript:
         self._busy = busy
         self._domain: Any = None
         self._wording = PhoneWording()
+        self._made: set[tuple[str, AudioFormat]] = (
+            set()
+        )  # by this server, each once: what is not kept must not cost again and again
 
     def wording(self) -> PhoneWording:
         """The wording now; worked out once for each domain."""
@@ -70,18 +73,20 @@ class VoiceScript:
         return self._wording
 
     async def make_ahead(self) -> None:
-        """Make what speech is missing, as long as nobody is on the line. Raises Unavailable where the voice fails. What is left is made
-        when it is called again."""
+        """Make what speech is missing, each piece once, as long as nobody is on the line. Raises Unavailable where the voice fails. What is
+        left is made when it is called again."""
         kept, texts = self._voice.kept, self.wording().to_keep
         if kept is None or not self._app.settings.speech.make_ahead:
             return
         made = 0
         for audio in formats(self._voice):
-            for text in await kept.missing(texts, audio):
+            left = [text for text in texts if (text, audio) not in self._made]
+            for text in await kept.missing(left, audio):
                 await asyncio.sleep(_BETWEEN_S)
                 if self._busy():
                     return  # calls go first: a voice, like a machine, does only so much at once
                 await kept.make(text, audio)
+                self._made.add((text, audio))
                 made += 1
         if made:
             _log.info("speech.made_ahead", sentences=made)

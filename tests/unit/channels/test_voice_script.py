@@ -52,6 +52,7 @@ class Speaker:
     def __init__(self) -> None:
         self.said: list[tuple[str, AudioFormat]] = []
         self.fails_at = ""
+        self.frames = 3
 
     async def warm_up(self) -> None:
         """Nothing to load."""
@@ -60,7 +61,7 @@ class Speaker:
         if text == self.fails_at:
             raise Unavailable("gone")
         self.said.append((text, audio))
-        yield bytes(audio.frame_bytes * 3 * len(text))
+        yield bytes(audio.frame_bytes * self.frames * len(text))
 
 
 class Office:
@@ -118,6 +119,15 @@ async def test_a_new_model_has_a_new_wording_of_which_only_what_is_new_is_made(o
     office.domain = SimpleNamespace(responses=RESPONSES | {"utter_new": [{"text": "Something new today."}]})
     await office.script.make_ahead()
     assert office.made() == {"Something new today."}
+
+
+async def test_what_cannot_be_kept_is_not_paid_for_again_and_again(office: Office) -> None:
+    office.speaker.frames = 100  # for each character: no speech of that text
+    await office.script.make_ahead()
+    made = len(office.speaker.said)
+    await office.script.make_ahead()
+    assert await office.kept.missing(office.script.wording().to_keep, TELEPHONE)
+    assert len(office.speaker.said) == made
 
 
 async def test_calls_go_first(office: Office) -> None:
