@@ -7,7 +7,7 @@ from rasa_sdk.executor import CollectingDispatcher
 
 from actions.guesses import last_said
 from actions.situation import Event, answered, both, situation
-from throughline.domain import speakable
+from throughline.domain import said_digits, speakable
 from throughline.domain.answers import Said
 
 
@@ -32,7 +32,7 @@ class AnswerArea(Action):
         if named is None:
             dispatcher.utter_message(response="utter_area", territories=names)
             return answered(where)
-        postcode = both(postcode=speakable.digits(str(named)))
+        postcode = both(postcode=said_digits.digits(str(named)))
         territory = where.business.territory_of(str(named))
         if territory:
             dispatcher.utter_message(response="utter_area_yes", territory=territory.name, told_in=where.session_id, **postcode)

@@ -13,7 +13,7 @@ from actions.outcomes import journey_facts, journey_key, note_outcome, open_case
 from actions.passing_on import pass_on
 from actions.situation import Event, Situation, both, comma_name, journey_ends, situation
 from throughline import log
-from throughline.domain import speakable
+from throughline.domain import said_digits
 from throughline.domain.words import Said
 from throughline.errors import Rejected, Unavailable
 
@@ -48,7 +48,7 @@ class ArrangePayment(Action):
             response="utter_done_payment" if agreed else "utter_payment_asked",
             told_in=where.session_id,
             comma_name=comma_name(where),
-            **both(first_day=first, parts=_parts_said(where), reference=speakable.digits(case.reference)),
+            **both(first_day=first, parts=_parts_said(where), reference=said_digits.digits(case.reference)),
         )
         return journey_ends(where, dispatcher)
 

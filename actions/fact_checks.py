@@ -12,7 +12,7 @@ from actions.agenda import agenda, is_in_time
 from actions.situation import Situation, both
 from actions.times import Times, asked_times, offered_days, offered_slots, times
 from actions.visits import NotYours, NoVisit, changeable_visits, find_visit, visit_values
-from throughline.domain import answers, recap, speakable
+from throughline.domain import answers, recap, said_digits, speakable
 from throughline.domain.facts import DAYS, FINDING, TIMES
 from throughline.domain.journeys import Journey
 from throughline.domain.privacy import UNKNOWN
@@ -112,7 +112,7 @@ class FactChecks:
             facts["postcode"] = None
         elif business.territory_of(postcode) is None:
             names = speakable.named([one.name for one in business.territories], self._where.words.conjunction)
-            said = both(postcode=speakable.digits(postcode))
+            said = both(postcode=said_digits.digits(postcode))
             self._say(response="utter_outside_area", territories=names, **said)
             facts["postcode"] = None
 

@@ -11,7 +11,7 @@ from actions.one_time_code import one_time_code
 from actions.sent_link import SENT, sent_link
 from actions.situation import Event, both, situation, stays_open
 from throughline import log
-from throughline.domain import speakable
+from throughline.domain import said_digits
 from throughline.errors import Rejected, Unavailable
 
 _log = log.get_logger("actions")
@@ -33,7 +33,7 @@ class OfferChat(Action):
             _log.error("code.not_issued", error=str(error))
             dispatcher.utter_message(response="utter_offer_chat_unavailable")
             return stays_open(where)
-        said = speakable.digits(code)
+        said = said_digits.digits(code)
         if await sent_link(where, domain, code=said.shown):
             dispatcher.utter_message(response=SENT)
             return stays_open(where)

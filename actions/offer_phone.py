@@ -9,7 +9,7 @@ from rasa_sdk.executor import CollectingDispatcher
 from actions.one_time_code import one_time_code
 from actions.situation import Event, both, situation, stays_open
 from throughline import log
-from throughline.domain import speakable
+from throughline.domain import said_digits
 from throughline.domain.tel_link import tel_link
 from throughline.errors import Rejected, Unavailable
 
@@ -36,7 +36,7 @@ class OfferPhone(Action):
             _log.error("code.not_issued", error=str(error))
             dispatcher.utter_message(response="utter_offer_phone_unavailable", company_phone=phone)
             return stays_open(where)
-        values = both(code=speakable.digits(code))
+        values = both(code=said_digits.digits(code))
         values["call_link"] = tel_link(where.business.company.phone, code, pauses=where.business.phone.code_pauses)
         dispatcher.utter_message(response="utter_offer_phone", company_phone=phone, code_minutes=ttl_s // 60, **values)
         return stays_open(where)

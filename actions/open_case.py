@@ -14,7 +14,7 @@ from actions.outcomes import journey_key, note_outcome, open_case
 from actions.passing_on import pass_on
 from actions.situation import Event, Situation, both, comma_name, journey_ends, situation
 from throughline import log
-from throughline.domain import speakable
+from throughline.domain import said_digits, speakable
 from throughline.domain.company import local_time
 from throughline.domain.words import Said
 from throughline.errors import Rejected, Unavailable
@@ -46,8 +46,8 @@ class OpenCase(Action):
             _log.error("case.failed", error=str(error))
             await pass_on(where, dispatcher, reason="case_not_opened", key=key)
             return journey_ends(where, dispatcher)
-        number = speakable.phone_number(str(where.told("phone_number") or ""))
-        values = both(reference=speakable.digits(case.reference), number=number, **_due_said(where))
+        number = said_digits.phone_number(str(where.told("phone_number") or ""))
+        values = both(reference=said_digits.digits(case.reference), number=number, **_due_said(where))
         dispatcher.utter_message(
             response=f"utter_done_{journey.journey}", told_in=where.session_id, comma_name=comma_name(where), **values
         )

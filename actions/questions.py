@@ -29,22 +29,27 @@ async def put(slot: str, where: Situation, dispatcher: CollectingDispatcher, *, 
     days, clocks = zip(*DAY_AND_TIME, strict=True)
     try:
         if slot in days:
-            await _put_day(slot, where, dispatcher)
+            await _put_day(slot, where, dispatcher, again=again)
         elif slot in clocks:
-            await _put_time(slot, where, dispatcher)
+            await _put_time(slot, where, dispatcher, again=again)
         elif slot == "which_visit":
-            await _put_which(where, dispatcher)
+            await _put_which(where, dispatcher, again=again)
         elif slot == "sure":
             visit = await chosen_visit(where, where.facts.get("which_visit"))
             fee = late_fee(where, visit)
             values = {**visit_values(where, visit), **both(fee=speakable.money(fee, where.words, where.business.company))}
-            dispatcher.utter_message(response="utter_ask_sure_late" if fee else "utter_ask_sure", **values)
+            dispatcher.utter_message(response=_asks("sure_late" if fee else "sure", again=again), **values)
         else:
-            dispatcher.utter_message(response=f"utter_again_{slot}" if again else f"utter_ask_{slot}", **_limits(where))
+            dispatcher.utter_message(response=_asks(slot, again=again), **_limits(where))
     except (Unavailable, Rejected):
         dispatcher.utter_message(response="utter_calendar_unavailable")
     except (NoVisit, NotYours) as error:
         dispatcher.utter_message(response=why_not(error))
+
+
+def _asks(question: str, *, again: bool) -> str:
+    """The response that puts a question."""
+    return f"utter_again_{question}" if again else f"utter_ask_{question}"
 
 
 def why_not(error: Exception) -> str:
@@ -54,7 +59,7 @@ def why_not(error: Exception) -> str:
     return "utter_visit_not_yours" if isinstance(error, NotYours) else "utter_calendar_unavailable"
 
 
-async def _put_day(slot: str, where: Situation, dispatcher: CollectingDispatcher) -> None:
+async def _put_day(slot: str, where: Situation, dispatcher: CollectingDispatcher, *, again: bool) -> None:
     """Ask for the day, naming the next free ones."""
     free = await times(where, where.journey, where.facts)
     days = offered_days(where, free) if free else []
@@ -62,30 +67,30 @@ async def _put_day(slot: str, where: Situation, dispatcher: CollectingDispatcher
         dispatcher.utter_message(response="utter_no_days", days_ahead=where.business.thresholds.days_ahead)
         return
     said = speakable.joined([where.day(day) for day in days], where.words.conjunction)
-    dispatcher.utter_message(response=f"utter_ask_{slot}", **both(days=said))
+    dispatcher.utter_message(response=_asks(slot, again=again), **both(days=said))
 
 
-async def _put_time(slot: str, where: Situation, dispatcher: CollectingDispatcher) -> None:
+async def _put_time(slot: str, where: Situation, dispatcher: CollectingDispatcher, *, again: bool) -> None:
     """Ask for the time, naming free windows of the chosen day."""
     of_day = {clock: day for day, clock in DAY_AND_TIME}[slot]
     free, chosen = await times(where, where.journey, where.facts), where.facts.get(of_day)
     if free is None or chosen is None:
-        await _put_day(of_day, where, dispatcher)
+        await _put_day(of_day, where, dispatcher, again=again)
         return
     day = date.fromisoformat(chosen)
     windows = [window_of(where, found) for found in offered_slots(where, free, day)]
     said = speakable.joined(windows, where.words.alternative)
-    dispatcher.utter_message(response=f"utter_ask_{slot}", **both(wanted_day=where.day(day), windows=said))
+    dispatcher.utter_message(response=_asks(slot, again=again), **both(wanted_day=where.day(day), windows=said))
 
 
-async def _put_which(where: Situation, dispatcher: CollectingDispatcher) -> None:
+async def _put_which(where: Situation, dispatcher: CollectingDispatcher, *, again: bool) -> None:
     """Ask which visit, naming them."""
     visits = await changeable_visits(where)
     named = [_named(where, visit) for visit in visits]
     session = {visit.details.get("session") for visit in visits}
     told_in = session.pop() if len(session) == 1 else None
     said = speakable.joined(named, where.words.alternative)
-    dispatcher.utter_message(response="utter_ask_which_visit", told_in=told_in, **both(visits=said))
+    dispatcher.utter_message(response=_asks("which_visit", again=again), told_in=told_in, **both(visits=said))
 
 
 def _named(where: Situation, visit: Visit) -> Said:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from actions.situation import Situation, both
-from throughline.domain import speakable
+from throughline.domain import said_digits, speakable
 from throughline.domain.company import local_time
 from throughline.domain.visits import Visit
 from throughline.errors import Rejected
@@ -120,7 +120,7 @@ def visit_values(where: Situation, visit: Visit) -> dict[str, str | None]:
         day=where.day(start.date()),
         start=speakable.clock(start.time(), where.words, half_of_day=False),
         end=speakable.clock(end.time(), where.words, half_of_day=False),
-        reference=speakable.digits(visit.reference),
+        reference=said_digits.digits(visit.reference),
     )
     return {**said, "told_in": visit.details.get("session")}
 

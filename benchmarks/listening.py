@@ -7,13 +7,13 @@ is played, on the wire of calls at real time. A cut-in is an answer that begins 
 everything that a call brings: yes and no, names, numbers in groups, days, questions and whole stories, with pauses where people make
 them, after an "um", within a number, and (in one turn of twenty-five) where a sentence might have ended and does not.
 
-Deepgram's Flux and ElevenLabs are local servers that speak the vendors' protocols at the latencies they publish: the end of a turn after
-260 ms of silence in the median (160 to 360), the first byte of a voice after 75 ms (45 to 105). How often Flux takes a pause for the end
-nobody has published: ``--mistaken`` is our assumption, and 1 a recogniser that knows silence alone. The fixed pause is the same server, told to
-wait 700 ms whatever was said, with a recogniser that knows silence alone. No network is between the parts here.
+Deepgram's Flux and ElevenLabs are local servers that speak the vendors' protocols at the latencies they publish: the end of a turn
+after 260 ms of silence in the median (160 to 360), the first byte of a voice after 75 ms (45 to 105). How often Flux takes a pause for
+the end nobody has published: ``--mistaken`` is our assumption, and 1 a recogniser that knows silence alone. The fixed pause is the same
+server, told to wait 700 ms whatever was said, with a recogniser that knows silence alone. No network is between the parts here.
 
-What is ours of a gap is all but the pause that was waited for (the server's own count, kept with each turn) and the voice's wait: the dialogue, carrying
-audio and words both ways, and what the simulation costs on the same machine.
+What is ours of a gap is all but the pause that was waited for (the server's own count, kept with each turn) and the voice's wait: the
+dialogue, carrying audio and words both ways, and what the simulation costs on the same machine.
 """
 
 from __future__ import annotations
@@ -199,9 +199,7 @@ async def _call(address: str, lines: Sequence[str], speech: dict[str, bytes], ti
     return taken
 
 
-async def _calls(
-    address: str, count: int, at_once: int, speech: dict[str, bytes], tick: Callable[[], None]
-) -> list[Turn]:
+async def _calls(address: str, count: int, at_once: int, speech: dict[str, bytes], tick: Callable[[], None]) -> list[Turn]:
     """At least ``count`` turns, on ``at_once`` calls at a time."""
     taken: list[Turn] = []
     begun = 0
@@ -220,9 +218,7 @@ async def _calls(
 def _with_shares(taken: list[Turn], database: Path, voices: ElevenLabsServer) -> list[Turn]:
     """The turns with what the server kept of them."""
     record = record_room.open(f"sqlite:///{database}")
-    timings = [
-        timed for row in record.latest_conversations(limit=10_000) for timed in record.timings(row.contact_id)
-    ]
+    timings = [timed for row in record.latest_conversations(limit=10_000) for timed in record.timings(row.contact_id)]
     record.close()
     found: list[Turn] = []
     for turn in taken:
@@ -273,7 +269,6 @@ def _measure(policy: Policy, count: int, at_once: int, tick: Callable[[], None])
             log = ours.log_file.read_text(errors="replace")
         if lost := _LOST_LOGGED.search(log):
             raise RuntimeError(f"not what was to be measured: {lost.group()}")
-        import shutil; shutil.copy(ours.log_file,"/tmp/listen_server.log")
         return _with_shares(taken, Path(name) / "record.db", elevenlabs)
 
 
@@ -329,7 +324,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=300, help="turns with each policy, at least (default 300)")
     parser.add_argument("--calls", type=int, default=4, help="calls at a time (default 4)")
-    parser.add_argument("--mistaken", type=float, default=0.25, help="share of pauses that Flux takes for an end (default 0.25)")
+    parser.add_argument(
+        "--mistaken", type=float, default=0.25, help="share of pauses that Flux takes for an end (default 0.25)"
+    )
     parser.add_argument("--only", choices=("ours", "fixed"), help="one of the two")
     parser.add_argument("--plot", type=Path, help="where to draw the two distributions (a .png)")
     options = parser.parse_args()

@@ -27,14 +27,17 @@ from channels.line_answers import MEDIA_PATH, LineAnswers
 from channels.phone_line import PhoneLine
 from channels.server import Mounted, Server
 from channels.twilio_webhooks import SIGNATURE_HEADER, TwilioWebhooks, mount
+from channels.voice_script import LOOK_EVERY_S, VoiceScript
 from channels.wording import sentence
 from throughline import bootstrap, log
 from throughline.call.call_settings import CallSettings
 from throughline.call.port import SocketClosed
 from throughline.call.session import CallSession, MonotonicClock
+from throughline.domain.company import Phone as CompanysPhone
 from throughline.domain.transcripts import WIDEBAND
 from throughline.domain.turns import PAGE_CALL, PHONE, TELEPHONE_CALL, WEB_CHAT
 from throughline.errors import Rejected, ThroughlineError
+from throughline.settings.server import PhoneSettings
 
 _log = log.get_logger("channels")
 
@@ -79,8 +82,12 @@ class Phone(InputChannel):
         self._answers = LineAnswers(self._server.app)
         self._webhooks = TwilioWebhooks(self._server, self._telephone, self._answers, self._is_busy)
         self._stt = bootstrap.listening(self._settings)
-        self._tts = bootstrap.speaking(self._settings)
+        self._voice = bootstrap.voice(self._settings)
+        self._script = VoiceScript(self._server.app, self._voice, lambda: self._server.domain, lambda: bool(self._on_line))
+        self._wording = self._script.wording
+        self._call_settings = _call_settings(self._settings.phone, self._server.app.business.phone)
         self._server.before_ready(self._warm_up)
+        self._server.once_ready("speech made ahead", self._script.make_ahead, LOOK_EVERY_S)
         sanic.register_middleware(self._only_let_in, "request")
         sanic.register_listener(self._stop, "before_server_stop")
 
@@ -119,7 +126,7 @@ class Phone(InputChannel):
         return TELEPHONE_CALL
 
     async def _warm_up(self) -> None:
-        await asyncio.gather(self._stt.warm_up(), self._tts.warm_up())
+        await asyncio.gather(self._stt.warm_up(), self._voice.tts.warm_up())
 
     async def _stop(self, _sanic: Sanic, _loop: Any) -> None:
         for call in self._calls:
@@ -185,10 +192,11 @@ class Phone(InputChannel):
             socket=socket,
             port=line,
             stt=self._stt,
-            tts=self._tts,
-            settings=_call_settings(self._settings.phone),
+            tts=self._voice.tts,
+            settings=self._call_settings,
             clock=MonotonicClock(),
             words=self._server.app.business.phone.listening,
+            wording=self._wording(),
         )
         # A task of its own: Sanic cancels this one as soon as the connection is gone, and the caller's last words would go with it.
         call = asyncio.ensure_future(session.run())
@@ -249,8 +257,8 @@ class SanicSocket:
             return
 
 
-def _call_settings(phone: Any) -> CallSettings:
-    """The operator's settings of the phone line as a call's."""
+def _call_settings(phone: PhoneSettings, company: CompanysPhone) -> CallSettings:
+    """The operator's settings of the phone line, and the company's, as a call's."""
     return CallSettings(
         end_of_turn_ms=phone.end_of_turn_ms,
         end_of_turn_short_ms=phone.end_of_turn_short_ms,
@@ -261,4 +269,6 @@ def _call_settings(phone: Any) -> CallSettings:
         keypad_pause_ms=phone.keypad_pause_ms,
         max_call_ms=phone.max_call_minutes * 60_000,
         turn_timeout_ms=phone.turn_timeout_ms,
+        filler_after_ms=company.filler_after_ms,
+        filler_again_ms=company.filler_again_ms,
     )

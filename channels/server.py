@@ -25,7 +25,7 @@ from channels.left_over import LOOK_EVERY_S, LeftOvers
 from channels.line_answers import WEBHOOKS
 from channels.said import check_said
 from channels.turns import TurnRunner
-from channels.upkeep import Upkeep
+from channels.upkeep import Upkeep, Work
 from channels.wording import check_wording
 from throughline import bootstrap, log
 from throughline.bootstrap import Application
@@ -65,6 +65,7 @@ class Server:
         self.start_up: dict[str, int] = {}
         self._mounted_at = time.time()
         self._warm_ups: list[Callable[[], Awaitable[None]]] = []
+        self._once_ready: dict[str, tuple[Work, float]] = {}
 
     @classmethod
     def of(cls, sanic: Sanic) -> Server:
@@ -84,6 +85,10 @@ class Server:
     def before_ready(self, warm_up: Callable[[], Awaitable[None]]) -> None:
         """Have ``warm_up`` awaited at start, beside the model's, before the first turn is taken."""
         self._warm_ups.append(warm_up)
+
+    def once_ready(self, name: str, work: Work, pause_s: float) -> None:
+        """Have ``work`` done again and again from when turns can be taken until the server stops (upkeep.py)."""
+        self._once_ready[name] = (work, pause_s)
 
     @property
     def domain(self) -> Any:
@@ -130,7 +135,11 @@ class Server:
         gc.enable()
         self.ready = True
         left_overs = LeftOvers(self.runner.finish_left_over)
-        self._upkeep = Upkeep({"left over": (left_overs.look, LOOK_EVERY_S), "retention": (self._retain, _RETENTION_S)})
+        works: dict[str, tuple[Work, float]] = {
+            "left over": (left_overs.look, LOOK_EVERY_S),
+            "retention": (self._retain, _RETENTION_S),
+        }
+        self._upkeep = Upkeep({**works, **self._once_ready})
         _log.info("server.ready", **self.start_up)
 
     async def _stop(self, _sanic: Sanic, _loop: Any) -> None:

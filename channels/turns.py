@@ -51,6 +51,7 @@ _log = log.get_logger("channels")
 RESUME = "action_resume"
 CLAIM = "ui_claim"  # the slot that says: this caller's number is somebody's we know
 CALLED = "ui_placed"  # the slot that says: we have called, and wait for who picked up to say that it is them
+SPEED = "ui_speed"  # the slot that says how fast this caller wants us to speak
 APOLOGY = "utter_apology"
 _UNDER_WAY = ("ui_journey", "ui_paused", "requested_slot")  # the slots that say where its form stands
 _OVER = "ui_done"  # the slot that names the journeys whose facts hold no more
@@ -439,13 +440,15 @@ class TurnRunner:
             if kind == turn_context.MERGE:
                 greeted = await self._merge(turn, result.contact_id, str(request["into"]), str(request["because"]))
                 if greeted is not None:
-                    result = TurnResult(
-                        greeted.contact_id,
-                        result.utterances + greeted.utterances,
-                        greeted.expects,
-                        result.end_session,
-                        message_id=result.message_id,
+                    result = replace(
+                        result,
+                        contact_id=greeted.contact_id,
+                        utterances=result.utterances + greeted.utterances,
+                        expects=greeted.expects,
+                        speed=greeted.speed,
                     )
+            elif kind == "speed_once":
+                result = replace(result, speed_once=float(request["speed"]))
             elif kind in ("end_call", "transfer"):
                 result = replace(result, end_session=True, transfer=kind == "transfer")
             else:
@@ -494,6 +497,7 @@ class TurnRunner:
             contact_id=contact_id,
             utterances=tuple(_utterance(event, to_the_end) for event in saved if event.get("event") == "bot"),
             expects=Expectation(kind, slot),
+            speed=tracker.get_slot(SPEED),
         )
 
 
@@ -516,15 +520,17 @@ def _utterance(event: Mapping[str, Any], to_the_end: Collection[str]) -> Utteran
 
 def _brought_along(old: DialogueStateTracker | None, known: DialogueStateTracker | None) -> tuple[Any, ...]:
     """What a merged contact's tracker brings along beside its facts, which the record carries over: the visit that it has led to, and its
-    form with what that was about to ask; each only where the known contact has none of its own."""
+    form with what that was about to ask; each only where the known contact has none of its own. And how fast the voice was asked to speak,
+    which is of now."""
     if old is None:
         return ()
+    speed = () if old.get_slot(SPEED) is None else (SlotSet(SPEED, old.get_slot(SPEED)),)
     ended_in = [SlotSet(slot, old.get_slot(slot)) for slot in _ENDED_IN if old.get_slot(slot) is not None]
     if known is not None and any(known.get_slot(slot) is not None for slot in _ENDED_IN):
         ended_in = []
     over = [*((known and known.get_slot(_OVER)) or ()), *(old.get_slot(_OVER) or ())]
     ended_in += [SlotSet(_OVER, list(dict.fromkeys(over)))] if old.get_slot(_OVER) else []
     if not old.active_loop_name or (known is not None and known.active_loop_name):
-        return tuple(ended_in)
+        return (*speed, *ended_in)
     under_way = [SlotSet(slot, old.get_slot(slot)) for slot in _UNDER_WAY if old.get_slot(slot) is not None]
-    return (*ended_in, ActiveLoop(old.active_loop_name), *under_way)
+    return (*speed, *ended_in, ActiveLoop(old.active_loop_name), *under_way)

@@ -7,12 +7,15 @@ is checked here with them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from throughline.domain.links import LINK_TEXT, link_words
 from throughline.domain.privacy import filled, placeholders
 from throughline.domain.turns import PHONE, WEB_CHAT
 from throughline.errors import ConfigurationError, Problem
+
+FILLER = "utter_filler"  # what a caller hears while an answer takes long; any number of texts
 
 # What channels and calls say by themselves. Whoever writes a domain must have a text for each.
 NEEDED = {
@@ -40,6 +43,7 @@ NEEDED = {
         "utter_apology_person",
         "utter_call_over",
         "utter_call_welcome",
+        FILLER,
         "utter_silence_1",
         "utter_silence_2",
         "utter_silence_goodbye",
@@ -58,11 +62,13 @@ def check_wording(domain: Any) -> list[Problem]:
     for channel, names in NEEDED.items():
         for name in names:
             try:
-                text = sentence(domain, name, channel)
+                sentence(domain, name, channel)
             except ConfigurationError as error:
                 problems.setdefault(name, error.problems[0])
                 continue
-            for place in sorted(placeholders(text) - ({_WORDS} if name in _LABELS else set())):
+            for place in sorted(
+                placeholders(sentences(domain.responses, name, channel)) - ({_WORDS} if name in _LABELS else set())
+            ):
                 what = f"has {{{place}}} in it, for which a channel has no value."
                 problems.setdefault(name, Problem(f"domain.yml responses.{name}", what, "Write the sentence without it."))
     if link_words(domain.responses) is None:
@@ -78,11 +84,17 @@ def sentence(domain: Any, name: str, channel: str, **values: str) -> str:
     ``{key}`` in it becomes ``values[key]``, once: a value is never read as a template. Raises ConfigurationError if the
     domain has no such text.
     """
-    variants = [variant for variant in domain.responses.get(name, ()) if variant.get("text")]
+    texts = sentences(domain.responses, name, channel)
+    if not texts:
+        mend = f"Add `{name}` with a text under `responses:`."
+        raise ConfigurationError([Problem(f"domain.yml responses.{name}", "is missing or has no text.", mend)])
+    return str(filled(texts[0], values))
+
+
+def sentences(responses: Mapping[str, Any], name: str, channel: str) -> list[str]:
+    """All texts of response ``name`` for ``channel``: the channel's own variants, where it has none those for every channel."""
+    variants = [variant for variant in responses.get(name, ()) if variant.get("text")]
     chosen = [variant for variant in variants if variant.get("channel") == channel] or [
         variant for variant in variants if not variant.get("channel")
     ]
-    if not chosen:
-        mend = f"Add `{name}` with a text under `responses:`."
-        raise ConfigurationError([Problem(f"domain.yml responses.{name}", "is missing or has no text.", mend)])
-    return str(filled(chosen[0]["text"], values))
+    return [str(variant["text"]) for variant in chosen]

@@ -30,7 +30,9 @@ from throughline.settings.business import Business, load_business
 from throughline.settings.knowledge import load_knowledge
 from throughline.settings.server import Settings, load_settings
 from throughline.speech.stt.protocol import SpeechToText
+from throughline.speech.tts.cache import CachedTts
 from throughline.speech.tts.protocol import TextToSpeech
+from throughline.speech.tts.speech_store import SpeechStore
 from throughline.telephony.protocol import CallControl, Recordings, Texts
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SECRET_FILE = Path("var/secret")
+SPEECH_FOLDER = Path("var/cache/speech")
 _EAR_OPENS_WITHIN_MS = 5000  # embedded engines load their models for a call; a vendor has a shorter limit of its own
 
 
@@ -201,6 +204,45 @@ def deepgram(settings: Settings, environ: Mapping[str, str] = os.environ) -> Spe
 
 def speaking(settings: Settings, environ: Mapping[str, str] = os.environ) -> TextToSpeech:
     """The engines that speak, as ``listening``."""
+    return _relay(_voices(settings, environ), settings)
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What calls speak with: ``tts``; ``kept``, its first engine with the speech that is kept on disk, None where none is; ``paid``,
+    whether somebody is paid for what that engine says."""
+
+    tts: TextToSpeech
+    kept: CachedTts | None
+    paid: bool
+
+
+def voice(settings: Settings, environ: Mapping[str, str] = os.environ) -> Voice:
+    """The engines that speak, with what they have said. Raises as ``listening``."""
+    engines = _voices(settings, environ)
+    first = next(iter(engines))
+    kept = None
+    if settings.speech.cache_mb:
+        store = SpeechStore(SPEECH_FOLDER, most_bytes=settings.speech.cache_mb * 1_000_000)
+        chosen = getattr(settings.speech, first)
+        address = environ.get(getattr(chosen, "url_env", ""), "")  # what a server of tests has said is not the vendor's
+        kept = CachedTts(engines[first], store, voice=f"{chosen!r} {address}")
+        engines[first] = kept
+    return Voice(_relay(engines, settings), kept, paid=first != "espeak")
+
+
+def _relay(engines: Mapping[str, TextToSpeech], settings: Settings) -> TextToSpeech:
+    from throughline.speech.tts.relay import TtsRelay
+
+    return TtsRelay(
+        list(engines.values()),
+        first_audio_timeout_ms=settings.speech.first_audio_timeout_ms,
+        retry_after_s=settings.speech.retry_after_s,
+    )
+
+
+def _voices(settings: Settings, environ: Mapping[str, str]) -> dict[str, TextToSpeech]:
+    """The engines that speak by the names of their settings, the chosen one first. Raises as ``listening``."""
     chosen, speech = settings.speech.tts, settings.speech
     engines: dict[str, TextToSpeech] = {}
     if vendor := elevenlabs(settings, environ):
@@ -208,15 +250,10 @@ def speaking(settings: Settings, environ: Mapping[str, str] = os.environ) -> Tex
     elif chosen == "elevenlabs":
         raise _no_key("tts", "elevenlabs", speech.elevenlabs.key_env)
     from throughline.speech.tts.espeak import EspeakTts
-    from throughline.speech.tts.relay import TtsRelay
 
     espeak = speech.espeak
     engines["espeak"] = EspeakTts(voice=espeak.voice, rate_wpm=espeak.rate_wpm, pitch=espeak.pitch)
-    return TtsRelay(
-        _chosen_first(engines, chosen),
-        first_audio_timeout_ms=speech.first_audio_timeout_ms,
-        retry_after_s=speech.retry_after_s,
-    )
+    return {name: engines[name] for name in sorted(engines, key=lambda name: name != chosen)}  # stable: else in their own order
 
 
 def elevenlabs(settings: Settings, environ: Mapping[str, str] = os.environ) -> TextToSpeech | None:

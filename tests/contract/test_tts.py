@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat
 from throughline.simulate.elevenlabs import VOICE_ID, ElevenLabsServer
 from throughline.simulate.in_thread import in_thread
 from throughline.speech.audio import mulaw_to_l16
+from throughline.speech.tts.cache import CachedTts
 from throughline.speech.tts.elevenlabs import ElevenLabsTts
 from throughline.speech.tts.espeak import EspeakTts
 from throughline.speech.tts.protocol import TextToSpeech
 from throughline.speech.tts.relay import TtsRelay
+from throughline.speech.tts.speech_store import SpeechStore
 
 pytestmark = pytest.mark.contract
 
@@ -29,13 +32,15 @@ def elevenlabs() -> Iterator[ElevenLabsServer]:
         yield server
 
 
-@pytest.fixture(params=["espeak", "elevenlabs", "relay"])
-async def tts(request: pytest.FixtureRequest, elevenlabs: ElevenLabsServer) -> AsyncIterator[TextToSpeech]:
+@pytest.fixture(params=["espeak", "elevenlabs", "relay", "kept"])
+async def tts(request: pytest.FixtureRequest, elevenlabs: ElevenLabsServer, tmp_path: Path) -> AsyncIterator[TextToSpeech]:
     vendor = ElevenLabsTts(
         "key", url=elevenlabs.url, voice_id=VOICE_ID, model="eleven_flash_v2_5", first_audio_timeout_ms=10_000
     )
     relay = TtsRelay([vendor, EspeakTts()], first_audio_timeout_ms=10_000, retry_after_s=30)
-    engines: dict[str, TextToSpeech] = {"espeak": EspeakTts(), "elevenlabs": vendor, "relay": relay}
+    kept = CachedTts(EspeakTts(), SpeechStore(tmp_path, most_bytes=10_000_000), voice="")
+    kept.keep(["Hello.", "Yes.", SENTENCE, SENTENCE * 3, "word " * 300])  # some of what is said below
+    engines: dict[str, TextToSpeech] = {"espeak": EspeakTts(), "elevenlabs": vendor, "relay": relay, "kept": kept}
     yield engines[request.param]
     await vendor.close()
 
@@ -72,6 +77,14 @@ async def test_speech_comes_in_chunks_as_it_is_made(tts: TextToSpeech) -> None:
 
 async def test_longer_text_is_longer_speech(tts: TextToSpeech) -> None:
     assert len(await said(tts, SENTENCE * 3)) > 2.5 * len(await said(tts, SENTENCE))
+
+
+async def test_slower_is_longer_and_faster_shorter_as_far_as_the_engine_can(tts: TextToSpeech) -> None:
+    lengths = []
+    for speed in (0.1, 0.7, 0.85, 1.0, 1.2):
+        lengths.append(sum([len(chunk) async for chunk in tts.speak(SENTENCE * 3, WIDEBAND, speed=speed)]))
+    assert lengths[0] >= lengths[1] > lengths[2] > lengths[3] > lengths[4]
+    assert lengths[1] == pytest.approx(lengths[3] / 0.7, rel=0.2)
 
 
 async def test_a_very_long_text_is_said_to_its_end(tts: TextToSpeech) -> None:

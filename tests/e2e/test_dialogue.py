@@ -327,3 +327,29 @@ async def test_an_insult_in_the_form_is_answered_kindly_and_the_question_stays(c
 async def test_slower_says_the_last_thing_once_more(customer: Customer) -> None:
     hours = await customer.says("what are your hours")
     assert hours in await customer.says("slower please")
+
+
+async def test_slower_on_the_phone_is_slower_from_then_on_and_in_the_next_call(customer: Customer) -> None:
+    await customer.calls(known=False)
+    assert customer.last.speed is None
+    await customer.says("my washing machine leaks")
+    asked_again = await customer.says("you talk too fast")
+    assert "company made it" in asked_again  # the brand, in other words
+    assert (customer.last.speed, customer.last.speed_once) == (0.85, None)
+    await customer.says("slower please")
+    assert customer.last.speed == 0.7
+    await customer.says("you can speak a bit faster")
+    assert customer.last.speed == 0.85
+    await customer.calls()
+    assert customer.last.speed == 0.85
+
+
+async def test_what_after_the_greeting_is_answered_in_other_words_then_in_the_same_ones_slower(customer: Customer) -> None:
+    greeting = await customer.calls(known=False)
+    assert "Hello" in greeting
+    again = await customer.says("what did you say")
+    assert "Hello" not in again
+    assert "code" in again
+    assert customer.last.speed_once is None
+    assert await customer.says("sorry what was that") == again
+    assert (customer.last.speed, customer.last.speed_once) == (None, 0.85)

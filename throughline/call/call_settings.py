@@ -1,6 +1,7 @@
 """How a call behaves: every threshold of listening, speaking and waiting, with its unit in its name.
 
-Values come from ``endpoints.yml`` (throughline/settings/server.py checks their ranges); the defaults are for a telephone.
+Values come from ``endpoints.yml`` (throughline/settings/server.py checks their ranges), those of fillers from data/business/phone.yml;
+the defaults are for a telephone.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ class CallSettings:
     """How long a speech engine may take to open, or for its next piece of audio."""
     mark_grace_ms: int = 2000
     """How long a mark may be late before its audio is taken to have played."""
+
+    filler_after_ms: int = 1000
+    """A turn that takes longer is bridged by a filler, such as "One moment."."""
+    filler_again_ms: int = 5000
+    """How long after one filler the next may come in the same turn."""
 
     max_call_ms: int = 30 * 60_000
     """Longest call. It ends with utter_call_over."""

@@ -63,10 +63,12 @@ class Withdraw:
 
 @dataclass(frozen=True)
 class Speak:
-    """Make the speech for ``text``, after what was asked for before. It goes to ``machine.audio`` under ``speech_id``."""
+    """Make the speech for ``text``, which is written for the voice, after what was asked for before. It goes to ``machine.audio`` under
+    ``speech_id``. ``speed``: how fast it is said; 1.0 is as usual."""
 
     speech_id: int
     text: str
+    speed: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ the page sees them:
     over
 
 Always holds:
-- One request is with the dialogue at a time, and none while something is being said.
+- One request is with the dialogue at a time, and none is begun while something is being said. While a turn takes long a filler is said,
+  never one that was just said, none once the reply has come, none while the caller goes on; the reply waits for its end.
 - Everything the caller said, keyed or typed becomes part of exactly one turn, up to the end of the call: what is left then goes
   with ``HangUp``. Only once the dialogue itself has ended the call is nothing more taken. Of somebody whom we have called no
   spoken word is taken before they have heard the first words to their end: "yes?" into a telephone that has just rung answers nothing.
@@ -26,6 +27,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from itertools import pairwise
 
 from throughline.call.call_settings import CallSettings
 from throughline.call.effects import (
@@ -47,8 +49,9 @@ from throughline.call.media_streams import Audio, Caption, Dtmf, Event, Mark, Me
 from throughline.call.playback import Playback
 from throughline.call.turn_taking import Spoken, TurnTaking
 from throughline.domain.listening import NO_WORDS, ListeningWords
+from throughline.domain.phone_wording import PhoneWording
 from throughline.domain.transcripts import AudioFormat, Transcript
-from throughline.domain.turns import Expectation, TurnResult
+from throughline.domain.turns import Expectation, TurnResult, Utterance
 from throughline.errors import ProtocolError
 from throughline.speech.audio import level_dbfs
 
@@ -71,6 +74,7 @@ class CallMachine:
         page: bool,
         called: bool = False,
         words: ListeningWords = NO_WORDS,
+        wording: PhoneWording | None = None,
     ) -> None:
         self._settings = settings
         self._audio = audio
@@ -78,7 +82,11 @@ class CallMachine:
         self._deaf = called  # until the first words are over
         self._turns = TurnTaking(settings, words)
         self._keypad = Keypad(pause_ms=settings.keypad_pause_ms, max_digits=settings.keypad_max_digits)
-        self._playback = Playback(audio, settings)
+        self._playback = Playback(audio, settings, wording)
+        self._fillers = deque(wording.fillers if wording else ())  # the one that was said longest ago comes first
+        self._filler_due_ms = float("inf")
+        self._fillers_left = 0
+        self._speed = 1.0
         self._out: list[Effect] = []
         self._begun_ms = 0.0
         self._asking: Ask | None = None
@@ -183,8 +191,10 @@ class CallMachine:
             )
             self._timing = (timed, now_ms)
         self._quiet_since_ms = now_ms
+        self._speed = result.speed or self._speed
+        self._play(self._playback.withdraw(), now_ms)  # a filler of which nothing was heard yet
         self._turns.reply_begins()
-        self._play(self._playback.say(result.utterances), now_ms)
+        self._play(self._playback.say(result.utterances, result.speed_once or self._speed), now_ms)
         if withdrawing and self._playback.busy and self._playback.interruptible and not self._ending:
             self._timing = None
             self._out += self._playback.interrupt(now_ms)  # they speak on, and would not hear it
@@ -198,6 +208,7 @@ class CallMachine:
             return []
         asked, self._asking, self._deaf = self._asking, None, False
         self._spoken, self._withdrawing = None, False
+        self._play(self._playback.withdraw(), now_ms)
         self._failures += 1
         self._quiet_since_ms = now_ms
         too_often = self._failures >= _FAILURES_MAX
@@ -246,6 +257,8 @@ class CallMachine:
             self._out.append(FlushListening())
         if self._asking is None and not self._ending and (text := self._turns.foresight(now_ms)):
             self._out.append(Foresee(text))
+        if now_ms >= self._filler_due_ms:
+            self._fill(now_ms)
         if now_ms - self._begun_ms >= self._settings.max_call_ms and not self._ending:
             self._prompt_next("utter_call_over", ending="too_long")
         if now_ms >= self._ends_by_ms:
@@ -364,14 +377,28 @@ class CallMachine:
         self._asking = ask
         self._asked_ms = now_ms
         self._waited_ms = waited_ms
+        self._filler_due_ms = float("inf")
         if isinstance(ask, AskTurn):
             self._silence_steps = 0
+            self._filler_due_ms, self._fillers_left = now_ms + self._settings.filler_after_ms, len(self._fillers)
         self._out.append(ask)
+
+    def _fill(self, now_ms: float) -> None:
+        """Bridge a turn that takes long, unless the caller has gone on meanwhile. A turn hears no filler twice."""
+        self._filler_due_ms = now_ms + self._settings.filler_again_ms
+        caller_goes_on = self._waiting or self._keypad.gathering or self._turns.pending
+        if not self._fillers_left or not isinstance(self._asking, AskTurn) or self._playback.busy or caller_goes_on:
+            return
+        self._fillers_left -= 1
+        filler = self._fillers[0]
+        self._fillers.rotate(-1)
+        self._turns.reply_begins()
+        self._play(self._playback.say([Utterance("", filler)], self._speed), now_ms)
 
     def _play(self, effects: list[Effect], now_ms: float) -> None:
         """Pass on what the playback wants, and notice its first audio and its end."""
         self._out += effects
-        if self._timing and any(isinstance(effect, Audio) for effect in effects):
+        if self._timing and _begins(effects):
             timed, since_ms = self._timing
             self._timing = None
             self._out.append(replace(timed, first_audio_ms=now_ms - since_ms))
@@ -424,3 +451,8 @@ class CallMachine:
         if state != self._shown:
             self._shown = state
             self._out.append(Shown(state))
+
+
+def _begins(effects: list[Effect]) -> bool:
+    """Whether the audio of an utterance begins among ``effects``: its caption goes right before. A filler may be playing before."""
+    return any(isinstance(effect, Caption) and isinstance(after, Audio) for effect, after in pairwise(effects))

@@ -1,17 +1,17 @@
 """The assistant's voice on the line: utterances in, 20 ms frames and marks out, and what of it the caller has heard.
 
-Speech comes in sentence by sentence (``Speak`` asks for each, ``audio`` brings it) and leaves at the pace of real time, never
-more than ``lead_ms`` ahead, because what the other side has buffered it plays on until it is told to clear. After each sentence
-goes a mark, which comes back when the sentence has been played. Times are passed in.
+Speech comes in piece by piece (``Speak`` asks for each, ``audio`` brings it), a piece being a sentence, or the fixed beginning or the rest
+of one. It leaves at the pace of real time, never more than ``lead_ms`` ahead, because what the other side has buffered it plays on until it
+is told to clear. After each piece goes a mark, which comes back when it has been played. Times are passed in.
 
-Always holds: every utterance leaves in the order it came, and is reported by exactly one ``Heard``. A sentence counts as heard
-when its mark is back; of one under way the words count whose time has passed, less the line's delay, known from earlier marks.
+Always holds: every utterance leaves in the order it came, and is reported by exactly one ``Heard``, or by none where it is in no record (a
+filler). A piece counts as heard when its mark is back; of one under way the words count whose time has passed, less the line's delay, known
+from earlier marks.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from throughline.call.call_settings import CallSettings
 from throughline.call.effects import Effect, Heard, Speak, StopSpeaking
 from throughline.call.media_streams import Audio, Caption, Clear, Mark
+from throughline.domain.phone_wording import PhoneWording
 from throughline.domain.transcripts import FRAME_MS, AudioFormat
 from throughline.domain.turns import Utterance
 from throughline.speech.audio import Framer
@@ -28,26 +29,13 @@ _MS_PER_CHAR = 65
 
 _LATE_SENTENCES = 2
 
-_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+")
-_SHORTEST_SENTENCE_CHARS = 12
-"""What is shorter is more likely an abbreviation ("Mr."), or sounds better with what follows."""
-
-
-def sentences_of(text: str) -> list[str]:
-    """``text`` cut where a voice pauses, spaces normalised. Joined by single spaces they are the text again."""
-    sentences: list[str] = []
-    for piece in _SENTENCE_END.split(" ".join(text.split())):
-        if sentences and len(sentences[-1]) < _SHORTEST_SENTENCE_CHARS:
-            sentences[-1] += " " + piece
-        elif piece:
-            sentences.append(piece)
-    return sentences
-
 
 @dataclass
 class _Sentence:
     speech_id: int
     text: str
+    spoken: str  # as the voice is given it
+    speed: float
     framer: Framer
     frames: deque[bytes] = field(default_factory=deque)
     sent: list[bytes] = field(default_factory=list)  # for as long as they may have to be sent again
@@ -59,18 +47,19 @@ class _Sentence:
     mark_due_ms: float | None = None  # when the mark, once sent, should come back
     played: bool = False
 
-    def text_heard(self, unplayed_ms: float) -> str:
-        """The words heard when ``unplayed_ms`` of what was sent has not been played."""
+    def text_heard(self, unplayed_ms: float, wording: PhoneWording) -> str:
+        """The written words heard when ``unplayed_ms`` of what was sent has not been played. How long a word takes goes by how it is
+        spoken: "LG" is two words for a voice."""
         length_ms: float = self.made_ms
         if self.lost or not self.made:
-            length_ms = max(length_ms, len(self.text) * _MS_PER_CHAR)
+            length_ms = max(length_ms, len(self.spoken) * _MS_PER_CHAR / self.speed)
         elif self.played:
             return self.text
         share = max(0.0, self.sent_ms - unplayed_ms) / length_ms if length_ms else 0.0
         words = self.text.split()
         for count in range(len(words), 0, -1):
             heard = " ".join(words[:count])
-            if len(heard) <= share * len(self.text):
+            if len(wording.spoken(heard)) <= share * len(self.spoken):
                 return heard
         return ""
 
@@ -85,9 +74,10 @@ class _Line:
 class Playback:
     """What one call's assistant is saying."""
 
-    def __init__(self, audio: AudioFormat, settings: CallSettings) -> None:
+    def __init__(self, audio: AudioFormat, settings: CallSettings, wording: PhoneWording | None = None) -> None:
         self._audio = audio
         self._settings = settings
+        self._wording = wording or PhoneWording()
         self._silence = b"\xff" if audio.encoding == "mulaw" else b"\x00"
         self._lines: deque[_Line] = deque()
         self._next_id = 1
@@ -130,17 +120,25 @@ class Playback:
     def _sentences(self) -> Iterator[_Sentence]:
         return (sentence for line in self._lines for sentence in line.sentences)
 
-    def say(self, utterances: Iterable[Utterance]) -> list[Effect]:
-        """Queue utterances. Returns what speech to make."""
+    def say(self, utterances: Iterable[Utterance], speed: float = 1.0) -> list[Effect]:
+        """Queue utterances, to be said ``speed`` times as fast as usual. Returns what speech to make."""
         effects: list[Effect] = []
         for utterance in utterances:
             line = _Line(utterance, [])
-            for text in sentences_of(utterance.text):
-                line.sentences.append(_Sentence(self._next_id, text, Framer(self._audio.frame_bytes)))
-                effects.append(Speak(self._next_id, text))
+            for text in self._wording.pieces_of(utterance.text):
+                spoken = self._wording.spoken(text)
+                line.sentences.append(_Sentence(self._next_id, text, spoken, speed, Framer(self._audio.frame_bytes)))
+                effects.append(Speak(self._next_id, spoken, speed))
                 self._next_id += 1
             self._lines.append(line)
         return effects
+
+    def withdraw(self) -> list[Effect]:
+        """Forget what is queued, unless something of it has been sent already."""
+        if not self._lines or any(sentence.sent_ms for sentence in self._sentences()):
+            return []
+        self._lines.clear()
+        return [StopSpeaking()]
 
     def audio(self, speech_id: int, audio: bytes, now_ms: float) -> list[Effect]:
         """Speech that was made, of any length. What was interrupted meanwhile is dropped."""
@@ -227,7 +225,7 @@ class Playback:
         effects: list[Effect] = []
         while self._lines and all(sentence.played for sentence in self._lines[0].sentences):
             line = self._lines.popleft()
-            effects.append(_heard(line, [sentence.text_heard(0.0) for sentence in line.sentences]))
+            effects += _heard(line, [sentence.text_heard(0.0, self._wording) for sentence in line.sentences])
         return effects
 
     def hold(self, now_ms: float) -> list[Effect]:
@@ -271,12 +269,12 @@ class Playback:
         audible = any(sentence.sent_ms and not sentence.played for sentence in self._sentences())
         heard: dict[int, str] = {}
         for sentence in reversed(list(self._sentences())):
-            heard[sentence.speech_id] = sentence.text_heard(unplayed_ms)
+            heard[sentence.speech_id] = sentence.text_heard(unplayed_ms, self._wording)
             unplayed_ms = max(0.0, unplayed_ms - sentence.sent_ms)
         effects: list[Effect] = [Clear()] if audible else []
         effects.append(StopSpeaking())
         for line in self._lines:
-            effects.append(_heard(line, [heard[sentence.speech_id] for sentence in line.sentences]))
+            effects += _heard(line, [heard[sentence.speech_id] for sentence in line.sentences])
         self._lines.clear()
         self._played_out_ms, self._held = now_ms, False
         return effects
@@ -287,6 +285,8 @@ def _mark_name(sentence: _Sentence) -> str:
     return f"sentence-{sentence.speech_id}{again}"
 
 
-def _heard(line: _Line, texts: list[str]) -> Heard:
+def _heard(line: _Line, texts: list[str]) -> list[Effect]:
+    if not line.utterance.event_id:
+        return []
     whole = [sentence.text for sentence in line.sentences]
-    return Heard(line.utterance.event_id, " ".join(text for text in texts if text), complete=texts == whole)
+    return [Heard(line.utterance.event_id, " ".join(text for text in texts if text), complete=texts == whole)]

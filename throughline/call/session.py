@@ -42,6 +42,7 @@ from throughline.call.machine import CallMachine
 from throughline.call.media_streams import Audio, Clear, Engine, Mark, Media, MediaStream, Message, Start, Stop
 from throughline.call.port import Admission, CallPort, Clock, Socket, SocketClosed
 from throughline.domain.listening import NO_WORDS, ListeningWords
+from throughline.domain.phone_wording import PhoneWording
 from throughline.domain.transcripts import FRAME_MS
 from throughline.domain.turns import TurnResult
 from throughline.errors import ProtocolError, Rejected, ThroughlineError, Unavailable
@@ -88,6 +89,7 @@ class CallSession:
         settings: CallSettings,
         clock: Clock,
         words: ListeningWords = NO_WORDS,
+        wording: PhoneWording | None = None,
     ) -> None:
         self._socket = socket
         self._port = port
@@ -96,6 +98,7 @@ class CallSession:
         self._settings = settings
         self._clock = clock
         self._words = words
+        self._wording = wording
         self._stream = MediaStream()
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: asyncio.Task[None] | None = None
@@ -161,7 +164,12 @@ class CallSession:
         _log.info("call.started", page=admission.page, encoding=start.audio.encoding)
         self._audio = start.audio
         self._machine = CallMachine(
-            self._settings, start.audio, page=admission.page, called=admission.called, words=self._words
+            self._settings,
+            start.audio,
+            page=admission.page,
+            called=admission.called,
+            words=self._words,
+            wording=self._wording,
         )
         self._post(Engine(self._stt.name, self._stt.demo))
         self._do(self._machine.begin(self._now()))
@@ -342,7 +350,7 @@ class CallSession:
         made = False
         for _ in range(2):
             try:
-                async with closed_after(self._tts.speak(speech.text, self._audio)) as chunks:
+                async with closed_after(self._tts.speak(speech.text, self._audio, speed=speech.speed)) as chunks:
                     while (chunk := await next_within(chunks, self._settings.speech_timeout_ms)) is not None:
                         made = True
                         self._do(self._machine.audio(speech.speech_id, chunk, self._now()))

@@ -75,8 +75,25 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("name", nargs="?", default="base.en", help="tiny.en, base.en, small.en, ... (default base.en)")
     fetch.add_argument("directory", nargs="?", type=Path, help="where to (default: the setting speech.whisper_dir)")
     fetch.set_defaults(run=_fetch_whisper)
+    _add_voice(commands)
     _add_personal_data(commands)
     return parser
+
+
+def _add_voice(commands: Any) -> None:
+    voice = commands.add_parser("voice", help="have the phone's fixed sentences spoken beforehand", description=_VOICE)
+    what = voice.add_mutually_exclusive_group()
+    what.add_argument("--count", action="store_true", help="only say how many characters are still to be spoken")
+    what.add_argument("--yes", action="store_true", help="do not ask")
+    what.add_argument("--say", metavar="TEXT", help="instead: speak this, and print how the voice is given it")
+    voice.add_argument(
+        "--save",
+        type=Path,
+        default=Path("var/said.wav"),
+        metavar="FILE.wav",
+        help="with --say: where to (default var/said.wav)",
+    )
+    voice.set_defaults(run=_voice)
 
 
 def _add_personal_data(commands: Any) -> None:
@@ -182,6 +199,12 @@ _RETAIN = "Remove what is older than data/business/retention.yml says, as the se
 _TRAIN = "Train models/ from domain.yml, config.yml and data/, unless the model there is of exactly these inputs."
 _FETCH = "Download a faster-whisper model, so that the phone line understands free speech. The line uses it at its next start."
 
+_VOICE = (
+    "Have all fixed sentences of the phone spoken and kept in var/cache/speech, so that callers hear them at once. A server does so by "
+    "itself in the background. It says beforehand how many characters that are, and asks if they are paid for. With --say, listen to how "
+    "a sentence sounds, such as after an edit of data/business/lexicon.yml."
+)
+
 
 # Each command is imported when it runs: `throughline --help` answers at once.
 
@@ -262,6 +285,12 @@ def _fetch_whisper(options: argparse.Namespace) -> int:
     from throughline.cli.fetch import fetch_whisper
 
     return fetch_whisper(options.name, options.directory)
+
+
+def _voice(options: argparse.Namespace) -> int:
+    from throughline.cli.voice import say, voice
+
+    return say(options.say, options.save) if options.say else voice(count=options.count, yes=options.yes)
 
 
 if __name__ == "__main__":

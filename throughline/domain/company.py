@@ -14,6 +14,7 @@ from typing import Any
 from throughline.domain.documented import doc
 from throughline.domain.holidays import in_year
 from throughline.domain.journeys import Journeys
+from throughline.domain.lexicon import Lexicon
 from throughline.domain.listening import ListeningWords
 from throughline.domain.privacy import Privacy
 from throughline.domain.retention import Retention
@@ -218,8 +219,26 @@ class LineWords:
 
 
 @dataclass(frozen=True)
+class Speed:
+    """How fast the voice speaks where a caller asks for it. 1.0 is as usual."""
+
+    step: float = field(metadata=doc('How much "slower" and "faster" change it.', minimum=0.05, maximum=0.5))
+    slowest: float = field(metadata=doc("The slowest.", minimum=0.5, maximum=1.0))
+    fastest: float = field(metadata=doc("The fastest.", minimum=1.0, maximum=2.0))
+
+    def slower(self, speed: float) -> float:
+        """A step below ``speed``, never below the slowest."""
+        return max(self.slowest, round(speed - self.step, 2))
+
+    def faster(self, speed: float) -> float:
+        """A step above ``speed``, never above the fastest."""
+        return min(self.fastest, round(speed + self.step, 2))
+
+
+@dataclass(frozen=True)
 class Phone:
-    """What the recogniser should expect, how a customer's own telephone keys the code, and what is said where the assistant can't."""
+    """What the recogniser should expect, how a customer's own telephone keys the code, how the voice behaves, and what is said where the
+    assistant can't."""
 
     expects: dict[str, str] = field(metadata=doc("For each question's slot the kind of answer."))
     code_pauses: int = field(
@@ -231,6 +250,18 @@ class Phone:
     recent_days: int = field(
         metadata=doc("For so many days a conversation is recent enough to ask a caller about it.", minimum=1, maximum=365)
     )
+    filler_after_ms: int = field(
+        metadata=doc("An answer that takes longer is bridged by one of utter_filler.", minimum=300, maximum=10_000)
+    )
+    filler_again_ms: int = field(metadata=doc("How long after that the next one comes.", minimum=1000, maximum=60_000))
+    opening_chars: int = field(
+        metadata=doc(
+            "How long a sentence's fixed beginning is, up to a comma or colon, to be said before the rest is made.",
+            minimum=5,
+            maximum=200,
+        )
+    )
+    speed: Speed = field(metadata=doc("How fast the voice speaks where a caller asks for it."))
 
 
 @dataclass(frozen=True)
@@ -278,6 +309,7 @@ class Dialogue:
     no_openings: tuple[str, ...] = field(metadata=doc("How a longer no begins."))
     ordinals: dict[str, int] = field(metadata=doc("Words that choose from what was offered: 1 the first, -1 the last."))
     either: tuple[str, ...] = field(metadata=doc("Words that leave the choice to us."))
+    passing: tuple[str, ...] = field(metadata=doc('Responses that "what?" is not about: what was said before them is meant.'))
 
 
 @dataclass(frozen=True)
@@ -300,6 +332,7 @@ class Business:
     retention: Retention
     journeys: Journeys
     payment: Payment
+    lexicon: Lexicon
 
     def territory_of(self, postcode: str) -> Territory | None:
         """The territory of a five-digit ZIP code; None outside all of them."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from throughline.domain import speakable
+from throughline.domain import said_digits, speakable
 from throughline.domain.company import local_time
 from throughline.domain.facts import DAYS, FACTS, TIMES
 from throughline.domain.words import Said, Words
@@ -41,9 +41,9 @@ def in_one_breath(facts: Mapping[str, Any], words: Words, today: date, *, withou
 
 def _value(name: str, value: Any, words: Words, today: date) -> Said:
     if name in ("postcode", "invoice"):
-        return speakable.digits(str(value))
+        return said_digits.digits(str(value))
     if name == "phone_number":
-        return speakable.phone_number(str(value))
+        return said_digits.phone_number(str(value))
     if name in TIMES and value not in words.parts_of_day:
         return speakable.clock(local_time(str(value)), words)
     if name in DAYS:

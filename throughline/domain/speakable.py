@@ -1,34 +1,16 @@
-"""Days, times, numbers and lists in words: once for the eye, once for the ear.
+"""Days, times, amounts and lists in words: once for the eye, once for the ear.
 
-Every function gives a ``Said``: ``shown`` for chat, ``spoken`` for the phone, where digits are read one by one and nothing needs
-to be seen.
+Every function gives a ``Said``: ``shown`` for chat, ``spoken`` for the phone, where nothing needs to be seen. Codes and numbers of which
+each digit counts are said by said_digits.py.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import date, datetime, time
 
 from throughline.domain.company import WEEKDAYS, Company, Hours, local_time
 from throughline.domain.words import Said, Words
-
-_GROUP = 4  # people keep about four digits in mind
-
-
-def digits(text: str) -> Said:
-    """``97201`` as it is, and as ``9 7 2 0 1``: digit by digit, long ones in groups."""
-    size = {5: 5, 6: 3}.get(len(text), _GROUP)
-    groups = [text[start : start + size] for start in range(0, len(text), size)]
-    return Said(" ".join(groups) if len(text) > 6 else text, ", ".join(" ".join(group) for group in groups))
-
-
-def phone_number(e164: str) -> Said:
-    """``(503) 555-0123`` as it is written, digit by digit in its groups as it is said; a number of another country as it is."""
-    if not re.fullmatch(r"\+1\d{10}", e164):
-        return Said(e164, digits(e164.removeprefix("+")).spoken)
-    area, exchange, line = e164[2:5], e164[5:8], e164[8:]
-    return Said(f"({area}) {exchange}-{line}", ", ".join(" ".join(group) for group in (area, exchange, line)))
 
 
 def day(value: date, words: Words, today: date) -> Said:

@@ -41,7 +41,7 @@ class Button:
 
 @dataclass(frozen=True)
 class Utterance:
-    """One thing the assistant says. ``event_id`` is its event in the record."""
+    """One thing the assistant says. ``event_id`` is its event in the record; empty for what is in none, such as a filler."""
 
     event_id: str
     text: str
@@ -81,7 +81,8 @@ EXPECTATIONS = (
 class TurnResult:
     """What a turn led to. ``contact_id`` may differ from the turn's after a merge. ``transfer``: the session ends with a person, to
     whom the call is to be put through. ``withdrawn``: the turn was taken back in time, and nothing has come of it. ``message_id``: its
-    message in the record, empty where there was none."""
+    message in the record, empty where there was none. ``speed``: how fast to speak from now on, 1.0 being as usual, None for no change;
+    ``speed_once``: the same for these utterances alone."""
 
     contact_id: str
     utterances: tuple[Utterance, ...]
@@ -90,3 +91,5 @@ class TurnResult:
     transfer: bool = False
     withdrawn: bool = False
     message_id: str = ""
+    speed: float | None = None
+    speed_once: float | None = None

@@ -35,6 +35,7 @@ from throughline.domain.company import (
 from throughline.domain.facts import ABOUT_THE_PERSON, FACTS, FINDING
 from throughline.domain.holidays import is_day_of_year
 from throughline.domain.journeys import Journeys
+from throughline.domain.lexicon import Lexicon
 from throughline.domain.privacy import Privacy
 from throughline.domain.retention import Retention
 from throughline.domain.scheduling import Working, held_back, room
@@ -47,6 +48,8 @@ from throughline.settings.checked_yaml import line_of, load_mapping, pour
 __all__ = ["Business", "load_business"]
 
 T = TypeVar("T")
+
+_MARKUP = re.compile(r"[<>\[\]{}&|\\]")
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,11 @@ class _Folder:
         line = line_of(functools.reduce(lambda mapping, part: mapping[part], path, self._mappings[name]), last)
         self.problems.append(Problem(f"{self._folder / name}.yml:{line} {key}", what, mend))
 
+    def part_wrong(self, name: str, key: str, part: str, what: str, mend: str) -> None:
+        """Note a fault under ``part`` of the mapping under ``key``."""
+        line = line_of(self._mappings[name][key], part)
+        self.problems.append(Problem(f"{self._folder / name}.yml:{line} {key}.{part}", what, mend))
+
     def entry_wrong(self, name: str, key: str, position: int, what: str, mend: str) -> None:
         """Note a fault in one entry of the list under ``key``, which may be dotted."""
         entries = functools.reduce(lambda mapping, part: mapping[part], key.split("."), self._mappings[name])
@@ -105,6 +113,7 @@ def load_business(folder: Path) -> Business:
     phone, dialogue, words = files.read("phone", Phone), files.read("dialogue", Dialogue), files.read("words", Words)
     privacy, retention = files.read("privacy", Privacy), files.read("retention", Retention)
     journeys, payment = files.read("journeys", Journeys), files.read("payment", Payment)
+    lexicon = files.read("lexicon", Lexicon)
     if company:
         _check_company(company, files)
     if hours:
@@ -126,6 +135,8 @@ def load_business(folder: Path) -> Business:
         _check_words(words, files)
     if privacy:
         _check_privacy(privacy, files)
+    if lexicon:
+        _check_lexicon(lexicon, files)
     if journeys:
         _check_journeys(journeys, files)
     if files.problems or not (
@@ -144,6 +155,7 @@ def load_business(folder: Path) -> Business:
         and retention
         and journeys
         and payment
+        and lexicon
     ):
         raise ConfigurationError(files.problems)
     business = Business(
@@ -163,6 +175,7 @@ def load_business(folder: Path) -> Business:
         retention=retention,
         journeys=journeys,
         payment=payment,
+        lexicon=lexicon,
     )
     _check_held(business, files)
     if files.problems:
@@ -318,6 +331,24 @@ def _check_words(words: Words, files: _Folder) -> None:
     for part, span in words.parts_of_day.items():
         if len(span) != 2 or any(_parsed(local_time, text) is None for text in span):
             files.wrong("words", "parts_of_day", f"{part} can't be read.", 'Write begin and end: ["12:00", "17:00"].')
+
+
+def _check_lexicon(lexicon: Lexicon, files: _Folder) -> None:
+    for key in ("terms", "streets", "directions", "units"):
+        seen = set[str]()
+        for written, said in getattr(lexicon, key).items():
+            if not written.strip() or not any(character.isalnum() for character in said):
+                files.part_wrong("lexicon", key, written, "nothing could be said.", "Write beside each term how it sounds.")
+            if _MARKUP.search(said):
+                mend = "Write it in plain words: voices read markup out, or obey it."
+                files.part_wrong("lexicon", key, written, f"{said!r} holds signs of markup.", mend)
+            if written.casefold() in seen:
+                mend = "Leave one of the two: large and small letters count as the same."
+                files.part_wrong("lexicon", key, written, f"{written!r} stands here twice.", mend)
+            seen.add(written.casefold())
+    for name, word in dataclasses.asdict(lexicon.signs).items():
+        if not word.strip():
+            files.part_wrong("lexicon", "signs", name, "is empty.", "Write the word for it.")
 
 
 def _check_privacy(privacy: Privacy, files: _Folder) -> None:

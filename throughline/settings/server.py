@@ -312,6 +312,17 @@ class SpeechSettings:
     whisper_dir: str = setting("var/whisper", doc="Directory of a faster-whisper model.")
     whisper_dir_env: str = setting("THROUGHLINE_WHISPER_DIR", doc="Environment variable that overrides `whisper_dir`.")
     espeak: EspeakSettings = setting(factory=EspeakSettings, doc="The embedded voice.")
+    cache_mb: int = setting(
+        128,
+        minimum=0,
+        maximum=10_000,
+        doc="Room for the speech of fixed sentences in `var/cache/speech`, so that it begins at once. 0: none is kept.",
+    )
+    make_ahead: bool = setting(
+        True,
+        doc="Whether a server makes in the background the speech of all fixed sentences that is not kept yet. With a voice that is paid "
+        "for by the character, `throughline voice --count` tells beforehand how many that are.",
+    )
 
 
 @dataclass(frozen=True)

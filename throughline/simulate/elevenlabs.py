@@ -31,6 +31,8 @@ FORMATS = {"ulaw_8000": TELEPHONE, "pcm_16000": WIDEBAND}
 """The vendor has more; these are the ones that telephones and our page need."""
 LONGEST_TEXT = 40_000
 
+SLOWEST, FASTEST = 0.7, 1.2
+
 _PIECE_MS = 100
 
 
@@ -74,6 +76,7 @@ class Asked:
     model: str
     output_format: str
     received_s: float
+    speed: float = 1.0
     first_byte_s: float = 0.0
     sent_bytes: int = 0
     outcome: str = ""
@@ -217,8 +220,11 @@ class ElevenLabsServer:
             problem = {"type": "missing", "loc": ["body", "text"], "msg": "Field required", "input": None}
             return web.json_response({"detail": [problem]}, status=422)
         asked.text, asked.model = body["text"], body.get("model_id") or "eleven_multilingual_v2"
+        asked.speed = (body.get("voice_settings") or {}).get("speed") or 1.0
         answer: Answer | None = None
-        if asked.output_format not in FORMATS:
+        if not SLOWEST <= asked.speed <= FASTEST:
+            answer = _refusal(400, "invalid_voice_settings", "Invalid setting for speed received.")
+        elif asked.output_format not in FORMATS:
             problem = {"type": "enum", "loc": ["query", "output_format"], "msg": "Input should be a known format", "input": ""}
             answer = Answer(422, {"detail": [problem]})
         elif asked.model not in MODELS:
@@ -233,7 +239,7 @@ class ElevenLabsServer:
 
     async def _speak(self, request: web.Request, asked: Asked, fault: str) -> web.StreamResponse:
         audio = FORMATS[asked.output_format]
-        pieces = await self._pieces(asked.text, audio, fault)
+        pieces = await self._pieces(asked, audio, fault)
         spread = self._random.uniform(-self._spread_ms, self._spread_ms)
         await _until(asked.received_s + (self._first_byte_ms + spread) / 1000)
         response = web.StreamResponse(headers={"Content-Type": "audio/basic" if audio == TELEPHONE else "audio/pcm"})
@@ -252,8 +258,8 @@ class ElevenLabsServer:
         asked.outcome = "misbehaved" if fault else "whole"
         return response
 
-    async def _pieces(self, text: str, audio: AudioFormat, fault: str) -> list[bytes]:
-        speech = b"".join([piece async for piece in self._voice.speak(text, audio)])
+    async def _pieces(self, asked: Asked, audio: AudioFormat, fault: str) -> list[bytes]:
+        speech = b"".join([piece async for piece in self._voice.speak(asked.text, audio, speed=asked.speed)])
         if fault == "empty":
             speech = b""
         elif fault == "odd":

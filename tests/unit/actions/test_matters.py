@@ -107,9 +107,7 @@ async def test_two_questions_are_answered_one_after_the_other(talk: Conversation
     assert (await talk.do(AnswerPrices())).events[-1]["name"] == "action_listen"
 
 
-async def test_while_a_visit_is_looked_for_the_second_matter_is_not_lost(
-    talk: Conversation, app: Application
-) -> None:
+async def test_while_a_visit_is_looked_for_the_second_matter_is_not_lost(talk: Conversation, app: Application) -> None:
     text = "move my visit and also i was billed twice"
     about(talk, text, ("move_visit", "move my visit"), ("dispute_bill", "i was billed twice"))
     done = await talk.begins().do(FORM)

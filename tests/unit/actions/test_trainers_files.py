@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from throughline.domain.facts import FACTS
+from throughline.domain.privacy import placeholders
 from throughline.settings.business import load_business
 
 pytestmark = pytest.mark.unit
@@ -65,6 +66,7 @@ def test_every_response_that_actions_use_exists() -> None:
 
 def test_every_question_can_be_put_and_put_again() -> None:
     for slot in FACTS:
+        assert f"utter_again_{slot}" in DOMAIN["responses"]
         if slot in NAMING:
             assert f"action_ask_{slot}" in ACTIONS
         else:
@@ -141,3 +143,23 @@ def test_every_appliance_has_its_other_names() -> None:
 
 def test_no_conversation_is_ever_thought_to_be_over() -> None:
     assert DOMAIN["session_config"]["session_expiration_time"] == 0
+
+
+def test_what_is_said_in_passing_exists() -> None:
+    assert set(BUSINESS.dialogue.passing) <= set(DOMAIN["responses"])
+
+
+def test_every_twin_for_what_belongs_to_a_response_and_needs_no_value() -> None:
+    twins = {
+        name for name in DOMAIN["responses"] if name.endswith("_again") and name.removesuffix("_again") in DOMAIN["responses"]
+    }
+    assert {"utter_call_welcome_again", "utter_greet_again"} <= twins
+    assert not {name for name in twins if placeholders(DOMAIN["responses"][name])}
+    assert "action_repeat" in {name for action in DOMAIN["actions"] if isinstance(action, dict) for name in action}
+
+
+@pytest.mark.parametrize("name", sorted(SPOKEN))
+def test_no_sign_that_only_an_eye_can_read_reaches_the_voice(name: str) -> None:
+    for text in SPOKEN[name]:
+        spoken = BUSINESS.lexicon.spoken(text)
+        assert not re.search(r"[&@#$%*_/|~^]|\d:\d|\d{5}", re.sub(r"\{[^}]*\}", "", spoken))

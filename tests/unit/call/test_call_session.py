@@ -17,6 +17,7 @@ from throughline.call.effects import TurnTimed
 from throughline.call.media_streams import Start
 from throughline.call.port import Admission
 from throughline.call.session import CallSession, MonotonicClock, SocketClosed
+from throughline.domain.phone_wording import PhoneWording
 from throughline.domain.transcripts import TELEPHONE, AudioFormat, Transcript
 from throughline.domain.turns import Expectation, TurnResult, Utterance
 from throughline.errors import Rejected, Unavailable
@@ -159,6 +160,7 @@ class FakeTts:
 
     def __init__(self) -> None:
         self.spoken: list[str] = []
+        self.speeds: list[float] = []
         self.open = 0
         self.failures = 0
         self.after = 0
@@ -166,8 +168,9 @@ class FakeTts:
         self.stops_after = 0
         """Steps of the loop that it takes to stop when it is given up, as an engine behind other engines does."""
 
-    async def speak(self, text: str, audio: AudioFormat) -> AsyncIterator[bytes]:
+    async def speak(self, text: str, audio: AudioFormat, *, speed: float = 1.0) -> AsyncIterator[bytes]:
         self.spoken.append(text)
+        self.speeds.append(speed)
         self.open += 1
         try:
             for piece in range(2 * len(text.split())):
@@ -282,10 +285,11 @@ class Call:
         self.stt = FakeStt()
         self.tts = FakeTts()
         self.settings = CallSettings(**settings)
+        self.wording: PhoneWording | None = None
         self._before = asyncio.all_tasks()
 
     async def start(self) -> None:
-        session = CallSession(self.socket, self.port, self.stt, self.tts, self.settings, self.clock)
+        session = CallSession(self.socket, self.port, self.stt, self.tts, self.settings, self.clock, self.wording)
         self.running = asyncio.ensure_future(session.run())
         self.socket.incoming.put_nowait({"event": "connected", "protocol": "Call", "version": "1.0.0"})
         self.socket.incoming.put_nowait(START)
@@ -450,6 +454,24 @@ async def test_a_slow_dialogue_blocks_neither_ears_nor_keypad() -> None:
     await settle()
     assert call.port.of("turn")[1:] == [("12345678", "keypad", None)]
     await call.caller(LOST)
+    await call.over()
+
+
+async def test_a_slow_dialogue_is_bridged_by_a_filler_that_no_record_hears_of() -> None:
+    call = Call()
+    call.wording = PhoneWording(fillers=("One moment, please.", "Nearly there."))
+    await call.greeted()
+    call.port.held = asyncio.Event()
+    call.port.answers = {"it leaks": replace(said("Which brand?"), speed=0.85)}
+    await call.says("it leaks")
+    await call.clock.advance(2500)
+    assert call.tts.spoken[-1] == "One moment, please."
+    call.port.held.set()
+    await call.clock.advance(1000)
+    assert (call.tts.spoken[-2:], call.tts.speeds[-2:]) == (["One moment, please.", "Which brand?"], [1.0, 0.85])
+    assert [heard[0] for heard in call.port.of("heard")] == ["e-Good morning.", "e-Which brand?"]
+    assert len(call.port.of("turn")) == 1
+    await call.caller({"event": "stop", "streamSid": "MZ1"})
     await call.over()
 
 

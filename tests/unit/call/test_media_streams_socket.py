@@ -22,7 +22,9 @@ from websockets.exceptions import ConnectionClosed
 from channels.phone import Phone
 from tests.unit.call.test_call_session import FakePort, FakeStt, FakeTts
 from tests.waiting import until
+from throughline.call.call_settings import CallSettings
 from throughline.domain.listening import NO_WORDS
+from throughline.domain.phone_wording import PhoneWording
 from throughline.settings.server import Settings
 
 pytestmark = pytest.mark.contract
@@ -53,7 +55,8 @@ class Line:
         phone._server = SimpleNamespace(network_address=lambda request: request.ip, app=SimpleNamespace(business=business))
         phone._telephone = phone._answers = None
         phone._settings, phone._calls, phone._on_line = Settings(), set(), set()
-        phone._stt, phone._tts = self.stt, FakeTts()
+        phone._stt, phone._voice = self.stt, SimpleNamespace(tts=FakeTts())
+        phone._call_settings, phone._wording = CallSettings(), PhoneWording
 
         async def media(request: Any, websocket: Any) -> None:
             request.ctx.caller = "telephone"

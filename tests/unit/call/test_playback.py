@@ -1,13 +1,18 @@
 """The assistant's voice: paced frames, marks, and what the caller really heard."""
 
+from pathlib import Path
+
 import pytest
 
 from throughline.call.call_settings import CallSettings
 from throughline.call.effects import Effect, Heard, Speak, StopSpeaking
 from throughline.call.media_streams import Audio, Caption, Clear, Mark
-from throughline.call.playback import Playback, sentences_of
+from throughline.call.playback import Playback
+from throughline.domain.phone_wording import phone_wording
+from throughline.domain.sentences import sentences_of
 from throughline.domain.transcripts import TELEPHONE
 from throughline.domain.turns import Utterance
+from throughline.settings.business import load_business
 
 pytestmark = pytest.mark.unit
 
@@ -200,3 +205,72 @@ def test_speech_is_made_only_so_far_ahead() -> None:
     assert not voice.wants_speech
     run(voice, 20, 1000)
     assert voice.wants_speech
+
+
+LEXICON = load_business(Path("data/business")).lexicon
+WORDING = phone_wording(["I have everything from before: {known}."], opening_chars=10, lexicon=LEXICON)
+
+
+def test_the_fixed_beginning_of_a_sentence_is_a_piece_of_its_own() -> None:
+    voice = Playback(TELEPHONE, CallSettings(), WORDING)
+    said = voice.say([Utterance("e1", "I have everything from before: the oven.")])
+    assert said == [Speak(1, "I have everything from before:"), Speak(2, "the oven.")]
+    voice.audio(1, FRAME * 5, 0)
+    assert voice.audio_end(1, 0)[-1] == Mark("sentence-1")  # it plays while the rest is made
+    voice.mark("sentence-1", 100)
+    assert voice.interrupt(200)[-1] == Heard("e1", "I have everything from before:", complete=False)
+
+
+def test_the_voice_is_given_spoken_words_and_the_written_ones_are_shown_and_heard() -> None:
+    voice = Playback(TELEPHONE, CallSettings(), WORDING)
+    assert voice.say([Utterance("e1", "Call (503) 555-0142 by 10:30 am.")]) == [
+        Speak(1, "Call 5 0 3, 5 5 5, 0 1 4 2 by 10 30 AM.")
+    ]
+    assert voice.audio(1, FRAME * 100, 0)[0] == Caption("assistant", "Call (503) 555-0142 by 10:30 am.", final=True)
+    voice.audio_end(1, 0)
+    voice.mark("sentence-1", 2000)
+    assert voice.tick(2000) == []
+
+
+@pytest.mark.parametrize(
+    ("played", "heard"),
+    [(0.13, "Call"), (0.45, "Call (503)"), (0.72, "Call (503) 555-0142"), (0.99, "Call (503) 555-0142 by 10:30")],
+)
+def test_how_much_was_heard_goes_by_how_long_the_spoken_words_are(played: float, heard: str) -> None:
+    """By their written letters alone, the whole number would seem to be heard when half of it was."""
+    voice = Playback(TELEPHONE, CallSettings(), WORDING)
+    voice.say([Utterance("e1", "Call (503) 555-0142 by 10:30 am.")])
+    voice.audio(1, FRAME * 100, 0)
+    voice.audio_end(1, 0)
+    run(voice, 20, 2000)
+    assert voice.interrupt(2000 * played)[-1] == Heard("e1", heard, complete=False)
+
+
+def test_what_is_to_be_said_slower_is_asked_for_slower_and_taken_to_last_longer() -> None:
+    voice = Playback(TELEPHONE, CallSettings())
+    assert voice.say([Utterance("e1", TEN)], 0.5) == [Speak(1, TEN, 0.5)]
+    voice.audio(1, FRAME * 50, 0)  # the first second of some six
+    run(voice, 20, 1000)
+    (heard,) = [effect for effect in voice.interrupt(1000) if isinstance(effect, Heard)]
+    assert heard.text_heard == "one two"  # at the usual speed it would be three
+
+
+def test_what_is_in_no_record_is_not_reported() -> None:
+    voice = spoken("One moment.", 400, event_id="")
+    assert Heard not in [type(effect) for effect in run(voice, 0, 5000)]
+    assert not voice.busy
+    assert Heard not in [type(effect) for effect in spoken("One moment.", 400, event_id="").interrupt(100)]
+
+
+def test_what_nobody_has_heard_yet_can_be_withdrawn() -> None:
+    voice = playback()
+    voice.say([Utterance("", "One moment.")])
+    assert voice.withdraw() == [StopSpeaking()]
+    assert not voice.busy
+    assert voice.withdraw() == []
+
+
+def test_what_is_being_heard_is_not_withdrawn() -> None:
+    voice = spoken("One moment.", 400, event_id="")
+    assert voice.withdraw() == []
+    assert voice.busy

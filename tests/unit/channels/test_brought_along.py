@@ -32,6 +32,12 @@ def test_a_booked_visit_comes_along_unless_the_other_has_one() -> None:
     assert _brought_along(tracker(*BOOKED), tracker(SlotSet("ui_visit", "ABCDEF"))) == ()
 
 
+def test_how_fast_to_speak_is_what_the_caller_has_just_asked_for() -> None:
+    slower = SlotSet("ui_speed", 0.85)
+    assert _brought_along(tracker(slower), tracker(SlotSet("ui_speed", 1.15), *FORM)) == (slower,)
+    assert _brought_along(tracker(slower, *FORM), None) == (slower, *FORM)
+
+
 def test_nobody_brings_nothing() -> None:
     assert _brought_along(None, tracker()) == ()
     assert _brought_along(tracker(), None) == ()

@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timezone
 
 import pytest
 
-from throughline.domain import speakable
+from throughline.domain import said_digits, speakable
 from throughline.domain.company import Business
 from throughline.domain.words import Said
 
@@ -24,7 +24,7 @@ TODAY = date(2026, 11, 22)
     ],
 )
 def test_digits_are_said_one_by_one(text: str, shown: str, spoken: str) -> None:
-    assert speakable.digits(text) == Said(shown, spoken)
+    assert said_digits.digits(text) == Said(shown, spoken)
 
 
 def test_a_day_has_its_weekday_and_no_figures_for_the_ear(business: Business) -> None:

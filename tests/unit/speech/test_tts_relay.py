@@ -46,7 +46,7 @@ class Voice:
         if self.error:
             raise self.error
 
-    async def speak(self, text: str, audio: AudioFormat) -> AsyncIterator[bytes]:
+    async def speak(self, text: str, audio: AudioFormat, *, speed: float = 1.0) -> AsyncIterator[bytes]:
         self.asked.append(text)
         try:
             for at_ms in range(0, len(text) * self.ms_per_char, 20):
@@ -96,6 +96,54 @@ async def test_the_first_voice_speaks_as_long_as_it_is_well(logs: list[Any]) -> 
     assert await said(relay) == await said(Voice("alone"))
     assert not second.asked
     assert not logs
+
+
+class BreaksOff:
+    """A voice that breaks off after ``after_share`` of what it would say."""
+
+    name = "breaking"
+
+    def __init__(self, voice: TextToSpeech, after_share: float) -> None:
+        self._voice = voice
+        self._share = after_share
+
+    async def warm_up(self) -> None:
+        """Nothing to load."""
+
+    async def speak(self, text: str, audio: AudioFormat, *, speed: float = 1.0) -> AsyncIterator[bytes]:
+        whole = b"".join([chunk async for chunk in self._voice.speak(text, audio, speed=speed)])
+        yield whole[: int(len(whole) * self._share)]
+        raise Unavailable("broke off")
+
+
+class Asked:
+    """A voice that remembers what it was asked, and how fast."""
+
+    name = "asked"
+
+    def __init__(self, voice: TextToSpeech) -> None:
+        self._voice = voice
+        self.asked: list[tuple[str, float]] = []
+
+    async def warm_up(self) -> None:
+        """Nothing to load."""
+
+    def speak(self, text: str, audio: AudioFormat, *, speed: float = 1.0) -> AsyncIterator[bytes]:
+        self.asked.append((text, speed))
+        return self._voice.speak(text, audio, speed=speed)
+
+
+@pytest.mark.parametrize("speed", [0.7, 1.0, 1.2])
+async def test_a_slower_voice_that_breaks_off_is_followed_at_the_same_word(speed: float) -> None:
+    """What was said is judged by the time it takes at the usual speed."""
+    first, second = EspeakTts(), EspeakTts()
+    relay = relay_of(BreaksOff(first, after_share=0.5), asked := Asked(second))
+    async for _ in relay.speak(SENTENCE, TELEPHONE, speed=speed):
+        pass
+    ((rest, second_speed),) = asked.asked
+    assert second_speed == speed
+    assert SENTENCE.endswith(rest)
+    assert 0.35 < len(rest) / len(SENTENCE) < 0.85
 
 
 async def test_the_next_says_all_of_it_where_the_first_says_nothing(logs: list[Any]) -> None:
@@ -362,9 +410,9 @@ class Breaking:
     async def warm_up(self) -> None:
         await self._voice.warm_up()
 
-    async def speak(self, text: str, audio: AudioFormat) -> AsyncIterator[bytes]:
+    async def speak(self, text: str, audio: AudioFormat, *, speed: float = 1.0) -> AsyncIterator[bytes]:
         left = self.after_ms * 8
-        async for chunk in self._voice.speak(text, audio):
+        async for chunk in self._voice.speak(text, audio, speed=speed):
             yield chunk[:left]
             left -= len(chunk)
             if left <= 0:

@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from throughline.domain.transcripts import AudioFormat
 from throughline.speech import espeak_library
@@ -19,6 +20,8 @@ from throughline.speech.audio import Converter
 
 _PASSAGE_CHARACTERS = 300
 _SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|\n+")
+
+_SLOWEST_WPM, _FASTEST_WPM = 80, 450  # what the library takes
 
 _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="espeak")
 
@@ -55,16 +58,18 @@ class EspeakTts:
         library = await asyncio.get_running_loop().run_in_executor(_worker, espeak_library.load)
         library.check(self._voice)
 
-    async def speak(self, text: str, audio: AudioFormat) -> AsyncIterator[bytes]:
+    async def speak(self, text: str, audio: AudioFormat, *, speed: float = 1.0) -> AsyncIterator[bytes]:
         """The speech for ``text``; see the protocol. Control characters are read as spaces."""
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[bytes] = asyncio.Queue()  # bounded by what one passage can sound like
         stopped = threading.Event()
         parts = list(passages(text))
+        rate_wpm = min(_FASTEST_WPM, max(_SLOWEST_WPM, round(self._voice.rate_wpm * speed)))
+        voice = replace(self._voice, rate_wpm=rate_wpm)
         try:
             for index, passage in enumerate(parts):
                 making = loop.run_in_executor(
-                    _worker, self._make, passage, index < len(parts) - 1, audio, loop, pieces, stopped
+                    _worker, self._make, passage, voice, index < len(parts) - 1, audio, loop, pieces, stopped
                 )
                 while piece := await pieces.get():
                     yield piece
@@ -75,6 +80,7 @@ class EspeakTts:
     def _make(
         self,
         passage: str,
+        voice: espeak_library.Voice,
         end_pause: bool,
         audio: AudioFormat,
         loop: asyncio.AbstractEventLoop,
@@ -97,7 +103,7 @@ class EspeakTts:
                 return not stopped.is_set()
 
             if not stopped.is_set():
-                library.synthesize(passage, self._voice, take, end_pause=end_pause)
+                library.synthesize(passage, voice, take, end_pause=end_pause)
             if piece := converter.flush():
                 hand_over(piece)
         finally:

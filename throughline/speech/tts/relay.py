@@ -133,28 +133,28 @@ class TtsRelay:
         if failed == len(self._engines):
             raise Unavailable("no voice can be warmed up")
 
-    async def speak(self, text: str, audio: AudioFormat) -> AsyncIterator[bytes]:
+    async def speak(self, text: str, audio: AudioFormat, *, speed: float = 1.0) -> AsyncIterator[bytes]:
         """The speech for ``text``; see the protocol. Raises Unavailable when every engine has failed."""
         engines = self._in_order()
         for index, engine in enumerate(engines):
             said_ms = 0.0
             try:
-                async with closed_after(engine.speak(text, audio)) as chunks:
+                async with closed_after(engine.speak(text, audio, speed=speed)) as chunks:
                     while (chunk := await _next(chunks, self._timeout_ms)) is not None:
                         said_ms += len(chunk) / audio.frame_bytes * FRAME_MS
                         yield chunk
-                self._done(engine, text, said_ms)
+                self._done(engine, text, said_ms * speed)
                 return
             except Exception as error:  # noqa: BLE001 -- whatever a voice dies of, the caller is to hear the next
                 self._lost(engine, error, said_ms, engines[index + 1 : index + 2])
             if said_ms:
-                text = unsaid(text, said_ms, self._paces.get(engine, _FIRST_PACE))
+                text = unsaid(text, said_ms * speed, self._paces.get(engine, _FIRST_PACE))
                 if not text:
                     return
         raise Unavailable("no voice is left")
 
     def _done(self, engine: TextToSpeech, text: str, said_ms: float) -> None:
-        """A whole text was said: the engine is well, and tells how fast it speaks."""
+        """A whole text was said, in ``said_ms`` at the usual speed: the engine is well, and tells how fast it speaks."""
         self._rests_until_s.pop(engine, None)
         estimates_ms = _ends_ms(text.split())
         if estimates_ms and estimates_ms[-1] >= _PACE_FROM_MS:
