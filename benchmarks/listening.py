@@ -117,6 +117,7 @@ class Turn:
 
     text: str
     gap: float
+    ended_s: float
     at: datetime
     paused: bool
     own: float | None = None
@@ -193,7 +194,8 @@ async def _call(address: str, lines: Sequence[str], speech: dict[str, bytes], ti
             await caller.say(speech[line])
             ended_s = time.monotonic()
             first_s = await listener.next_after(began_s)
-            taken.append(Turn(words_of(line), (first_s - ended_s) * 1000, datetime.now(timezone.utc), "[" in line))
+            gap, now = (first_s - ended_s) * 1000, datetime.now(timezone.utc)
+            taken.append(Turn(words_of(line), gap, ended_s, now, paused="[" in line))
             tick()
             await caller.wait_quiet(_QUIET_S)
     return taken
@@ -228,14 +230,15 @@ def _with_shares(taken: list[Turn], database: Path, voices: ElevenLabsServer) ->
             found.append(turn)
             continue
         waited = near.timing["quiet_ms"]
-        voice = _voice_wait_ms(voices, near.at.timestamp(), near.timing["first_audio_ms"])
-        found.append(replace(turn, waited=waited, own=turn.gap - waited - voice))
+        found.append(replace(turn, waited=waited, own=turn.gap - waited - _voice_wait_ms(voices, turn)))
     return found
 
 
-def _voice_wait_ms(voices: ElevenLabsServer, _at_s: float, first_audio_ms: float) -> float:
-    """What of the time to the first audio is the voice's: its first byte, or all of it where it came from what was kept."""
-    return min(first_audio_ms, FIRST_BYTE_MS) if voices.asked else 0.0
+def _voice_wait_ms(voices: ElevenLabsServer, turn: Turn) -> float:
+    """What the caller waited for the voice's first byte: nothing where the first words came from what was kept."""
+    until_s = turn.ended_s + turn.gap / 1000
+    asked = [one for one in voices.asked if turn.ended_s <= one.received_s <= until_s and one.first_byte_s <= until_s]
+    return max(((one.first_byte_s - one.received_s) * 1000 for one in asked[:1]), default=0.0)
 
 
 def _measure(policy: Policy, count: int, at_once: int, tick: Callable[[], None]) -> list[Turn]:

@@ -22,12 +22,15 @@ from throughline.call.media_streams import Audio, Caption, Clear, Mark
 from throughline.domain.phone_wording import PhoneWording
 from throughline.domain.transcripts import FRAME_MS, AudioFormat
 from throughline.domain.turns import Utterance
-from throughline.speech.audio import Framer
+from throughline.speech.audio import Framer, level_dbfs
 
 _MS_PER_CHAR = 65
 """A voice says some 15 characters in a second: the length of a sentence of which not all has been made."""
 
 _LATE_SENTENCES = 2
+
+_AUDIBLE_DBFS = -60.0
+_LEAD_IN_MOST_MS = 300
 
 
 @dataclass
@@ -40,6 +43,7 @@ class _Sentence:
     frames: deque[bytes] = field(default_factory=deque)
     sent: list[bytes] = field(default_factory=list)  # for as long as they may have to be sent again
     times_sent: int = 1
+    lead_in_ms: int = 0  # silence at its beginning that was left out
     made_ms: int = 0
     sent_ms: int = 0
     made: bool = False  # nothing more will come
@@ -163,8 +167,20 @@ class Playback:
         return self.tick(now_ms)
 
     def _take(self, sentence: _Sentence, frames: list[bytes]) -> None:
+        if not sentence.made_ms and sentence is self._lines[0].sentences[0]:
+            frames = self._without_lead_in(sentence, frames)
         sentence.frames.extend(frames)
         sentence.made_ms += FRAME_MS * len(frames)
+
+    def _without_lead_in(self, sentence: _Sentence, frames: list[bytes]) -> list[bytes]:
+        """Without the silence with which voices begin: whoever waits for an answer has waited enough."""
+        start = 0
+        while start < len(frames) and sentence.lead_in_ms < _LEAD_IN_MOST_MS:
+            if level_dbfs(frames[start], self._audio) >= _AUDIBLE_DBFS:
+                break
+            sentence.lead_in_ms += FRAME_MS
+            start += 1
+        return frames[start:]
 
     def _close(self, sentence: _Sentence) -> None:
         rest = sentence.framer.rest(self._silence)

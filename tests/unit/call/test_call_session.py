@@ -289,7 +289,7 @@ class Call:
         self._before = asyncio.all_tasks()
 
     async def start(self) -> None:
-        session = CallSession(self.socket, self.port, self.stt, self.tts, self.settings, self.clock, self.wording)
+        session = CallSession(self.socket, self.port, self.stt, self.tts, self.settings, self.clock, wording=self.wording)
         self.running = asyncio.ensure_future(session.run())
         self.socket.incoming.put_nowait({"event": "connected", "protocol": "Call", "version": "1.0.0"})
         self.socket.incoming.put_nowait(START)
