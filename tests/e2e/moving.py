@@ -70,6 +70,11 @@ class Tried:
         return [*self.unmoved, *(fault for _, faults in self.moved for fault in faults)]
 
 
+_SPEED = "ui_speed"
+_SAID_AGAIN = "what was said last"
+_SAYS_AGAIN = frozenset({"utter_said_again", "utter_what_next_again", "utter_resume_open_again"})
+
+
 class Stage:
     """Holds conversations with one assistant, each on a blank record. ``answers``: what is said to questions that are still open after a
     story's own words; None to stop there."""
@@ -286,7 +291,10 @@ def _in_the_end(moved: Moved, unmoved: Held) -> Iterator[Fault]:
 
 
 def _comparable(standing: Standing) -> tuple[object, ...]:
-    return standing.question, standing.journey, standing.facts, standing.noted, standing.said, standing.over
+    # How fast to speak is a caller's wish alone; and what is said again is what was said last, which is the greeting after a move.
+    noted = standing.noted - {_SPEED}
+    said = tuple(_SAID_AGAIN if name in _SAYS_AGAIN else name for name in standing.said)
+    return standing.question, standing.journey, standing.facts, noted, said, standing.over
 
 
 def _difference(there: Standing, here: Standing) -> str:

@@ -334,6 +334,8 @@ class CallMachine:
     def _hold_if_wanted(self, now_ms: float) -> None:
         """Pause for a sound, until words say what it is."""
         hold_ms = self._settings.barge_in_hold_ms
+        if self._deaf:  # nothing they say can interrupt
+            return
         if hold_ms and self._false_alarms < _FALSE_ALARMS_MAX and self._turns.sounding_ms(now_ms) >= hold_ms:
             self._held_since_ms = now_ms
             self._out += self._playback.hold(now_ms)

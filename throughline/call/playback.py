@@ -287,7 +287,7 @@ class Playback:
         for sentence in reversed(list(self._sentences())):
             heard[sentence.speech_id] = sentence.text_heard(unplayed_ms, self._wording)
             unplayed_ms = max(0.0, unplayed_ms - sentence.sent_ms)
-        effects: list[Effect] = [Clear()] if audible else []
+        effects: list[Effect] = [Clear()] if audible and not self._held else []
         effects.append(StopSpeaking())
         for line in self._lines:
             effects += _heard(line, [heard[sentence.speech_id] for sentence in line.sentences])

@@ -100,7 +100,7 @@ class TurnTaking:
     def transcript(self, transcript: Transcript, now_ms: float) -> None:
         """Take what the recogniser reports."""
         text, before = transcript.text.strip(), self.text
-        self._flushed = False
+        asked, self._flushed = self._flushed, False  # what was asked for its last word says that this is the end
         if not before:
             self._began_ms = now_ms
         if not transcript.final:
@@ -115,7 +115,7 @@ class TurnTaking:
             self._heard_ms = now_ms
         if transcript.final and (text or transcript.end_of_turn or transcript.quiet_ms):
             self._quiet_from_ms = now_ms - transcript.quiet_ms
-        self._ended = transcript.end_of_turn
+        self._ended = transcript.end_of_turn and not asked
 
     @property
     def speaks_on(self) -> bool:
