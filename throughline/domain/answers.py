@@ -48,6 +48,7 @@ ENTITY_OF = {
     "call_time": "time",
     "pay_day": "date",
     "product": "appliance",
+    "invoice": "bill_number",
 }
 
 

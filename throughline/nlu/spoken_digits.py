@@ -22,6 +22,9 @@ _ONE_OF = re.compile(r"^ (?:of|more|thing|moment|second|sec|minute|that|is|with)
 
 _OF_A_REFERENCE = re.compile(r"\b(?:reference|ref|confirmation|(?:booking|appointment|visit|case) (?:number|no|id))\b")
 
+_OF_A_BILL = re.compile(r"\b(?:bill|invoice)(?: number| no| id)?(?: is| was|,| :| #)? ?$")
+_BILL_DIGITS = range(4, 10)
+
 POSTCODE_DIGITS = 5
 REFERENCE_DIGITS = 6
 EXTENDED_POSTCODE = re.compile(r"\d{5}(?: - | )\d{4}")
@@ -33,10 +36,15 @@ _TELLING_LENGTH = 5  # figures written in one piece that may be something by the
 
 
 def find_identifiers(words: SpokenText, *, reference_expected: bool = False) -> Iterator[Found]:
-    """Postcodes (5 digits), phone numbers (E.164), codes (8 digits) and references (6 digits) in ``words``, in order."""
+    """Postcodes (5 digits), phone numbers (E.164), codes (8 digits), references (6 digits) and, where they
+    are spoken of, bills' numbers (4 to 9) in ``words``, in order."""
     # Six digits may be half of a telephone number, or a price: alone they are nothing.
     references = reference_expected or _OF_A_REFERENCE.search(words.text) is not None
     for run in _RUN.finditer(words.text):
+        digits = "".join(_FIGURES.findall(run.group()))
+        if _OF_A_BILL.search(words.text[: run.start()]) and len(digits) in _BILL_DIGITS:
+            yield Found("bill_number", digits, *words.source(*run.span()))
+            continue
         for start, end in _readable(run, references):
             kind, value = _classify(words.text[start:end], references)
             if kind:

@@ -12,6 +12,7 @@
 | `phone_number` | E.164               | "503 555 oh one double four"               |
 | `code`         | 8 digits            | "12 34 56 78"                              |
 | `reference`    | 6 digits            | "my reference is 284 193"                  |
+| `bill_number`  | 4 to 9 digits       | "bill 20417", "invoice number 20 41 7"     |
 | `number`       | int                 | "two", "12"                                |
 
 Of several of one kind the wish is plain and the others carry a role: `excluded` ("not tuesday", "tuesday, no, wednesday"), `alternative`
@@ -43,6 +44,7 @@ KINDS = (
     "phone_number",
     "code",
     "reference",
+    "bill_number",
     "number",
 )
 

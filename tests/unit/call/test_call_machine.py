@@ -262,6 +262,13 @@ def test_what_has_to_be_heard_is_not_paused_for_a_sound() -> None:
     assert not line.all(Clear)
 
 
+def test_nothing_pauses_while_who_was_called_is_not_listened_to() -> None:
+    line = called()
+    hears(line, QUIET, 200)
+    hears(line, LOUD, 1000)
+    assert not line.all(Clear)
+
+
 def test_a_caller_who_speaks_on_has_the_turn_withdrawn_and_says_it_whole() -> None:
     line = thinking()
     line.says("since", final=False)

@@ -186,7 +186,7 @@ def test_the_engine_is_asked_for_its_last_word_when_they_seem_to_be_done() -> No
     assert taking.wants_flush(560)
     assert not taking.wants_flush(580)  # once
     assert not taking.due(700)  # what is interim ends nothing
-    taking.transcript(final("Yes, please."), 600)
+    taking.transcript(Transcript("Yes, please.", final=True, end_of_turn=True), 600)  # because it was asked
     assert not taking.due(649)
     assert taking.due(650)
 

@@ -138,3 +138,13 @@ def test_a_reference_where_one_was_asked_for(said: str) -> None:
 def test_a_reference_and_its_zip_code(said: str) -> None:
     found = [(item.kind, item.value) for item in find(said, NOW, expected="reference")]
     assert found == [("reference", "284193"), ("postcode", "97201")]
+
+
+@pytest.mark.parametrize("said", ["bill 20417, it's wrong", "invoice number two oh four one seven", "my bill number is 20417"])
+def test_a_bills_number_is_no_postcode(said: str) -> None:
+    assert read(said) == [("bill_number", "20417")]
+
+
+@pytest.mark.parametrize("said", ["the bill came to 97201", "your bill 12", "bill me at 97201"])
+def test_what_only_stands_near_a_bill_is_not_its_number(said: str) -> None:
+    assert "bill_number" not in dict(read(said))
