@@ -303,12 +303,13 @@ def _report(trial: Trial, calls: int, minutes: float, busy: str) -> int:
     return 1 if wrong else 0
 
 
-def _load_of_machine() -> str:
+def load_of_machine() -> str:
+    """How busy it is with other things."""
     return "load of the machine before " + " ".join(f"{load:.1f}" for load in os.getloadavg()) + f", {os.cpu_count()} cores"
 
 
 def _trial(options: argparse.Namespace) -> int:
-    busy = _load_of_machine()
+    busy = load_of_machine()
     speech = asyncio.run(spoken(sorted({line for script in SCRIPTS for line in script})))
     with (
         tempfile.TemporaryDirectory() as name,
