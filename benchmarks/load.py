@@ -3,18 +3,19 @@
     python -m benchmarks.load [--calls 30] [--minutes 5]
     python -m benchmarks.load --kill [--calls 30] [--minutes 5]      one of two servers is killed in the middle (load_kill.py)
 
-The callers talk through the scripts of benchmarks/listening.py, pauses and all, think a while between turns, call again when a script is
-over, and come by telephone: Twilio's webhooks and streams, signed. Deepgram's Flux and ElevenLabs are simulated at the latencies they publish,
-each in a process of its own; the record is on SQLite. All of it shares the machine's cores with the server: what the simulation takes is
-printed beside it.
+The callers talk through the scripts of benchmarks/listening.py, pauses and all, think a while between turns, call again when a script
+is over, and come by telephone: Twilio's webhooks and streams, signed. Deepgram's Flux and ElevenLabs are simulated at the latencies they
+publish, each in a process of its own; the record is on SQLite. All of it shares the machine's cores with the server: what the simulation
+takes is printed beside it.
 
 Measured, from when all calls are up:
-- *frames*: how late each frame of the assistant's came at its caller, against the 20 ms clock of that stretch of speech, less the 200 ms
-  that are sent ahead (benchmarks/load_callers.py). The callers' own lateness is in it, and printed beside it.
+- *frames*: how late each frame of the assistant's came at its caller, against the 20 ms clock of that stretch of speech, without the
+  200 ms that are sent ahead, and without the wait for the next tick of the call's own clock (benchmarks/load_callers.py). The callers' own lateness is in it, and printed beside it.
 - *server's loop*: a 20 ms clock on the loop that carries the audio, read out at the end (benchmarks/ticker.py).
 - *breaks*: silences that a caller hears within a sentence.
 - *gap*: from the last frame of a caller's words to the first audible one of the answer, cut-ins left out.
-- *queues*: the most messages that waited for a call's socket (bound: 1,000), and recognisers' audio that was dropped; from the server's log.
+- *queues*: the most messages that waited for a call's socket (bound: 1,000), and recognisers' audio that was dropped; from the
+  server's log.
 - *past the limit*: with all lines taken, telephone calls must hear the busy message and be promised a call-back, which the record has, and
   pages must be told "busy" with the status 503.
 

@@ -68,9 +68,9 @@ class Heard:
 def lateness_of(arrivals: list[float]) -> list[float]:
     """How late, in milliseconds, each frame of a stretch of speech was against a clock of 20 ms.
 
-    ``arrivals`` are seconds, of frames sent without a pause; what the server sends ahead at the beginning is left out. The clock's zero is the
-    earliest tenth of the frames, which left as soon as they might. A frame that has to wait for the next tick of the call's own clock, at most 20 ms,
-    is not late: what is counted is what comes on top. [] for a stretch too short to have a clock.
+    ``arrivals`` are seconds, of frames sent without a pause; what the server sends ahead at the beginning is left out. The clock's zero is
+    the earliest tenth of the frames, which left as soon as they might. A frame that has to wait for the next tick of the call's own clock, at
+    most 20 ms, is not late: what is counted is what comes on top. [] for a stretch too short to have a clock.
     """
     paced = [arrival - place * FRAME_S for place, arrival in enumerate(arrivals)][_LEAD_FRAMES:]
     if len(paced) < _LEAST_FRAMES:
@@ -139,6 +139,8 @@ class LightCaller(asyncio.Protocol):
     async def say(self, frames: Iterable[bytes]) -> float | None:
         """Speak; the milliseconds from the last frame to the first audible one of the answer, below 0 for a cut-in. None: the stream has
         ended. Raises TimeoutError where there is no answer."""
+        if self.ended.is_set():
+            return None
         self._to_say.extend(frames)
         self._said.clear()
         self._answered = self._loop.create_future()
@@ -189,8 +191,7 @@ class LightCaller(asyncio.Protocol):
         self._write(
             _TEXT,
             b'{"event":"media","sequenceNumber":"%d","streamSid":"%b","media":{"track":"inbound","chunk":"%d","timestamp":"%d",'
-            b'"payload":"%b"}}'
-            % (self._sequence, self._stream.encode(), self._chunk, (self._chunk - 1) * FRAME_MS, frame),
+            b'"payload":"%b"}}' % (self._sequence, self._stream.encode(), self._chunk, (self._chunk - 1) * FRAME_MS, frame),
         )
         while self._marks and self._marks[0][0] <= now:
             self._tell({"event": "mark", "mark": {"name": self._marks.popleft()[1]}})
@@ -267,9 +268,9 @@ class LightCaller(asyncio.Protocol):
             self._played_out = now
         self._arrivals.append(now)
         self._in_sentence = self.has_spoken = True
-        if self._answered is not None and not self._answered.done():
-            if level_dbfs(base64.b64decode(payload), TELEPHONE) >= AUDIBLE_DBFS:
-                self._answered.set_result(self._played_out)
+        awaited = self._answered is not None and not self._answered.done()
+        if awaited and self._answered and level_dbfs(base64.b64decode(payload), TELEPHONE) >= AUDIBLE_DBFS:
+            self._answered.set_result(self._played_out)
         self._played_out += FRAME_S
 
     def _count_stretch(self) -> None:
@@ -298,6 +299,10 @@ class LightCaller(asyncio.Protocol):
     def _write(self, opcode: int, payload: bytes) -> None:
         """One frame: whole, and masked with zeros."""
         length = len(payload)
-        head = struct.pack("!BB", 0x80 | opcode, 0x80 | length) if length < 126 else struct.pack("!BBH", 0x80 | opcode, 0xFE, length)
+        head = (
+            struct.pack("!BB", 0x80 | opcode, 0x80 | length)
+            if length < 126
+            else struct.pack("!BBH", 0x80 | opcode, 0xFE, length)
+        )
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(head + b"\0\0\0\0" + payload)

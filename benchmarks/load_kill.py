@@ -1,12 +1,12 @@
 """Calls on two servers, one of which is killed with SIGKILL in the middle: are all of its calls resumed, and is anything forgotten?
 
-``python -m benchmarks.load --kill``. Two servers and an action server on one PostgreSQL, a balancer in front of them, half of the calls on each.
-Callers answer the question that is open, as the record has it, so that whatever is asked again, they would answer again. When a server dies
+``python -m benchmarks.load --kill``. Two servers, each with its action server, on one PostgreSQL, a balancer in front of them, half of the
+calls on each. Callers answer the question that is open, as the record has it: what is asked again, they answer again. When a server dies
 Twilio asks what comes next, is told to connect the call again, and the other server takes it.
 
-What must be none: calls of the dead server that are not connected again and spoken to within a minute, that go on as somebody else, or whose open
-question was neither asked again nor answered; words that were answered and are not in the record; questions asked although they had been
-answered; messages stored and never finished; calls of the other server that broke.
+What must be none: calls of the dead server that are not connected again and spoken to within a minute, that go on as somebody else, or
+whose open question was neither asked again nor answered; words that were answered and are not in the record; questions asked although
+they had been answered; messages stored and never finished; calls of the other server that broke.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Kill:
                 balancer.ports[:] = ports if on_first else ports[::-1]
                 lines.append(asyncio.create_task(self._caller(number, on_first)))
                 await asyncio.sleep(0.5)
-                while len(self.held) <= number:  # it is where it is to be
+                while len(self.held) <= number:  # noqa: ASYNC110 - it is where it is to be
                     await asyncio.sleep(0.02)
             began = time.monotonic()
             while (passed_s := time.monotonic() - began) < minutes * 60:
@@ -111,7 +111,7 @@ class Kill:
                 elif error := done.exception():
                     held.wrong.append(f"{type(error).__name__} {error}")
         deadline = time.monotonic() + _LATEST_S
-        while await self._in_thread(self._record.unfinished_messages) and time.monotonic() < deadline:
+        while await self._in_thread(self._record.unfinished_messages) and time.monotonic() < deadline:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.5)
 
     async def _kill(self, dies: int, balancer: Balancer, ports: tuple[int, int]) -> None:
@@ -141,12 +141,14 @@ class Kill:
     async def _again(self, call: PlacedCall, held: Held) -> LightCaller:
         """The call's second stream, once the assistant speaks on it."""
         stream = await call.stream(2, _AGAIN_WITHIN_S)
-        while not stream.has_spoken and not stream.ended.is_set():
+        while not stream.has_spoken:
+            if stream.ended.is_set() or time.monotonic() - self._killed_at > _AGAIN_WITHIN_S:
+                raise Unavailable("nothing was said on the second stream")
             await asyncio.sleep(0.01)
         held.again_after_s = time.monotonic() - self._killed_at
         await stream.quiet(load.QUIET_S)
         after = (await self._in_thread(self._record.phone_call, held.sid)).session
-        assert after is not None  # noqa: S101 - it has spoken
+        assert after is not None
         if after.session_id == held.session or after.contact_id != held.contact:
             held.wrong.append("goes on as somebody else, or in its old session")
         now_open = await self._in_thread(story.open_question, self._record, after.contact_id)
@@ -251,7 +253,9 @@ def trial(options: argparse.Namespace) -> int:
 def _report(kill: Kill, unfinished: int, options: argparse.Namespace, busy: str) -> int:
     died = [held for held in kill.held if held.on_first]
     again = [held.again_after_s for held in died if held.again_after_s is not None]
-    table = Table("of it", "", title=f"{options.calls} calls on two servers, one killed after {options.minutes / 2:g} minutes; {busy}")
+    table = Table(
+        "of it", "", title=f"{options.calls} calls on two servers, one killed after {options.minutes / 2:g} minutes; {busy}"
+    )
     table.add_row("calls of the server that died", str(len(died)))
     table.add_row("of them connected again, and spoken to", str(len(again)))
     if again:

@@ -131,8 +131,9 @@ class Phone(InputChannel):
         await asyncio.gather(self._stt.warm_up(), self._voice.tts.warm_up())
 
     async def _stop(self, _sanic: Sanic, _loop: Any) -> None:
-        """Take no more calls, let those under way go on for a while, then end what is left: "cancelled" in the record, upon which the telephone
-        company connects a call again, to another server. The turn that such a call is in goes on and is saved (TurnRunner.stop waits for it)."""
+        """Take no more calls, let those under way go on for a while, then end what is left: "cancelled" in the record, upon which the
+        telephone company connects a call again, to another server. The turn that such a call is in goes on and is saved
+        (TurnRunner.stop waits for it)."""
         self._server.drain()
         if not self._calls:
             return

@@ -168,7 +168,12 @@ class Server:
 
     async def _only_when_ready(self, request: Request) -> HTTPResponse | None:
         """Answer 503 while turns can't be taken: widgets and callers then try again, and no message is dropped."""
-        if self.ready or request.path in _NEEDS_NONE or (self.draining and request.path == _TELLS_ITSELF) or not request.path.startswith(_NEEDS_TURNS):
+        if (
+            self.ready
+            or request.path in _NEEDS_NONE
+            or (self.draining and request.path == _TELLS_ITSELF)
+            or not request.path.startswith(_NEEDS_TURNS)
+        ):
             return None
         return json({"error": "not_ready"}, status=503, headers={"Retry-After": "2"})
 

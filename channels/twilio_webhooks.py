@@ -194,12 +194,11 @@ class TwilioWebhooks:
             return self._answers.hang_up()
         if what == "person":
             return await self._person_or_call_back(fields, [], "asked_for_person", deadline)
-        is_busy = self._is_busy()
-        if what == "connect" and self._server.draining:  # another server may take it; how often that is tried is bounded
-            is_busy = False
+        draining = self._server.draining  # another server may take it; how often that is tried is bounded
+        is_busy = self._is_busy() and not draining
         if what == "connect" and is_busy and call.session is None:  # others were let in before it
             return await self._all_lines_taken(fields, deadline)
-        if what == "connect" and (self._server.ready or self._server.draining) and not is_busy:
+        if what == "connect" and (self._server.ready or draining) and not is_busy:
             reconnecting = self._record.call(
                 self._record.reconnect_call,
                 fields["CallSid"],

@@ -204,8 +204,8 @@ class PhoneSettings:
         20,
         minimum=0,
         maximum=3600,
-        doc="How long a server that is told to stop (SIGTERM) lets its calls go on, while it takes no new ones. Then those that are left are "
-        "connected again, elsewhere. Whoever stops it must wait 20 seconds longer before killing it.",
+        doc="How long a server that is told to stop (SIGTERM) lets its calls go on, while it takes no new ones. Then those that are "
+        "left are connected again, elsewhere. Whoever stops it must wait 20 seconds longer before killing it.",
     )
     finish_within_s: int = setting(
         60, minimum=10, maximum=3600, doc="The same for what a caller said: as long as the call may be connected again."
