@@ -10,7 +10,8 @@ takes is printed beside it.
 
 Measured, from when all calls are up:
 - *frames*: how late each frame of the assistant's came at its caller, against the 20 ms clock of that stretch of speech, without the
-  200 ms that are sent ahead, and without the wait for the next tick of the call's own clock (benchmarks/load_callers.py). The callers' own lateness is in it, and printed beside it.
+  200 ms that are sent ahead, and without the wait for the next tick of the call's own clock (benchmarks/load_callers.py). The callers'
+  own lateness is in it, and printed beside it.
 - *server's loop*: a 20 ms clock on the loop that carries the audio, read out at the end (benchmarks/ticker.py).
 - *breaks*: silences that a caller hears within a sentence.
 - *gap*: from the last frame of a caller's words to the first audible one of the answer, cut-ins left out.

@@ -69,8 +69,8 @@ def lateness_of(arrivals: list[float]) -> list[float]:
     """How late, in milliseconds, each frame of a stretch of speech was against a clock of 20 ms.
 
     ``arrivals`` are seconds, of frames sent without a pause; what the server sends ahead at the beginning is left out. The clock's zero is
-    the earliest tenth of the frames, which left as soon as they might. A frame that has to wait for the next tick of the call's own clock, at
-    most 20 ms, is not late: what is counted is what comes on top. [] for a stretch too short to have a clock.
+    the earliest tenth of the frames, which left as soon as they might. A frame that has to wait for the next tick of the call's own clock,
+    at most 20 ms, is not late: what is counted is what comes on top. [] for a stretch too short to have a clock.
     """
     paced = [arrival - place * FRAME_S for place, arrival in enumerate(arrivals)][_LEAD_FRAMES:]
     if len(paced) < _LEAST_FRAMES:
