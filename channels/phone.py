@@ -105,8 +105,6 @@ class Phone(InputChannel):
         """Before a websocket is opened: for whom? Twilio signs its upgrade; anybody else must be a page of ours."""
         if request.path != MEDIA_PATH:
             return None
-        if self._server.draining:
-            return json({"error": "not_ready"}, status=503)
         try:
             request.ctx.caller = self._kind_of(request)
         except Rejected as refusal:
