@@ -121,6 +121,13 @@ class Kill:
                 held.contact, held.session = session.contact_id, session.session_id
                 held.open_before = await self._in_thread(story.open_question, self._record, held.contact)
         balancer.ports[:] = ports[::-1]
+        theirs = {held.session for held in self.held if held.on_first}
+        deadline = time.monotonic() + _LATEST_S
+        while time.monotonic() < deadline:  # best in the middle of a turn
+            messages = await self._in_thread(self._record.unfinished_messages)
+            if any(message.turn.session_id in theirs for message in messages):
+                break
+            await asyncio.sleep(0.005)
         self._killed_at = time.monotonic()
         os.kill(dies, signal.SIGKILL)
         self.in_the_middle = len(await self._in_thread(self._record.unfinished_messages))
