@@ -16,6 +16,9 @@ from ruamel.yaml import YAML
 
 from throughline.cli.model import model_path, quiet_environment
 
+SECRET = "a key for trials only"  # noqa: S105 - and for nothing else
+"""Of servers and action servers alike, which run in different folders: with keys of their own the action server refuses every action."""
+
 _READY_WITHIN_S = 240
 
 
@@ -70,7 +73,8 @@ def actions(folder: Path, **environment: str) -> Iterator[Running]:
     """The action server, on the record in ``folder`` or where ``environment`` says."""
     port = free_port()
     command = [sys.executable, "-m", "rasa_sdk", "--actions", "actions", "-p", str(port)]
-    environment = {"DATABASE_URL": f"sqlite:///{folder}/record.db", "SANIC_HOST": "127.0.0.1", **environment}
+    ours = {"DATABASE_URL": f"sqlite:///{folder}/record.db", "THROUGHLINE_SECRET": SECRET, "SANIC_HOST": "127.0.0.1"}
+    environment = {**ours, **environment}
     ready = f"http://127.0.0.1:{port}/health"
     with process("actions", command, ready, folder, **environment) as running:
         yield running
@@ -95,7 +99,8 @@ def throughline(
     )
     command = _rasa_run(folder, "throughline", port, endpoints_file, credentials)
     database, public = f"sqlite:///{folder}/record.db", f"http://127.0.0.1:{port}"
-    environment = {"DATABASE_URL": database, "THROUGHLINE_PUBLIC_URL": public, **(vendors or {})}
+    ours = {"DATABASE_URL": database, "THROUGHLINE_SECRET": SECRET, "THROUGHLINE_PUBLIC_URL": public}
+    environment = {**ours, **(vendors or {})}
     with process("throughline", command, f"{public}/health", folder, home=home, **environment) as running:
         yield running
 

@@ -16,6 +16,7 @@ from throughline.telephony import twiml
 WEBHOOKS = ("voice", "answered", "resume", "dialled", "recorded", "status", "fallback")
 """What the telephone company asks, each below ``/webhooks/phone/``."""
 
+PAGE_CALL_PATH = "/webhooks/phone/page-call"
 MEDIA_PATH = "/webhooks/phone/media"
 RESUME_PATH = "/webhooks/phone/resume"
 DIALLED_PATH = "/webhooks/phone/dialled"

@@ -92,8 +92,8 @@ class Phone(InputChannel):
         sanic.register_listener(self._stop, "before_server_stop")
 
     def _is_busy(self) -> bool:
-        """Only calls that were let in count: nobody keeps the line busy by opening sockets."""
-        return len(self._on_line) >= self._settings.phone.max_calls
+        """Only calls that were let in count: nobody keeps the line busy by opening sockets. A server that is to stop takes no more."""
+        return self._server.draining or len(self._on_line) >= self._settings.phone.max_calls
 
     def _let_in(self, call: asyncio.Task[Any]) -> None:
         """Count a call whose token was good. Raises Rejected("busy"): of many who come at once, all may have found the line free before."""
@@ -129,10 +129,22 @@ class Phone(InputChannel):
         await asyncio.gather(self._stt.warm_up(), self._voice.tts.warm_up())
 
     async def _stop(self, _sanic: Sanic, _loop: Any) -> None:
+        """Take no more calls, let those under way go on for a while, then end what is left: "cancelled" in the record, upon which the
+        telephone company connects a call again, to another server. The turn that such a call is in goes on and is saved
+        (TurnRunner.stop waits for it)."""
+        self._server.drain()
+        if not self._calls:
+            return
+        _log.info("phone.draining", calls=len(self._calls), drain_s=self._settings.phone.drain_s)
+        deadline = time.monotonic() + self._settings.phone.drain_s
+        # Those too whose token was just being looked at.
+        while self._calls and (left_s := deadline - time.monotonic()) > 0:
+            await asyncio.wait(set(self._calls), timeout=left_s)
+        _log.info("phone.drained", left=len(self._calls))
         for call in self._calls:
             call.cancel()
         if self._calls:
-            await asyncio.wait(self._calls, timeout=_STOP_WITHIN_S)
+            await asyncio.wait(set(self._calls), timeout=_STOP_WITHIN_S)
 
     async def _page_call(self, request: Request) -> HTTPResponse:
         """A page of ours asks for a call: gives it a token, bound to its chat if it has one.

@@ -22,7 +22,7 @@ from sanic.response import HTTPResponse, json
 
 from channels.chat_door import ChatDoor
 from channels.left_over import LOOK_EVERY_S, LeftOvers
-from channels.line_answers import WEBHOOKS
+from channels.line_answers import PAGE_CALL_PATH, WEBHOOKS
 from channels.said import check_said
 from channels.turns import TurnRunner
 from channels.upkeep import Upkeep, Work
@@ -41,17 +41,20 @@ _SWITCH_INTERVAL_S = 0.0005  # Python's own 5 ms are a quarter of an audio frame
 _RETENTION_S = 3600.0  # once a day is enough: this asks whether today's is still to be done
 _IMPORTED_AT = time.time()
 _NEEDS_TURNS = ("/socket.io", "/webhooks")
+_TELLS_ITSELF = PAGE_CALL_PATH  # why a page gets no call, in words
 _NEEDS_NONE = frozenset(f"/webhooks/phone/{name}" for name in WEBHOOKS)
 """Twilio's webhooks have an answer at any time: a caller is put through, or called back."""
 
 
 class Server:
-    """The shared parts of this process. ``ready`` turns true once turns can be taken."""
+    """The shared parts of this process. ``ready`` turns true once turns can be taken, and false again when it is to stop; ``draining`` then
+    says that what is under way may still go on."""
 
     def __init__(self, sanic: Sanic) -> None:
         self.app: Application = bootstrap.application()
         self.sanic = sanic
         self.ready = False
+        self.draining = False
         self.runner = TurnRunner(self.app, lambda: sanic.ctx.agent)
         self.origins = _origins(self.app)
         self.login: WebsiteLogin | None = None
@@ -89,6 +92,10 @@ class Server:
     def once_ready(self, name: str, work: Work, pause_s: float) -> None:
         """Have ``work`` done again and again from when turns can be taken until the server stops (upkeep.py)."""
         self._once_ready[name] = (work, pause_s)
+
+    def drain(self) -> None:
+        """Take nothing new from now on. Whoever distributes connections over several servers sees it at ``/health``."""
+        self.ready, self.draining = False, True
 
     @property
     def domain(self) -> Any:
@@ -161,13 +168,19 @@ class Server:
 
     async def _only_when_ready(self, request: Request) -> HTTPResponse | None:
         """Answer 503 while turns can't be taken: widgets and callers then try again, and no message is dropped."""
-        if self.ready or request.path in _NEEDS_NONE or not request.path.startswith(_NEEDS_TURNS):
+        if (
+            self.ready
+            or request.path in _NEEDS_NONE
+            or (self.draining and request.path == _TELLS_ITSELF)
+            or not request.path.startswith(_NEEDS_TURNS)
+        ):
             return None
         return json({"error": "not_ready"}, status=503, headers={"Retry-After": "2"})
 
     async def _health(self, _request: Request) -> HTTPResponse:
         """200 once turns can be taken, 503 until then."""
-        return json({"ready": self.ready, "start_up": self.start_up}, status=200 if self.ready else 503)
+        told = {"ready": self.ready, "draining": self.draining, "start_up": self.start_up}
+        return json(told, status=200 if self.ready else 503)
 
 
 def _process_started_at() -> float:

@@ -173,7 +173,10 @@ class TwilioWebhooks:
         return await self._connect(await self._by(deadline, answering), fields, deadline)
 
     async def _connect(self, token: str, fields: Fields, deadline: float) -> str:
-        """Connect a call for the first time."""
+        """Connect a call for the first time. Where this server is to stop, its stream finds another one; if there is none, ``_resume`` sees
+        to it that somebody else takes the call."""
+        if self._server.draining:
+            return self._answers.connect(token, 1)
         if not self._server.ready:
             return await self._person_or_call_back(fields, [self._words.trouble], "starting", deadline)
         if self._is_busy():
@@ -191,10 +194,11 @@ class TwilioWebhooks:
             return self._answers.hang_up()
         if what == "person":
             return await self._person_or_call_back(fields, [], "asked_for_person", deadline)
-        is_busy = self._is_busy()
+        draining = self._server.draining  # another server may take it; how often that is tried is bounded
+        is_busy = self._is_busy() and not draining
         if what == "connect" and is_busy and call.session is None:  # others were let in before it
             return await self._all_lines_taken(fields, deadline)
-        if what == "connect" and self._server.ready and not is_busy:
+        if what == "connect" and (self._server.ready or draining) and not is_busy:
             reconnecting = self._record.call(
                 self._record.reconnect_call,
                 fields["CallSid"],

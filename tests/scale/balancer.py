@@ -42,7 +42,7 @@ class Balancer:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: uvloop's, for a connection that is gone
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()

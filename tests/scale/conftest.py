@@ -17,6 +17,9 @@ from throughline.record import Record
 from throughline.simulate.in_thread import in_thread
 from throughline.simulate.twilio import TwilioLine
 
+DRAIN_S = 15
+"""How long a server that is told to stop lets its calls go on."""
+
 
 @dataclass
 class House:
@@ -54,6 +57,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         servers = tuple(
             Stack(
                 tmp_path_factory.mktemp(name),
+                settings={"phone": {"drain_s": DRAIN_S}},
                 environment={"DATABASE_URL": url, "THROUGHLINE_PUBLIC_URL": balancer.address},
             )
             for name in ("first", "second")

@@ -7,6 +7,7 @@ import contextlib
 import re
 
 import pytest
+import requests
 
 from tests.e2e import story
 from tests.e2e.stack import COMPANY_NUMBER, Stack
@@ -187,3 +188,53 @@ async def test_messages_find_a_server_whose_action_server_lives(whole: House, wh
         answers = " ".join(await chat.ask("My oven is broken"))
         assert "oven" in answers, "the other server has taken it"
     assert other.runs
+
+
+async def test_a_server_that_is_told_to_stop_lets_its_call_go_on_and_hands_it_over(whole: House, voice: Voice) -> None:
+    stopping, other = whole.servers
+    async with whole.line().call(from_="+15035550118", to=COMPANY_NUMBER) as call:
+        caller = await call.stream()
+        await caller.wait_quiet()
+        stopping.begin_to_stop()
+        await until(lambda: draining(stopping), PATIENT_S)
+
+        refused = page_call(stopping, whole)
+        assert refused.status_code == 503
+        assert refused.json()["error"] == "busy"
+        assert refused.json()["message"]
+        async with whole.line().call(from_="+15035550119", to=COMPANY_NUMBER) as late:  # where this server is still asked
+            whole.lead_to(other)  # as whoever distributes connections does once /health says so
+            taken = await late.stream()
+            await taken.wait_quiet()
+            assert late.verbs[0] == "Connect"
+            assert late.said == []
+
+        await caller.say(await voice.audio("my washing machine is leaking", TELEPHONE))
+        await caller.wait_answer()
+        assert len(call.streams) == 1, "it goes on where it is"
+        before = whole.record.phone_call(call.sid).session
+        assert before is not None
+        asked = story.open_question(whole.record, before.contact_id)
+        assert asked is not None
+
+        caller = await connected_again(call)
+        after = whole.record.phone_call(call.sid).session
+        assert after is not None and after.contact_id == before.contact_id
+        assert whole.record.session(before.session_id).end_reason == "cancelled"
+        assert story.open_question(whole.record, after.contact_id) == asked
+        await caller.say(await voice.audio(story.answer_to(asked), TELEPHONE))
+        await caller.wait_answer()
+        assert asked in {fact.slot for fact in whole.record.facts(after.contact_id)}
+        assert story.asked_again(whole.record, after.contact_id) == []
+    await until(lambda: not stopping.runs, PATIENT_S)
+
+
+def draining(server: Stack) -> bool:
+    """Whether it says that it is to stop."""
+    return bool(requests.get(f"{server.address}/health", timeout=5).json()["draining"])
+
+
+def page_call(server: Stack, house: House) -> requests.Response:
+    """A page asks for a call."""
+    url = f"{server.address}/webhooks/phone/page-call"
+    return requests.post(url, json={"session_id": None}, headers={"Origin": house.public}, timeout=10)

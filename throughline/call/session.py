@@ -104,6 +104,7 @@ class CallSession:
         self._asked: asyncio.Task[None] | None = None
         self._foreseeing: asyncio.Task[None] | None = None
         self._outbox: deque[Message | None] = deque()  # None ends it
+        self._outbox_most = 0
         self._outbox_filled = asyncio.Event()
         self._sending_since_ms: float | None = None
         self._reports: deque[Heard | None] = deque()  # None ends it
@@ -137,7 +138,7 @@ class CallSession:
         finally:
             await self._quietly(self._socket.close(), "socket.close")
             await self._quietly(self._port.ended(self._reason), "port.ended")
-            _log.info("call.ended", reason=self._reason, ignored=self._stream.ignored)
+            _log.info("call.ended", reason=self._reason, ignored=self._stream.ignored, outbox_most=self._outbox_most)
 
     async def _started(self) -> Start:
         async def first() -> Start:
@@ -259,6 +260,7 @@ class CallSession:
             self._outbox.clear()
             self._outbox.extend(kept)
         self._outbox.append(message)
+        self._outbox_most = max(self._outbox_most, len(self._outbox))
         self._outbox_filled.set()
         if len(self._outbox) == _OUTBOX_MAX:
             self._end("too_slow")

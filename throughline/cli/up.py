@@ -22,7 +22,7 @@ from throughline.settings.server import load_settings
 from throughline.website_login import website_login
 
 _READY_WITHIN_S = 300
-_STOP_WITHIN_S = 15
+_STOP_WITHIN_S = 20  # beside what calls are given
 _POLL_S = 0.1
 
 
@@ -68,7 +68,7 @@ def up(*, host: str, port: int, actions_port: int, logs: Path) -> int:
         console.print("\nstopping ...")
         return 0
     finally:
-        _stop(started)
+        _stop(started, settings.phone.drain_s + _STOP_WITHIN_S)
 
 
 def _ports_are_free(*ports: int) -> None:
@@ -134,15 +134,15 @@ def _watch(started: list[Started]) -> int:
         time.sleep(0.5)
 
 
-def _stop(started: list[Started]) -> None:
-    """Ask every process to stop, wait, and end those that don't."""
+def _stop(started: list[Started], within_s: float) -> None:
+    """Ask one process after the other to stop, wait, and end those that don't. The server comes first: its calls may go on for a while,
+    and need the action server."""
+    deadline = time.monotonic() + within_s
     for one in started:
         if one.process.poll() is None:
             one.process.terminate()
-    deadline = time.monotonic() + _STOP_WITHIN_S
-    for one in started:
         try:
-            one.process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+            one.process.wait(max(1.0, deadline - time.monotonic()))
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):  # or somebody is in a hurry
             one.process.kill()
             one.process.wait()

@@ -45,7 +45,10 @@ def _value(name: str, value: Any, words: Words, today: date) -> Said:
     if name == "phone_number":
         return said_digits.phone_number(str(value))
     if name in TIMES and value not in words.parts_of_day:
-        return speakable.clock(local_time(str(value)), words)
+        try:
+            return speakable.clock(local_time(str(value)), words)
+        except ValueError:  # in the customer's own words
+            return Said(str(value), str(value))
     if name in DAYS:
         try:
             return speakable.day(date.fromisoformat(str(value)), words, today)

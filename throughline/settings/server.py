@@ -200,6 +200,13 @@ class PhoneSettings:
     silence_ms: int = setting(8000, minimum=2000, maximum=60000, doc="Silence before the next silence prompt.")
     keypad_pause_ms: int = setting(2500, minimum=500, maximum=10000, doc="Pause that ends a number typed on the keypad.")
     max_call_minutes: int = setting(30, minimum=1, maximum=240, doc="Longest call.")
+    drain_s: int = setting(
+        20,
+        minimum=0,
+        maximum=3600,
+        doc="How long a server that is told to stop (SIGTERM) lets its calls go on, while it takes no new ones. Then those that are "
+        "left are connected again, elsewhere. Whoever stops it must wait 20 seconds longer before killing it.",
+    )
     finish_within_s: int = setting(
         60, minimum=10, maximum=3600, doc="The same for what a caller said: as long as the call may be connected again."
     )

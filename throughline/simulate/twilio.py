@@ -84,11 +84,14 @@ class TwilioLine:
         connect_to: str | None = None,
         webhook_s: float = TOTAL_S,
         path: str = "/webhooks/phone",
+        caller: Callable[..., Any] = Caller,
     ) -> None:
         """``connect_to`` is the server's real ``http://host:port`` where ``public_url`` ends at a tunnel or a proxy in front of it.
 
-        ``webhook_s`` is how long an answer to a webhook may take, tries together.
+        ``webhook_s`` is how long an answer to a webhook may take, tries together. ``caller`` makes what holds a stream: Caller, or what is
+        made, dialled, waited for and hung up as it is.
         """
+        self.caller = caller
         self.public_url = public_url.rstrip("/")
         self.account_sid, self.auth_token = account_sid, auth_token
         self.connect_to = connect_to or (self.public_url if self.public_url.startswith("http://") else None)
@@ -365,7 +368,7 @@ class PlacedCall:
             return None
         url = verb.stream.url
         real = urlsplit(self._line.connect_to or "")
-        caller = Caller(
+        caller = self._line.caller(
             url,
             page=False,
             parameters=verb.stream.parameters,

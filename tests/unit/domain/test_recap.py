@@ -58,3 +58,10 @@ def test_a_part_of_the_day_is_a_time_until_a_window_is_chosen(business: Business
     said = recap.phrase("visit_time", "morning", business.words, TODAY)
     assert said is not None
     assert said.shown == "in the morning"
+
+
+def test_a_time_in_the_customers_own_words_is_told_in_them(business: Business) -> None:
+    said = recap.in_one_breath({"visit_time": "the first one"}, business.words, TODAY)
+    assert said is not None
+    assert "the first one" in said.shown
+    assert "the first one" in said.spoken
