@@ -26,6 +26,7 @@ _YES, _NO = ("affirm", "urgent"), ("deny", "not_urgent")
 _NEARLY = 0.85  # of the letters in order: one or two slips in a name, not another word
 _CHOICE_WORDS = 5  # a choice from what was offered takes no more words than that
 _NO_ANSWER = ("rather_not", "affirm", "deny", "correct", "any_time", "urgent", "not_urgent")
+_FIGURES = ("number", "time", "postcode", "phone_number", "code")  # "Dan Brown, 97201": no part of a name, also as words
 _BRAND_WORDS = 3
 _INVOICE_DIGITS = (4, 9)  # ten are a telephone number
 _REFERENCE_DIGITS = 6
@@ -131,7 +132,7 @@ def answer(slot: str, said: Said, business: Business) -> Any:
     if slot == "pay_parts":
         return _number(said, business)
     if slot == "customer_name":
-        return None if said.intent in _NO_ANSWER else name(said.text, business)
+        return None if said.intent in _NO_ANSWER else name(said.without(_FIGURES), business)
     if slot in ("postcode", "visit_postcode"):
         digits = re.sub(r"[\s-]", "", said.text)
         return digits if re.fullmatch(r"\d{5}", digits) else None

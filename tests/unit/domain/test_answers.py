@@ -165,3 +165,18 @@ def test_gas_as_such_is_no_emergency(business: Business, text: str) -> None:
 )
 def test_a_slip_of_the_finger_still_names_the_appliance(business: Business, text: str, appliance: str | None) -> None:
     assert answers.volunteered(Said(text, "report_fault"), {}, business, business.journeys.usual).get("appliance") == appliance
+
+
+@pytest.mark.parametrize(
+    ("text", "figures", "name"),
+    [
+        ("Dan Brown nine seven two oh one", ("postcode", "nine seven two oh one"), "Dan Brown"),
+        ("Dan Brown, 503 555 0142", ("phone_number", "503 555 0142"), "Dan Brown"),
+        ("eleven", ("number", "eleven"), None),
+    ],
+)
+def test_figures_are_no_part_of_a_name(text: str, figures: tuple[str, str], name: str | None, business: Business) -> None:
+    kind, words = figures
+    start = text.index(words)
+    entities = ({"entity": kind, "value": words, "start": start, "end": start + len(words)},)
+    assert answers.answer("customer_name", Said(text, "inform", entities), business) == name
