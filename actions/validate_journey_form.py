@@ -396,6 +396,9 @@ def _is_digression(said: Said, where: Situation, asked: str | None) -> bool:
     told = answers.volunteered(said, {}, where.business, where.journey) if said.intent in dialogue.courtesies else {}
     if asked is not None and asked in told:
         return False
+    before = slots_before_message(where.tracker) if told else {}
+    if any(before.get(slot) not in (None, value) for slot, value in told.items()):
+        return False  # "no wait, two weeks"
     return said.intent in dialogue.digressions
 
 

@@ -215,6 +215,13 @@ async def test_a_number_of_ten_digits_is_no_bills(talk: Conversation) -> None:
     assert (done.slots, done.asks) == ({"phone_number": "+12065550145"}, "invoice")
 
 
+async def test_a_wait_that_corrects_is_a_correction(talk: Conversation) -> None:
+    facts = {slot: told for slot, told in REPAIR.items() if slot not in ("urgent", "since")}
+    talk.know(**facts, since="2026-11-20", ui_journey="repair").asks("urgent")
+    done = await talk.hears("no wait, two weeks", "wait", since="2026-11-08").do(FORM)
+    assert (done.slots["since"], done.asks) == ("2026-11-08", "urgent")
+
+
 async def test_what_held_for_one_time_is_asked_anew_and_the_rest_is_not(talk: Conversation) -> None:
     talk.know(**WHO, wish="he was late", ui_done=["complaint"])
     done = await begin(talk, "another complaint", "complain")
