@@ -10,7 +10,7 @@ it is in the messages of the record, in its place. The silence is what the calle
 to the first audible frame of the answer, as it is played. Among the calls are some that are left in peace, for comparison: what the
 dialogue itself waits for (half a telephone number, say) is in both.
 
-**Voices.** Each answer's voice breaks off, or stops with its connection open, after 0.2 to 2.5 s of a sentence, and the embedded voice goes on.
+**Voices.** Each answer's voice breaks off, or stops with its connection open, after 0.05 to 2.5 s of a sentence, and the embedded voice goes on.
 Both speak in a code that tells which word each stretch of sound is (benchmarks/coded_voice.py), at the pace of real ones, ElevenLabs'
 a sixth faster: so which words were heard is read from the sound as the caller's telephone played it, and not from what the server thinks. A word is
 heard where all of its sound was played in one piece. The silence is the longest within an answer, its pauses among them.
