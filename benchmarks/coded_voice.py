@@ -1,9 +1,9 @@
 """A voice whose sound tells which word it is: for finding out, from what a telephone played, which words its owner has heard.
 
-espeak-ng makes the speech and says when each word begins; then each 10 ms that are audible are replaced by 80 bytes of mu-law that carry, between
-full-scale samples, who speaks, a checksum of the word, which of the word's pieces this is, and how many there are. What was silent stays silent.
-So its words come and end when a real voice's would, and nobody need guess from lengths. The telephone line carries bytes as they are: no one on the
-way may change them, or nothing is decoded.
+espeak-ng makes the speech and says when each word begins; then each 10 ms that are audible are replaced by 80 bytes of mu-law
+that carry, between full-scale samples, who speaks, a checksum of the word, which of the word's pieces this is, and how many
+there are. What was silent stays silent. So its words come and end when a real voice's would, and nobody need guess from
+lengths. The telephone line carries bytes as they are: no one on the way may change them, or nothing is decoded.
 
 ``decoded`` reads it. ``CodedVoices`` is a channel that makes a server's embedded voice speak so.
 """
@@ -150,18 +150,24 @@ class Heard:
 
     mark: int
     speaker: int
+    first_byte: int
+    last_byte: int
+    """Where its first piece and its last begin, in what was played."""
 
 
 def decoded(played: bytes) -> list[Heard]:
     """The words that were played whole, all their pieces one after the other."""
     heard: list[Heard] = []
     before: tuple[bytes, bytes, bytes, int] | None = None
-    for speaker, mark, number, count in _CODE.findall(played):
+    first_byte = 0
+    for match in _CODE.finditer(played):
+        speaker, mark, number, count = match.groups()
         place, length = int.from_bytes(number, "big"), int.from_bytes(count, "big")
         goes_on = place == 0 or before == (speaker, mark, count, place - 1)
         before = (speaker, mark, count, place) if goes_on else None
+        first_byte = match.start() if place == 0 else first_byte
         if goes_on and place == length - 1:
-            heard.append(Heard(int.from_bytes(mark, "big"), speaker[0]))
+            heard.append(Heard(int.from_bytes(mark, "big"), speaker[0], first_byte, match.start()))
     return heard
 
 

@@ -2,21 +2,24 @@
 
     python -m benchmarks.lost_speech [--losses 200] [--calls 4] [--only ears|voices] [--seed 0]
 
-On the running server, with Deepgram and ElevenLabs as local servers that speak the vendors' protocols at their published latencies.
+On the running server, with Deepgram and ElevenLabs as local servers that speak the vendors' protocols at their published
+latencies.
 
-**Ears.** Callers tell their scripts, and once half of the words of what they are saying are heard the listening connection is gone: without a
-word, after an error, closed in order, silent though open, or gone and the next connection refused or never answered. A word is kept where
-it is in the messages of the record, in its place. The silence is what the caller hears: from the last frame of their speech, as it is sent,
-to the first audible frame of the answer, as it is played. Among the calls are some that are left in peace, for comparison: what the
-dialogue itself waits for (half a telephone number, say) is in both.
+**Ears.** Callers tell their scripts, and once half of the words of what they are saying are heard the listening connection is
+gone: without a word, after an error, closed in order, silent though open, or gone and the next connection refused or never
+answered. A word is kept where it is in the messages of the record, in its place. The silence is what the caller hears: from the
+last frame of their speech, as it is sent, to the first audible frame of the answer, as it is played. Among the calls are some
+that are left in peace, for comparison: what the dialogue itself waits for (half a telephone number, say) is in both.
 
-**Voices.** Each answer's voice breaks off, or stops with its connection open, after 0.05 to 2.5 s of a sentence, and the embedded voice goes on.
-Both speak in a code that tells which word each stretch of sound is (benchmarks/coded_voice.py), at the pace of real ones, ElevenLabs'
-a sixth faster: so which words were heard is read from the sound as the caller's telephone played it, and not from what the server thinks. A word is
-heard where all of its sound was played in one piece. The silence is the longest within an answer, its pauses among them.
+**Voices.** Each answer's voice breaks off, or stops with its connection open, after 0.05 to 2.5 s of a sentence, and the
+embedded voice goes on. Both speak in a code that tells which word each stretch of sound is (benchmarks/coded_voice.py), at the
+pace of real ones, ElevenLabs' a sixth faster: so which words were heard is read from the sound as the caller's telephone played
+it, and not from what the server thinks. A word is heard where all of its sound was played in one piece. The silence is the
+longest within the sentence.
 
-Assumed, not measured: what a network adds to a new connection (some 0.2 s on a good one), and that a vendor refuses or ignores no more than one
-connection in a row. Exit status 1 where less than 99 % of the words are kept, or the longest silence is 1.5 s or more.
+Assumed, not measured: what a network adds to a new connection (some 0.2 s on a good one), and that a vendor refuses or ignores
+no more than one connection in a row. Exit status 1 where less than 99 % of the words are kept, or the longest silence is 1.5 s
+or more.
 """
 
 from __future__ import annotations

@@ -90,12 +90,13 @@ def throughline(
     speech: Mapping[str, object] | None = None,
     vendors: Mapping[str, str] | None = None,
     phone: Mapping[str, object] | None = None,
+    site: Mapping[str, object] | None = None,
 ) -> Iterator[Running]:
     """This project's server with both channels and the ticker; ``watched`` with the stopwatch in the ticker's place. ``also``:
-    the dotted name of another channel of the benchmark's. ``speech`` and ``phone`` go into its settings of these names, ``vendors``
-    (keys and addresses) into its environment."""
+    the dotted name of another channel of the benchmark's. ``speech``, ``phone`` and ``site`` go into its settings of these names,
+    ``vendors`` (keys and addresses) into its environment."""
     port = free_port()
-    home, endpoints_file = _project(folder, actions_address, {"speech": speech or {}, "phone": phone or {}})
+    home, endpoints_file = _project(folder, actions_address, {"speech": speech or {}, "phone": phone or {}, "site": site or {}})
     credentials = Path("credentials.yml").read_text() + (
         "benchmarks.stopwatch.Stopwatch:\n" if watched else "benchmarks.ticker.Ticker:\n"
     )

@@ -238,7 +238,7 @@ class MediaStream:
     def _is_in_place(self, body: Mapping[str, Any]) -> bool:
         """Whether a message is to be taken, by its number. Twilio numbers its messages upwards, in strings, all but ``connected``; over its
         one socket none can overtake another, but whoever stands between may have mixed them up before. Raises ProtocolError."""
-        if "sequenceNumber" not in body or body.get("event") == "stop":
+        if "sequenceNumber" not in body:
             return True
         text = body["sequenceNumber"]
         if not isinstance(text, str) or not text.isascii() or not text.isdigit() or len(text) > 12:
@@ -246,7 +246,7 @@ class MediaStream:
         number = int(text)
         if number > self._sequence:
             self._sequence, self._late_in_a_row = number, 0
-        else:
+        elif body.get("event") != "stop":
             is_known = number in self._came or number < self._sequence - _REMEMBERED
             if is_known or body.get("event") == "media":
                 self.late += 1

@@ -76,6 +76,8 @@ class Visit:
     controls: list[str] = field(default_factory=list)
     """Types of the control messages that came, in order."""
     audio_ms: float = 0.0
+    audio: bytearray | None = None
+    """All of it, where the server keeps it."""
     pieces: list[int] = field(default_factory=list)
     """Sizes of the pieces of audio that came, in bytes."""
     sent: int = 0
@@ -97,11 +99,13 @@ class DeepgramServer:
         latency_ms: float = 0,
         idle_timeout_s: float = 10,
         seed: int = 0,
+        keeps_audio: bool = False,
     ) -> None:
         """``key``: the only one taken. A speaker is taken to be done after ``end_of_turn_ms`` of silence and up to
         ``end_of_turn_spread_ms`` more, by ``seed`` (with Nova not before the ``endpointing`` that the client asks for). ``mistaken``:
-        the share of pauses within a recording that Flux takes for its end, after such a silence; 1 judges by silence alone. Every message
-        is sent ``latency_ms`` after its cause. Without audio a connection is closed after ``idle_timeout_s``."""
+        the share of pauses within a recording that Flux takes for its end, after such a silence; 1 judges by silence alone. Every
+        message is sent ``latency_ms`` after its cause. Without audio a connection is closed after ``idle_timeout_s``.
+        ``keeps_audio``: for whoever wants to compare what came with what was said."""
         self.visits: list[Visit] = []
         """Every connection asked for, refused ones too."""
         self.url = ""
@@ -112,6 +116,7 @@ class DeepgramServer:
         self._latency_s = latency_ms / 1000
         self._idle_timeout_s = idle_timeout_s
         self._random = random.Random(seed)  # noqa: S311 -- a delay, not a secret
+        self._keeps_audio = keeps_audio
         self._recordings = Recordings()
         self._faults: deque[tuple[Fault, int, int | None]] = deque()
         self._losses: dict[int, Loss] = {}  # by the recording's identity
@@ -179,6 +184,7 @@ class DeepgramServer:
     async def let_in(self, visit: Visit, headers: Headers) -> Refusal | None:
         """Let a client in, or say why not."""
         self.visits.append(visit)
+        visit.audio = bytearray() if self._keeps_audio else None
         visit.fault, visit.after = self._next_fault()
         if visit.fault == "silent":
             await self._stopping.wait()
@@ -300,6 +306,8 @@ class _Connection:
         """Answer what came. False if it was the last."""
         if isinstance(came, bytes):
             self._visit.pieces.append(len(came))
+            if self._visit.audio is not None:
+                self._visit.audio += came
             self._visit.audio_ms += len(came) / self._frame_ms
             for message in self._dialect.heard(came):
                 self._say([message])

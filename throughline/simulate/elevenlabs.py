@@ -101,7 +101,8 @@ class ElevenLabsServer:
         voice: TextToSpeech | None = None,
     ) -> None:
         """``key``: the only one taken. The first byte comes after ``first_byte_ms``, give or take ``first_byte_spread_ms``; the
-        rest at ``pace`` times real time (0: at once). Faults in mid-sentence come after ``midway_ms`` of speech. ``voice``: who speaks, else the embedded one."""
+        rest at ``pace`` times real time (0: at once). Faults in mid-sentence come after ``midway_ms`` of speech. ``voice``: who
+        speaks, else the embedded one."""
         self.asked: list[Asked] = []
         self.voices_asked = 0
         self.connections: set[int] = set()

@@ -136,8 +136,8 @@ class Allowance:
 class Patience:
     """How long an answer to speech is waited for. Silence is owed no answer, and any message is one.
 
-    A recogniser that promises updates as long as a turn lasts owes them for silence too: where ``updates_ms`` of audio have gone there since the
-    last message, and nothing has come for as long as ``allowance`` says, it is not waited for the whole of ``timeout_ms``.
+    A recogniser that promises updates as long as a turn lasts owes them for silence too: where ``updates_ms`` of audio have gone there
+    since the last message, and nothing has come for as long as ``allowance`` says, it is not waited for the whole of ``timeout_ms``.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Opening an engine once more in the middle of a call, where the caller is already speaking to nobody.
 
-A new connection that is refused, or that takes longer than one does on a good network, says little about the next: behind a vendor's
-address are many machines. So there is a second try, beside the first where that is still under way, and whichever opens first is taken.
-On a slow network that is the first: it loses nothing by the second.
+A new connection that is refused, or that takes longer than one does on a good network, says little about the next: behind a
+vendor's address are many machines. So there is a second try, beside the first where that is still under way, and whichever
+opens first is taken. On a slow network that is the first: it loses nothing by the second.
 """
 
 from __future__ import annotations
