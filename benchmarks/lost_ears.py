@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import itertools
+import re
 import sqlite3
 import tempfile
 import time
@@ -156,8 +157,8 @@ class _Nobody:
     async def __aexit__(self, *_: object) -> None: ...
 
 
-def measure(losses: int, at_once: int, tick: Callable[[], None]) -> tuple[list[Call], str]:
-    """At least so many losses on ``at_once`` calls at a time. Returns the calls, and the server's log."""
+def measure(losses: int, at_once: int, tick: Callable[[], None]) -> list[Call]:
+    """At least so many losses on ``at_once`` calls at a time."""
     with (
         tempfile.TemporaryDirectory() as name,
         in_thread(
@@ -178,12 +179,22 @@ def measure(losses: int, at_once: int, tick: Callable[[], None]) -> tuple[list[C
             first_sessions = len(_messages(Path(name) / "record.db"))
             trial = _Trial(ours.address, deepgram, losses, tick)
             asyncio.run(_all(trial, lines))
-            log = ours.log_file.read_text(errors="replace")
+            checked(ours)
         by_session = _messages(Path(name) / "record.db")[first_sessions:]
         for call, texts in zip(trial.calls, by_session, strict=True):
             call.recorded = texts
             call.compare()
-    return trial.calls, log
+    return trial.calls
+
+
+def checked(ours: servers.Running) -> None:
+    """Raises RuntimeError where the dialogue itself failed: what was said then is not what is to be measured."""
+    if failed := re.search(r".*\b(action|turn|call)\.(failed|action_failed|turn_failed|task_failed)\b.*", _log_of(ours)):
+        raise RuntimeError(f"not what was to be measured: {failed.group()}")
+
+
+def _log_of(ours: servers.Running) -> str:
+    return ours.log_file.read_text(errors="replace")
 
 
 async def _all(trial: _Trial, lines: Sequence[Line]) -> None:

@@ -114,7 +114,7 @@ def main() -> int:
     with Progress(console=console) as progress:
         if options.only != "voices":
             task = progress.add_task("ears", total=options.losses)
-            calls, _ = lost_ears.measure(options.losses, options.calls, lambda: progress.advance(task))
+            calls = lost_ears.measure(options.losses, options.calls, lambda: progress.advance(task))
             kept.append(_print_ears(calls, console))
         if options.only != "ears":
             task = progress.add_task("voices", total=options.losses)

@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks import coded_voice, servers
 from benchmarks.coded_voice import EMBEDDED, VENDOR, Heard
 from benchmarks.listening import FIRST_BYTE_MS, FIRST_BYTE_SPREAD_MS, FLUX
+from benchmarks.lost_ears import checked
 from throughline.domain.transcripts import TELEPHONE
 from throughline.simulate.call import Caller
 from throughline.simulate.deepgram import DeepgramServer
@@ -185,6 +186,7 @@ def measure(losses: int, at_once: int, seed: int, tick: Callable[[], None]) -> l
         with servers.throughline(Path(name), actions.address, also=also, speech=engines, vendors=vendors, phone=phone) as ours:
             trial = _Trial(ours.address, elevenlabs, losses, seed, tick)
             asyncio.run(_all(trial, at_once))
+            checked(ours)
         return _judged(elevenlabs.asked, trial.answers)
 
 
