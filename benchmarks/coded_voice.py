@@ -19,6 +19,7 @@ import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import espeakng_loader
@@ -110,7 +111,8 @@ def coded(text: str, voice: espeak_library.Voice, speaker: int) -> bytes:
     source.synthesize(text, voice, take)
     sound += converter.flush()
     words = [(match.start() + 1, mark_of(match.group())) for match in re.finditer(r"\S+", text)]
-    began = [(at_ms, _word_at(words, place)) for at_ms, place in source.began]
+    length_ms = len(sound) / _PIECE_BYTES * _PIECE_MS
+    began = _all_words([(at_ms, _word_at(words, place)) for at_ms, place in source.began], len(words), length_ms)
     pieces = [bytes(sound[at : at + _PIECE_BYTES]) for at in range(0, len(sound), _PIECE_BYTES)]
     owners = [_owner(number * _PIECE_MS, began) if _is_loud(piece) else None for number, piece in enumerate(pieces)]
     told: Counter[int] = Counter()
@@ -132,7 +134,20 @@ def _word_at(words: Sequence[tuple[int, int]], place: int) -> int:
     return max((number for number, (start, _) in enumerate(words) if start <= place), default=0)
 
 
-def _owner(at_ms: float, began: Sequence[tuple[int, int]]) -> int | None:
+def _all_words(began: Sequence[tuple[float, int]], count: int, length_ms: float) -> list[tuple[float, int]]:
+    """The same with the words that espeak-ng says in one with the word before ("with the"): they share its time evenly."""
+    first: dict[int, float] = {}
+    for at_ms, word in began:
+        first.setdefault(word, at_ms)
+    found = sorted(first.items())
+    whole: list[tuple[float, int]] = []
+    for (word, at_ms), (next_word, next_ms) in pairwise([*found, (count, length_ms)]):
+        step_ms = (next_ms - at_ms) / max(1, next_word - word)
+        whole += [(at_ms + step_ms * number, word + number) for number in range(next_word - word)]
+    return whole
+
+
+def _owner(at_ms: float, began: Sequence[tuple[float, int]]) -> int | None:
     """The word that is being said then; its first sound may come a little before the library says that it begins."""
     if not began:
         return None

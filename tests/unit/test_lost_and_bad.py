@@ -28,6 +28,11 @@ class TestWordsPlayed:
         assert [word.mark for word in coded_voice.decoded(speech)] == coded_voice.marks_of(TEXT)
         assert {word.speaker for word in coded_voice.decoded(speech)} == {VENDOR}
 
+    def test_also_those_that_are_said_in_one(self) -> None:
+        text = "A visit is 89 dollars, with the first 30 minutes included."
+        words = coded_voice.decoded(coded_voice.coded(text, espeak_library.Voice("en-us"), VENDOR))
+        assert [word.mark for word in words] == coded_voice.marks_of(text)
+
     def test_a_word_that_was_cut_is_not_heard(self, speech: bytes) -> None:
         words = coded_voice.decoded(speech)
         cut = speech[: words[4].last_byte] + b"\xff" * 8000
