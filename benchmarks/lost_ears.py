@@ -105,11 +105,11 @@ class _Trial:
         self.calls: list[Call] = []
 
     async def line(self, line: Line) -> None:
-        """One caller, call after call, until enough has been lost. Every other call's lines are left in peace."""
+        """One caller, call after call, until enough has been lost. Every third call is left in peace, with each script in turn."""
         while self._happened < self._wanted:
             number = self._begun
             self._begun += 1
-            await self._call(line, SCRIPTS[number % len(SCRIPTS)], disturbed=number // len(SCRIPTS) % 3 != 2)
+            await self._call(line, SCRIPTS[number % len(SCRIPTS)], disturbed=(number + number // len(SCRIPTS)) % 3 != 2)
 
     async def _call(self, line: Line, script: Sequence[str], *, disturbed: bool) -> None:
         call = Call()
