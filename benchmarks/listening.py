@@ -145,14 +145,14 @@ def words_of(line: str) -> str:
     return " ".join(_PAUSE.sub(" ", line).split())
 
 
-async def recorded(line: str) -> bytes:
+async def recorded(line: str, voice: str = CALLER_VOICE) -> bytes:
     """``line`` in whole frames of a telephone's audio, of which the first and the last are speech."""
     frames: list[bytes] = []
     for number, part in enumerate(_PAUSE.split(line)):
         if number % 2:
             frames += [b"\xff" * TELEPHONE.frame_bytes] * (int(part) // FRAME_MS)
             continue
-        speech = b"".join([chunk async for chunk in EspeakTts(CALLER_VOICE).speak(part.strip(), TELEPHONE)])
+        speech = b"".join([chunk async for chunk in EspeakTts(voice).speak(part.strip(), TELEPHONE)])
         said = Framer(TELEPHONE.frame_bytes).push(speech)
         loud = [place for place, frame in enumerate(said) if level_dbfs(frame, TELEPHONE) >= _AUDIBLE_DBFS]
         frames += said[loud[0] : loud[-1] + 1]

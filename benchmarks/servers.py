@@ -86,17 +86,21 @@ def throughline(
     actions_address: str,
     *,
     watched: bool = False,
+    also: str = "",
     speech: Mapping[str, object] | None = None,
     vendors: Mapping[str, str] | None = None,
     phone: Mapping[str, object] | None = None,
+    site: Mapping[str, object] | None = None,
 ) -> Iterator[Running]:
-    """This project's server with both channels and the ticker; ``watched`` with the stopwatch in the ticker's place. ``speech`` and
-    ``phone`` go into its settings of these names, ``vendors`` (keys and addresses) into its environment."""
+    """This project's server with both channels and the ticker; ``watched`` with the stopwatch in the ticker's place. ``also``:
+    the dotted name of another channel of the benchmark's. ``speech``, ``phone`` and ``site`` go into its settings of these names,
+    ``vendors`` (keys and addresses) into its environment."""
     port = free_port()
-    home, endpoints_file = _project(folder, actions_address, {"speech": speech or {}, "phone": phone or {}})
+    home, endpoints_file = _project(folder, actions_address, {"speech": speech or {}, "phone": phone or {}, "site": site or {}})
     credentials = Path("credentials.yml").read_text() + (
         "benchmarks.stopwatch.Stopwatch:\n" if watched else "benchmarks.ticker.Ticker:\n"
     )
+    credentials += f"{also}:\n" if also else ""
     command = _rasa_run(folder, "throughline", port, endpoints_file, credentials)
     database, public = f"sqlite:///{folder}/record.db", f"http://127.0.0.1:{port}"
     ours = {"DATABASE_URL": database, "THROUGHLINE_SECRET": SECRET, "THROUGHLINE_PUBLIC_URL": public}

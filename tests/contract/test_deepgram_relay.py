@@ -59,14 +59,43 @@ async def test_by_the_same_engine(server: DeepgramServer, audio: AudioFormat, en
 @pytest.mark.parametrize(("first", "second"), [(nova, flux), (flux, nova)], ids=["nova-flux", "flux-nova"])
 async def test_by_another_engine(server: DeepgramServer, first: Engine, second: Engine) -> None:
     server.misbehave("drop", after=3, times=1)
-    server.misbehave(503, times=1)
+    server.misbehave(503, times=2)
     stream = await relay(first(server), second(server)).open(TELEPHONE)
     with capture_logs() as logs:
         speaking = asyncio.create_task(speak(stream, said(SENTENCE, server)))
         reports = await reports_until(stream, "yesterday.")
     assert final_words(reports) == SENTENCE
     assert [line["event"] for line in logs] == ["speech.engine_lost", "speech.engine_lost", "speech.engine_taken"]
+    assert [visit.path for visit in server.visits].count("/v1/listen" if first is nova else "/v2/listen") == 3
     assert logs[1]["reason"].endswith("out_of_order (HTTP 503)")
+    await speaking
+    await stream.close()
+
+
+@pytest.mark.parametrize("engine", [nova, flux], ids=["nova", "flux"])
+@pytest.mark.parametrize("then", [503, "silent"])
+async def test_by_the_same_engine_at_a_second_try(server: DeepgramServer, engine: Engine, then: int | str) -> None:
+    server.misbehave("drop", after=3, times=1)
+    server.misbehave(then, times=1)
+    stream = await relay(engine(server)).open(TELEPHONE)
+    speaking = asyncio.create_task(speak(stream, said(SENTENCE, server)))
+    reports = await reports_until(stream, "yesterday.")
+    assert final_words(reports) == SENTENCE
+    assert len(server.visits) == 3
+    await speaking
+    await stream.close()
+
+
+async def test_a_stall_in_the_middle_of_a_turn_is_noticed_by_the_updates_that_are_missing(server: DeepgramServer) -> None:
+    """Long before the half minute that this line's speech may wait for an answer."""
+    recording = server.teach(SENTENCE, TELEPHONE, voice(SENTENCE))
+    loss = server.lose(recording, "stall", after=3)
+    stream = await relay(flux(server, stall_timeout_ms=30_000)).open(TELEPHONE)
+    speaking = asyncio.create_task(speak(stream, said(SENTENCE, server)))
+    reports = await reports_until(stream, "yesterday.")
+    assert loss.happened
+    assert final_words(reports) == SENTENCE
+    assert server.connections == 2
     await speaking
     await stream.close()
 

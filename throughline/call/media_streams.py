@@ -9,6 +9,8 @@ Always holds:
 - The order is ``connected`` (may be missing), ``start`` once, then everything else, until ``stop``.
 - Nothing in an event is longer than the bounds below, and strings that name something are printable ASCII.
 - Events unknown to us are ignored and counted: Twilio may add some.
+- Audio comes out in the order of its numbers, and no message comes out twice, whatever order a carrier brings them in. Audio that comes
+  late is left out: a gap of 20 ms is understood, syllables that have changed places are not.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +35,11 @@ MAX_PARAMETERS = 16
 MAX_PARAMETER_CHARS = 512
 MAX_TOKEN_CHARS = 128
 KEYS = frozenset("0123456789*#ABCD")
+
+_REMEMBERED = 256
+"""Of so many of the latest numbers it is known which have come. Older ones are left out."""
+_MOST_LATE = 250
+"""So many late ones in a row, five seconds of audio, are no mishap on the way: the numbers mean nothing."""
 
 _FORMATS = {("audio/x-mulaw", 8000, 1): TELEPHONE, ("audio/l16", 16000, 1): WIDEBAND}
 
@@ -141,6 +149,10 @@ class MediaStream:
         self._stopped = False
         self._page = False
         self._sequence = -1
+        self._came: deque[int] = deque(maxlen=_REMEMBERED)
+        self._late_in_a_row = 0
+        self.late = 0
+        """Messages left out because they came twice, or audio after later audio."""
         self.ignored = 0
         """Messages of a kind unknown to us."""
 
@@ -177,7 +189,7 @@ class MediaStream:
     def _receive_start(self, body: Mapping[str, Any]) -> Start:
         if self._start is not None:
             raise ProtocolError("second_start")
-        self._check_sequence(body)
+        self._is_in_place(body)
         start = _mapping(body, "start")
         stream_sid = _name(start, "streamSid")
         if body.get("streamSid", stream_sid) != stream_sid:
@@ -190,7 +202,8 @@ class MediaStream:
         assert self._start is not None  # noqa: S101 -- receive() has checked it
         if body.get("streamSid", self._start.stream_sid) != self._start.stream_sid:
             raise ProtocolError("other_stream")
-        self._check_sequence(body)
+        if not self._is_in_place(body):
+            return None
         if name == "media":
             return self._media(_mapping(body, "media"))
         if name == "dtmf":
@@ -222,16 +235,27 @@ class MediaStream:
             raise ProtocolError("half_a_sample")
         return Media(audio)
 
-    def _check_sequence(self, body: Mapping[str, Any]) -> None:
-        """Twilio numbers its messages upwards, in strings, all but ``connected``. Over one socket none can overtake another."""
+    def _is_in_place(self, body: Mapping[str, Any]) -> bool:
+        """Whether a message is to be taken, by its number. Twilio numbers its messages upwards, in strings, all but ``connected``; over its
+        one socket none can overtake another, but whoever stands between may have mixed them up before. Raises ProtocolError."""
         if "sequenceNumber" not in body:
-            return
-        number = body["sequenceNumber"]
-        if not isinstance(number, str) or not number.isascii() or not number.isdigit() or len(number) > 12:
+            return True
+        text = body["sequenceNumber"]
+        if not isinstance(text, str) or not text.isascii() or not text.isdigit() or len(text) > 12:
             raise ProtocolError("bad_sequence")
-        if int(number) <= self._sequence:
-            raise ProtocolError("sequence_went_back")
-        self._sequence = int(number)
+        number = int(text)
+        if number > self._sequence:
+            self._sequence, self._late_in_a_row = number, 0
+        elif body.get("event") != "stop":
+            is_known = number in self._came or number < self._sequence - _REMEMBERED
+            if is_known or body.get("event") == "media":
+                self.late += 1
+                self._late_in_a_row += 1
+                if self._late_in_a_row > _MOST_LATE:
+                    raise ProtocolError("sequence_went_back")
+                return False
+        self._came.append(number)
+        return True
 
     def send(self, message: Message) -> str | None:
         """``message`` as JSON text; None for a page's message where there is no page. Raises ProtocolError before ``start``."""

@@ -138,7 +138,13 @@ class CallSession:
         finally:
             await self._quietly(self._socket.close(), "socket.close")
             await self._quietly(self._port.ended(self._reason), "port.ended")
-            _log.info("call.ended", reason=self._reason, ignored=self._stream.ignored, outbox_most=self._outbox_most)
+            _log.info(
+                "call.ended",
+                reason=self._reason,
+                ignored=self._stream.ignored,
+                late=self._stream.late,
+                outbox_most=self._outbox_most,
+            )
 
     async def _started(self) -> Start:
         async def first() -> Start:

@@ -78,6 +78,9 @@ class Caller:
         """Each is called every 20 ms with the frame that is played, silence too."""
         self.last_audible_at = 0.0
         """``time.monotonic()`` of the last frame of the assistant's that was played."""
+        self.came: list[tuple[float, bool]] = []
+        """``time.monotonic()`` at which each piece of the assistant's audio came, and whether it is the first after a mark or a clear."""
+        self._begins = True
         self.first_frame_at = 0.0
         """``time.monotonic()`` at which the first frame of the answer to what was said last came."""
 
@@ -257,12 +260,16 @@ class Caller:
             if not self._answered.is_set():
                 self.first_frame_at = time.monotonic()
                 self._answered.set()
+            self.came.append((time.monotonic(), self._begins))
+            self._begins = False
             speech, size = base64.b64decode(message["media"]["payload"]), self._audio.frame_bytes
             self._to_play.extend(speech[start : start + size] for start in range(0, len(speech), size))
         elif event == "mark":
+            self._begins = True
             self._to_play.append(message["mark"]["name"])
         elif event == "clear":
             self.clears += 1
+            self._begins = True
             self._answered.clear()  # what came before was no answer: it was interrupted
             marks = [item for item in self._to_play if isinstance(item, str)]
             self._to_play.clear()

@@ -6,7 +6,7 @@ it was sent, and can be told to misbehave.
 
     async with DeepgramServer(key="any") as server:   # or `with in_thread(DeepgramServer(...))`
         server.teach("It's a Bosch.", TELEPHONE, audio)
-        ...  # server.url, server.visits, server.misbehave("drop", after=2, times=1)
+        ...  # server.url, server.visits, server.misbehave("drop", after=2, times=1), server.lose(recording, "drop", after=2)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import json
 import random
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -30,7 +30,7 @@ from websockets.legacy.server import WebSocketServer, WebSocketServerProtocol, s
 
 from throughline.domain.transcripts import AudioFormat
 from throughline.simulate.deepgram_dialects import QUERIES, Dialect, Flux, Message, Nova, audio_format, fault_in
-from throughline.simulate.deepgram_hearing import Recordings
+from throughline.simulate.deepgram_hearing import Recording, Recordings
 
 FAULTS = {
     "silent": "never answers the request for a connection",
@@ -48,10 +48,21 @@ _REFUSALS = {
     403: ("INSUFFICIENT_PERMISSIONS", "User does not have sufficient permissions."),
     429: ("TOO_MANY_REQUESTS", "Too many requests. Please try again later."),
 }
+_MIDWAY = ("drop", "error", "close", "stall")
 _LAST_WORDS_S = 0.05  # what was said before the connection drops is given time to arrive
 
 Refusal = tuple[HTTPStatus, Headers, bytes]
 Fault = str | int | tuple[str | bytes, ...] | None
+
+
+@dataclass
+class Loss:
+    """A connection to be lost in the middle of a recording, once."""
+
+    fault: str
+    after: int
+    then: Fault
+    happened: bool = False
 
 
 @dataclass
@@ -65,6 +76,8 @@ class Visit:
     controls: list[str] = field(default_factory=list)
     """Types of the control messages that came, in order."""
     audio_ms: float = 0.0
+    audio: bytearray | None = None
+    """All of it, where the server keeps it."""
     pieces: list[int] = field(default_factory=list)
     """Sizes of the pieces of audio that came, in bytes."""
     sent: int = 0
@@ -86,11 +99,13 @@ class DeepgramServer:
         latency_ms: float = 0,
         idle_timeout_s: float = 10,
         seed: int = 0,
+        keeps_audio: bool = False,
     ) -> None:
         """``key``: the only one taken. A speaker is taken to be done after ``end_of_turn_ms`` of silence and up to
         ``end_of_turn_spread_ms`` more, by ``seed`` (with Nova not before the ``endpointing`` that the client asks for). ``mistaken``:
-        the share of pauses within a recording that Flux takes for its end, after such a silence; 1 judges by silence alone. Every message
-        is sent ``latency_ms`` after its cause. Without audio a connection is closed after ``idle_timeout_s``."""
+        the share of pauses within a recording that Flux takes for its end, after such a silence; 1 judges by silence alone. Every
+        message is sent ``latency_ms`` after its cause. Without audio a connection is closed after ``idle_timeout_s``.
+        ``keeps_audio``: for whoever wants to compare what came with what was said."""
         self.visits: list[Visit] = []
         """Every connection asked for, refused ones too."""
         self.url = ""
@@ -101,18 +116,28 @@ class DeepgramServer:
         self._latency_s = latency_ms / 1000
         self._idle_timeout_s = idle_timeout_s
         self._random = random.Random(seed)  # noqa: S311 -- a delay, not a secret
+        self._keeps_audio = keeps_audio
         self._recordings = Recordings()
         self._faults: deque[tuple[Fault, int, int | None]] = deque()
+        self._losses: dict[int, Loss] = {}  # by the recording's identity
         self._server: WebSocketServer | None = None
         self._stopping: asyncio.Event
         self._thread: threading.Thread
 
     # What it can be told
 
-    def teach(self, text: str, audio: AudioFormat, recording: bytes) -> None:
+    def teach(self, text: str, audio: AudioFormat, recording: bytes) -> Recording:
         """Learn that ``recording`` says ``text``: whoever sends its frames of 20 ms, byte for byte, has said that. (espeak never says
         a thing twice in quite the same way: keep what it made.)"""
-        self._recordings.teach(text, audio, recording)
+        return self._recordings.teach(text, audio, recording)
+
+    def lose(self, recording: Recording, fault: str, *, after: int, then: str | int | None = None) -> Loss:
+        """Lose the connection that next hears ``after`` words of ``recording``: by ``drop``, ``error``, ``close`` or ``stall``. ``then``:
+        what is done wrong to the next connection that is asked for. ``happened`` of what is returned tells whether it came to that."""
+        if fault not in _MIDWAY:
+            raise ValueError(f"no fault in the middle of something: {fault}")
+        loss = self._losses[id(recording)] = Loss(fault, after, then)
+        return loss
 
     def misbehave(self, fault: str | int | Sequence[str | bytes], *, after: int = 0, times: int | None = None) -> None:
         """Do wrong to the next ``times`` connections (None: to all from now on). Said twice, one comes after the other.
@@ -127,6 +152,7 @@ class DeepgramServer:
     def behave(self) -> None:
         """Forget every fault."""
         self._faults.clear()
+        self._losses.clear()
 
     @property
     def audio_s(self) -> float:
@@ -158,6 +184,7 @@ class DeepgramServer:
     async def let_in(self, visit: Visit, headers: Headers) -> Refusal | None:
         """Let a client in, or say why not."""
         self.visits.append(visit)
+        visit.audio = bytearray() if self._keeps_audio else None
         visit.fault, visit.after = self._next_fault()
         if visit.fault == "silent":
             await self._stopping.wait()
@@ -189,9 +216,19 @@ class DeepgramServer:
             dialect = Flux(self._recordings, visit.query, self._endpoint_ms, self._is_mistaken)
         visit.state = "open"
         try:
-            await _Connection(socket, visit, dialect, self._latency_s, self._idle_timeout_s).run()
+            await _Connection(socket, visit, dialect, self._latency_s, self._idle_timeout_s, self._lose_if_due).run()
         finally:
             visit.state = "closed"
+
+    def _lose_if_due(self, visit: Visit, dialect: Dialect) -> None:
+        loss = self._losses.get(id(dialect.hearing.recording))
+        if loss is None or len(dialect.hearing.words) < loss.after:
+            return
+        del self._losses[id(dialect.hearing.recording)]
+        loss.happened = True
+        visit.fault, visit.after = loss.fault, 0 if loss.fault == "stall" else loss.after
+        if loss.then is not None:
+            self._faults.appendleft((loss.then, 0, 1))
 
     def _is_mistaken(self) -> bool:
         return self._random.random() < self._mistaken
@@ -227,13 +264,20 @@ class _Connection:
     """One client, let in."""
 
     def __init__(
-        self, socket: WebSocketServerProtocol, visit: Visit, dialect: Dialect, latency_s: float, idle_timeout_s: float
+        self,
+        socket: WebSocketServerProtocol,
+        visit: Visit,
+        dialect: Dialect,
+        latency_s: float,
+        idle_timeout_s: float,
+        lose_if_due: Callable[[Visit, Dialect], None],
     ) -> None:
         self._socket = socket
         self._visit = visit
         self._dialect = dialect
         self._latency_s = latency_s
         self._idle_timeout_s = idle_timeout_s
+        self._lose_if_due = lose_if_due
         self._frame_ms = audio_format(visit.query).frame_bytes / 20
         self._outbox: asyncio.Queue[tuple[float, str | bytes | None]] = asyncio.Queue()
 
@@ -262,11 +306,15 @@ class _Connection:
         """Answer what came. False if it was the last."""
         if isinstance(came, bytes):
             self._visit.pieces.append(len(came))
+            if self._visit.audio is not None:
+                self._visit.audio += came
             self._visit.audio_ms += len(came) / self._frame_ms
             for message in self._dialect.heard(came):
                 self._say([message])
                 if self._enough_words():
                     return False
+                self._lose_if_due(self._visit, self._dialect)
+            self._lose_if_due(self._visit, self._dialect)
             return not self._enough_words()
         told: Message = json.loads(came)
         kind = str(told.get("type"))

@@ -39,22 +39,22 @@ class Recordings:
     """Everything that was taught."""
 
     def __init__(self) -> None:
-        self._taught: set[tuple[str, bytes]] = set()
+        self._taught: dict[tuple[str, bytes], Recording] = {}
         self._places: dict[bytes, list[tuple[Recording, int]]] = {}
 
-    def teach(self, text: str, audio_format: AudioFormat, audio: bytes) -> None:
+    def teach(self, text: str, audio_format: AudioFormat, audio: bytes) -> Recording:
         """Learn that ``audio`` says ``text``. Its words are taken to be spoken evenly, by their letters."""
-        if (text, audio) in self._taught:
-            return
-        self._taught.add((text, audio))
+        if known := self._taught.get((text, audio)):
+            return known
         frames = Framer(audio_format.frame_bytes).push(audio)
         loud = [number for number, frame in enumerate(frames) if level_dbfs(frame, audio_format) > _SILENT_DBFS]
         words = text.split()
         letters = [word for word, spelled in enumerate(words) for _ in spelled + " "]
-        recording = Recording(words, [[] for _ in words])
+        recording = self._taught[text, audio] = Recording(words, [[] for _ in words])
         for n, number in enumerate(loud):
             recording.frames[letters[n * len(letters) // len(loud)]].append(number)
             self._places.setdefault(frames[number], []).append((recording, number))
+        return recording
 
     def places(self, frame: bytes) -> list[tuple[Recording, int]]:
         """The recordings that have this frame, and where."""
@@ -99,6 +99,11 @@ class Hearing:
                 self.last_known_ms = self.now_ms
                 self.words = [word for passages in self._passages for word in passages[0].words()]
             yield bool(places)
+
+    @property
+    def recording(self) -> Recording | None:
+        """What is being heard, None if that is nothing known."""
+        return self._passages[-1][0].recording if self._passages else None
 
     @property
     def pause(self) -> int | None:

@@ -24,6 +24,7 @@ from aiohttp import web
 
 from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat
 from throughline.speech.tts.espeak import EspeakTts
+from throughline.speech.tts.protocol import TextToSpeech
 
 VOICE_ID = "JBFqnCBsd6RMkjVDRZzb"
 MODELS = ("eleven_flash_v2_5", "eleven_turbo_v2_5", "eleven_multilingual_v2", "eleven_v3")
@@ -79,6 +80,8 @@ class Asked:
     speed: float = 1.0
     first_byte_s: float = 0.0
     sent_bytes: int = 0
+    fault: str = ""
+    """What it was told to do wrong to this one."""
     outcome: str = ""
     """Empty while under way, then ``whole``, ``refused``, ``misbehaved``, or ``closed`` when the client hung up."""
 
@@ -95,9 +98,11 @@ class ElevenLabsServer:
         pace: float = 20,
         midway_ms: float = 600,
         seed: int = 0,
+        voice: TextToSpeech | None = None,
     ) -> None:
         """``key``: the only one taken. The first byte comes after ``first_byte_ms``, give or take ``first_byte_spread_ms``; the
-        rest at ``pace`` times real time (0: at once). Faults in mid-sentence come after ``midway_ms`` of speech."""
+        rest at ``pace`` times real time (0: at once). Faults in mid-sentence come after ``midway_ms`` of speech. ``voice``: who
+        speaks, else the embedded one."""
         self.asked: list[Asked] = []
         self.voices_asked = 0
         self.connections: set[int] = set()
@@ -109,7 +114,7 @@ class ElevenLabsServer:
         self._spread_ms = first_byte_spread_ms
         self._pace = pace
         self._random = random.Random(seed)  # noqa: S311 -- a delay, not a secret
-        self._voice = EspeakTts()
+        self._voice = voice or EspeakTts()
         self._fault: Answer | str | None = None
         self._fault_times: int | None = None
 
@@ -169,6 +174,7 @@ class ElevenLabsServer:
         )
         self.asked.append(asked)
         fault = self._next_fault()
+        asked.fault = fault if isinstance(fault, str) else ""
         try:
             refused = await self._refused(request, fault)
             if refused is None:  # not `or`: aiohttp's responses are mappings, and empty ones are false
@@ -255,7 +261,8 @@ class ElevenLabsServer:
             if fault == "stall_midway" and asked.sent_bytes >= midway_bytes:
                 await asyncio.Event().wait()
         await response.write_eof()
-        asked.outcome = "misbehaved" if fault else "whole"
+        is_midway = fault.endswith("_midway")  # it was over before it came to that
+        asked.outcome = "misbehaved" if fault and not is_midway else "whole"
         return response
 
     async def _pieces(self, asked: Asked, audio: AudioFormat, fault: str) -> list[bytes]:

@@ -17,12 +17,17 @@ _ANSWERS_WITHIN_S = 10
 
 
 async def page_caller(
-    address: str, *, origin: str | None = None, session_id: str | None = None, audio: AudioFormat = WIDEBAND
+    address: str,
+    *,
+    origin: str | None = None,
+    session_id: str | None = None,
+    audio: AudioFormat = WIDEBAND,
+    connect_to: tuple[str, int] | None = None,
 ) -> Caller:
     """A caller that is let in, still to be dialled. ``address`` is the server's, ``origin`` that of the page (default: the same).
 
     ``session_id`` is the token of a chat whose conversation the call goes on with. ``audio``: our page sends 16 kHz.
-    Raises Unavailable, Rejected or ProtocolError.
+    ``connect_to``: host and port by which the media go, where that isn't the server's. Raises Unavailable, Rejected or ProtocolError.
     """
     address = address.rstrip("/")
     origin = origin or address
@@ -45,4 +50,4 @@ async def page_caller(
     media = urljoin(address + "/", str(body.get("media_url") or ""))
     if media.startswith("http"):
         media = "ws" + media.removeprefix("http")
-    return Caller(media, body["token"], audio=audio, origin=origin)
+    return Caller(media, body["token"], audio=audio, origin=origin, connect_to=connect_to)

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat
-from throughline.speech.stt.deepgram_audio import AudioQueue, Control, Patience
+from throughline.speech.stt.deepgram_audio import Allowance, AudioQueue, Control, Patience
 
 pytestmark = pytest.mark.unit
 
@@ -151,3 +151,59 @@ class TestPatience:
         patience = Patience(WIDEBAND, 4000)
         patience.spoken(loud(2) + bytes(640 * 100), 0)
         assert not patience.over(60_000)
+
+
+class TestPromisedUpdates:
+    """A turn's updates come for silence too: what is late is not waited for as long as an answer to speech."""
+
+    SILENCE = b"\xff" * TELEPHONE.frame_bytes
+
+    def patience(self, allowance: Allowance) -> Patience:
+        return Patience(TELEPHONE, 4000, updates_ms=320, allowance=allowance)
+
+    def given(self, patience: Patience, count: int, from_ms: float) -> float:
+        for number in range(count):
+            patience.spoken(self.SILENCE, from_ms + 20 * number)
+        return from_ms + 20 * (count - 1)
+
+    def test_one_that_is_late_is_missed(self) -> None:
+        patience = self.patience(Allowance(400, 4000))
+        patience.answered(in_turn=True)
+        owed_ms = self.given(patience, 16, 1000)
+        assert not patience.over(owed_ms + 399)
+        assert patience.over(owed_ms + 400)
+
+    def test_between_turns_none_is_owed(self) -> None:
+        patience = self.patience(Allowance(400, 4000))
+        patience.answered(in_turn=True)
+        patience.answered(in_turn=False)
+        assert not patience.over(self.given(patience, 500, 0))
+
+    def test_audio_that_was_held_up_is_given_as_much_time_as_any(self) -> None:
+        patience = self.patience(Allowance(400, 4000))
+        patience.answered(in_turn=True)
+        for _ in range(50):
+            patience.spoken(self.SILENCE, 5000)
+        assert not patience.over(5399)
+
+    def test_without_audio_none_is_owed(self) -> None:
+        patience = self.patience(Allowance(400, 4000))
+        patience.answered(in_turn=True)
+        self.given(patience, 15, 0)
+        assert not patience.over(60_000)
+
+    def test_alarms_make_it_more_patient_and_turns_less(self) -> None:
+        allowance = Allowance(400, 4000)
+        for _ in range(2):
+            allowance.missed()
+        assert allowance.ms == 1600
+        patience = self.patience(allowance)
+        patience.answered(in_turn=True)
+        patience.answered(in_turn=False)
+        assert allowance.ms == 1440
+        for _ in range(10):
+            allowance.missed()
+        assert allowance.ms == 4000
+        for _ in range(100):
+            allowance.kept()
+        assert allowance.ms == 400

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.waiting import until
 from throughline.domain.transcripts import TELEPHONE, AudioFormat, Transcript
 from throughline.domain.turns import Expectation
 from throughline.errors import ConfigurationError, Problem, Unavailable
@@ -281,14 +282,16 @@ class TestLosing:
         await stream.close()
 
     async def test_one_that_does_not_open_again_is_followed_by_the_next(self) -> None:
-        best, other = FakeEngine("best", None, Unavailable("limit_reached")), FakeEngine("other")
+        refusal = Unavailable("limit_reached")
+        best, other = FakeEngine("best", None, refusal, refusal), FakeEngine("other")
         stream = await relay(best, other).open(TELEPHONE)
         Listener(stream)
         stream.send(loud(1))
         best.ears[0].report("My")
         best.ears[0].lose()
+        await until(lambda: other.ears)
         await settle()
-        assert best.asked == 2
+        assert best.asked == 3
         assert other.ears[0].heard == [loud(1)]
         await stream.close()
 
@@ -413,12 +416,12 @@ class TestLosing:
         await stream.close()
 
     async def test_when_none_opens_the_call_is_told(self) -> None:
-        best = FakeEngine("best", None, Unavailable("no_credit"))
+        best = FakeEngine("best", None, Unavailable("no_credit"), Unavailable("no_credit"))
         stream = await relay(best).open(TELEPHONE)
         listener = Listener(stream)
         best.ears[0].report("My")
         best.ears[0].lose()
-        await settle()
+        await until(lambda: listener.error)
         assert isinstance(listener.error, Unavailable)
         stream.send(loud(1))
         await stream.close()

@@ -113,28 +113,75 @@ class AudioQueue:
         return min(given, self._given) / self._bytes_per_ms
 
 
-class Patience:
-    """How long an answer to speech is waited for. Silence is owed no answer, and any message is one."""
+class Allowance:
+    """How late updates may be that were promised, in milliseconds: for all of an engine's calls, since they share its network.
 
-    def __init__(self, audio: AudioFormat, timeout_ms: float) -> None:
+    An alarm may be false, where the network is slow. So each one doubles it, up to ``most_ms``, and each turn that is heard to its end
+    takes a tenth off, down to where it began.
+    """
+
+    def __init__(self, least_ms: float, most_ms: float) -> None:
+        self._least_ms, self._most_ms = min(least_ms, most_ms), most_ms
+        self.ms = self._least_ms
+
+    def missed(self) -> None:
+        """An update was given up."""
+        self.ms = min(self._most_ms, 2 * self.ms)
+
+    def kept(self) -> None:
+        """A turn was heard to its end."""
+        self.ms = max(self._least_ms, 0.9 * self.ms)
+
+
+class Patience:
+    """How long an answer to speech is waited for. Silence is owed no answer, and any message is one.
+
+    A recogniser that promises updates as long as a turn lasts owes them for silence too: where ``updates_ms`` of audio have gone there
+    since the last message, and nothing has come for as long as ``allowance`` says, it is not waited for the whole of ``timeout_ms``.
+    """
+
+    def __init__(
+        self, audio: AudioFormat, timeout_ms: float, *, updates_ms: float | None = None, allowance: Allowance | None = None
+    ) -> None:
         self._audio = audio
         self._timeout_ms = timeout_ms
+        self._updates_ms = updates_ms
+        self._allowance = allowance or Allowance(timeout_ms, timeout_ms)
+        self._in_turn = False
+        self._unanswered_ms = 0.0
+        self._update_owed_ms: float | None = None  # since when
         self._framer = Framer(audio.frame_bytes * _LISTENED_TO_MS // FRAME_MS)
         self._loud_ms = 0
         self._since_ms = 0.0
 
     def spoken(self, audio: bytes, now_ms: float) -> None:
         """Audio has been given."""
+        self._unanswered_ms += len(audio) / self._audio.frame_bytes * FRAME_MS
+        if self._update_owed_ms is None and self._updates_ms is not None and self._unanswered_ms >= self._updates_ms:
+            self._update_owed_ms = now_ms
         for stretch in self._framer.push(audio):
             if level_dbfs(stretch, self._audio) >= _SPEECH_DBFS:
                 if not self._loud_ms:
                     self._since_ms = now_ms
                 self._loud_ms += _LISTENED_TO_MS
 
-    def answered(self) -> None:
-        """A message has come."""
+    def answered(self, *, in_turn: bool = False) -> None:
+        """A message has come. ``in_turn``: by it a turn is under way."""
+        if self._in_turn and not in_turn:
+            self._allowance.kept()
+        self._in_turn = in_turn
         self._loud_ms = 0
+        self._unanswered_ms, self._update_owed_ms = 0.0, None
 
     def over(self, now_ms: float) -> bool:
         """Speech has waited for an answer too long."""
+        return self.update_missed(now_ms) or self._speech_unanswered(now_ms)
+
+    def update_missed(self, now_ms: float) -> bool:
+        """An update of the turn that was promised has not come."""
+        if not self._in_turn or self._update_owed_ms is None:
+            return False
+        return now_ms - self._update_owed_ms >= self._allowance.ms
+
+    def _speech_unanswered(self, now_ms: float) -> bool:
         return self._loud_ms >= _OWED_AFTER_MS and now_ms - self._since_ms >= self._timeout_ms

@@ -3,7 +3,8 @@
 Protocol: developers.deepgram.com/docs/flux (``/v2/listen``). Each ``TurnInfo`` message has all words of the turn so far:
 ``StartOfTurn``, ``Update``, ``EagerEndOfTurn`` and ``TurnResumed`` become interim reports, ``EndOfTurn`` the final one that ends the
 turn. ``Update`` comes every quarter of a second whether anything has changed or not, and each is reported: as long as Flux says
-that the turn goes on, nobody need ask for its end.
+that the turn goes on, nobody need ask for its end. Where none comes in the middle of a turn, though audio is sent, the line has
+stalled, and the caller need not wait until ``stall_timeout_ms`` has passed.
 
 Flux has no keep-alive message. Where no audio comes, silence is sent: that keeps the line, and lets a turn end whose last words
 were followed by nothing.
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from throughline.domain.transcripts import AudioFormat, Transcript
 from throughline.errors import ProtocolError, Unavailable
-from throughline.speech.stt.deepgram_audio import Control
+from throughline.speech.stt.deepgram_audio import Allowance, Control
 from throughline.speech.stt.deepgram_line import ENCODINGS, Account, Connection, Line, milliseconds, number, word, words
 from throughline.speech.stt.protocol import SttStream
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from deepgram.listen.v2.socket_client import AsyncV2SocketClient
 
 _SILENCE_AFTER_MS = 1000
+_UPDATES_MS = 320  # an update's quarter of a second, and one of the steps of 80 ms in which Flux decides
+_UPDATE_LATE_MS = 400  # on the way: several times what it takes there and back, and a packet that is sent once more
 _NO_REPORT = frozenset({"Connected", "Warning", "ConfigureSuccess", "ConfigureFailure"})
 _GOES_ON = frozenset({"StartOfTurn", "Update", "EagerEndOfTurn", "TurnResumed"})
 
@@ -55,6 +58,7 @@ class DeepgramFlux:
         self._open_timeout_ms = open_timeout_ms
         self._stall_timeout_ms = stall_timeout_ms
         self._silence_after_ms = silence_after_ms
+        self._allowance = Allowance(_UPDATE_LATE_MS, stall_timeout_ms)
 
     async def warm_up(self) -> None:
         """Import the SDK. Deepgram is not asked: that it is out of reach now says nothing of the first call."""
@@ -72,7 +76,14 @@ class DeepgramFlux:
         )
         connection = await Connection.open(opening, engine=self.name, timeout_ms=self._open_timeout_ms)
         dialect = _Flux(self._silence_after_ms)
-        return Line(connection, dialect, audio, engine=self.name, stall_timeout_ms=self._stall_timeout_ms)
+        return Line(
+            connection,
+            dialect,
+            audio,
+            engine=self.name,
+            stall_timeout_ms=self._stall_timeout_ms,
+            allowance=self._allowance,
+        )
 
 
 class _Flux:
@@ -80,10 +91,11 @@ class _Flux:
 
     least_ms = 80  # what Deepgram advises: Flux decides in steps of it
     idle = Control.SILENCE
+    updates_ms: float | None = _UPDATES_MS
 
     def __init__(self, idle_ms: int) -> None:
         self.idle_ms = idle_ms
-        self._interim = False  # words were reported that are not final yet
+        self.in_turn = False  # words were reported that are not final yet
 
     async def send(self, socket: AsyncV2SocketClient, control: Control) -> None:
         """Send a control message: there is but one, since silence is sent as audio."""
@@ -107,7 +119,7 @@ class _Flux:
         if not isinstance(event, str) or not (is_end or event in _GOES_ON):
             raise ProtocolError("unknown event")
         text = words(getattr(message, "transcript", None))
-        was_interim, self._interim = self._interim, bool(text) and not is_end
+        was_interim, self.in_turn = self.in_turn, bool(text) and not is_end
         if not text and not was_interim:  # silence is not told, words taken back are
             return None
         until_ms = milliseconds(getattr(message, "audio_window_end", None))

@@ -30,7 +30,7 @@ from throughline.domain.transcripts import AudioFormat, Transcript
 from throughline.domain.turns import Expectation
 from throughline.errors import ProtocolError, Unavailable
 from throughline.speech import vendor_sdks
-from throughline.speech.stt.deepgram_audio import AudioQueue, Control, Patience
+from throughline.speech.stt.deepgram_audio import Allowance, AudioQueue, Control, Patience
 from throughline.speech.within import within
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ _MOST_MESSAGE_BYTES = 1 << 17  # the longest real ones have some 20 KB; for the 
 _MOST_REPORTS = 256
 _MOST_PIECE_MS = 200
 _WATCH_S = 0.1
+_LOOKS_IN_TIME = 2
 _GOODBYE_MS = 500
 _CLOSE_MS = 1000
 
@@ -75,6 +76,10 @@ class Dialect(Protocol[_S_in]):
     idle_ms: int
     """For how long audio may be missing before ``idle`` is sent."""
     idle: Control
+    updates_ms: float | None
+    """So much audio brings an update at the latest while a turn lasts; None where none is promised."""
+    in_turn: bool
+    """A turn is under way, by the last message taken."""
 
     def take(self, message: Any) -> Transcript | None:
         """What a message reports. Raises Unavailable where it says that all is over, ProtocolError where it makes no sense."""
@@ -178,14 +183,22 @@ class Line(Generic[S]):
     """One call's ear at Deepgram (an SttStream)."""
 
     def __init__(
-        self, connection: Connection[S], dialect: Dialect[S], audio: AudioFormat, *, engine: str, stall_timeout_ms: float
+        self,
+        connection: Connection[S],
+        dialect: Dialect[S],
+        audio: AudioFormat,
+        *,
+        engine: str,
+        stall_timeout_ms: float,
+        allowance: Allowance | None = None,
     ) -> None:
         self._connection = connection
         self._socket = connection.socket
         self._dialect = dialect
         self._engine = engine
         self._queue = AudioQueue(audio, least_ms=dialect.least_ms, most_ms=_MOST_PIECE_MS, silence_ms=dialect.idle_ms)
-        self._patience = Patience(audio, stall_timeout_ms)
+        self._allowance = allowance
+        self._patience = Patience(audio, stall_timeout_ms, updates_ms=dialect.updates_ms, allowance=allowance)
         self._given_at_ms = _now_ms()
         self._wake = asyncio.Event()
         self._reports: asyncio.Queue[Transcript | Unavailable | None] = asyncio.Queue(_MOST_REPORTS)
@@ -285,18 +298,24 @@ class Line(Generic[S]):
             except (ProtocolError, ValueError, RecursionError):  # the latter two: not JSON, or JSON of a thousand levels
                 self._ignored += 1
                 report = None
-            self._patience.answered()
+            self._patience.answered(in_turn=self._dialect.in_turn)
             if report is not None:
                 if report.until_ms is not None:
                     report = replace(report, until_ms=self._queue.given_ms(report.until_ms))
                 await self._reports.put(report)
 
     async def _watch(self) -> None:
+        looked_ms, was_over = _now_ms(), False
         while True:
             await asyncio.sleep(_WATCH_S)
             now_ms = _now_ms()
-            if self._patience.over(now_ms):
+            # A loop that was held up has the answers still to read: only two looks in a row, both in time, are believed.
+            is_over = self._patience.over(now_ms) and now_ms - looked_ms < _LOOKS_IN_TIME * _WATCH_S * 1000
+            if is_over and was_over:
+                if self._allowance and self._patience.update_missed(now_ms):
+                    self._allowance.missed()
                 self._lose("stalled")
+            looked_ms, was_over = now_ms, is_over
             if now_ms - self._given_at_ms >= self._dialect.idle_ms:
                 self._given_at_ms = now_ms
                 self._queue.ask(self._dialect.idle)

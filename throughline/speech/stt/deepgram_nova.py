@@ -89,6 +89,8 @@ class _Nova:
 
     least_ms = 20
     idle = Control.KEEP_ALIVE
+    updates_ms: float | None = None  # interim results come when there are any
+    in_turn = False
 
     def __init__(self, endpointing_ms: int, idle_ms: int) -> None:
         self.idle_ms = idle_ms

@@ -5,7 +5,7 @@ along: the audio since the last final report is kept, half a minute at most, and
 was interim, and is replaced by what the next one reports. So no word is lost, and none is told twice.
 
 An engine that failed rests for a while, for all calls. One that had been listening well is opened once more at once, for the same
-words once: networks hiccup.
+words once: networks hiccup. Should the first try not succeed soon, a second is made beside it (``second_try``).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from throughline.domain.turns import Expectation
 from throughline.errors import ConfigurationError, Unavailable
 from throughline.speech.audio import level_dbfs
 from throughline.speech.stt.protocol import SpeechToText, SttStream
+from throughline.speech.stt.second_try import opened_by_two_tries
 from throughline.speech.within import within
 
 _KEPT_MS = 30_000
@@ -97,11 +98,15 @@ class SttRelay:
         engine, ear = await self.first_of(self.in_order(), audio)
         return _Stream(self, audio, engine, ear)
 
-    async def first_of(self, engines: Sequence[SpeechToText], audio: AudioFormat) -> tuple[SpeechToText, SttStream]:
-        """The first of ``engines`` that opens, opened. Those that don't rest. Raises Unavailable when none does."""
+    async def first_of(
+        self, engines: Sequence[SpeechToText], audio: AudioFormat, *, again: SpeechToText | None = None
+    ) -> tuple[SpeechToText, SttStream]:
+        """The first of ``engines`` that opens, opened. Those that don't rest. ``again``: the one that is opened once more after it had
+        been listening well. Raises Unavailable when none does."""
         for engine, following in zip(engines, [*engines[1:], None], strict=True):
             try:
-                ear = await within(engine.open(audio), self._open_timeout_ms)
+                opening = opened_by_two_tries(engine, audio) if engine is again else engine.open(audio)
+                ear = await within(opening, self._open_timeout_ms)
             except (Unavailable, ConfigurationError) as error:
                 reason = str(error)
             except asyncio.TimeoutError:
@@ -239,14 +244,15 @@ class _Stream:
 
     async def _open_next(self, reason: str) -> None:
         """The ear is lost: open another, and let it hear what the lost one had not reported as final."""
-        engines = self._next_engines()
+        lost, engines = self._engine, self._next_engines()
+        again = lost if self._opened_again else None
         self._relay.log_lost(self._engine, reason, engines[0] if engines else None)
         if self._ear:
             self._close_ear(self._ear)
             self._ear = None
         if not engines:
             raise Unavailable("no engine listens")
-        self._opening = asyncio.ensure_future(self._relay.first_of(engines, self._audio))
+        self._opening = asyncio.ensure_future(self._relay.first_of(engines, self._audio, again=again))
         try:
             self._engine, ear = await self._opening
         except asyncio.CancelledError:
