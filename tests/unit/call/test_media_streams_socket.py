@@ -52,7 +52,8 @@ class Line:
         self.sanic.config.update({"WEBSOCKET_MAX_SIZE": MAX_SIZE, "MOTD": False})
         phone: Any = Phone()
         business = SimpleNamespace(phone=SimpleNamespace(listening=NO_WORDS))
-        phone._server = SimpleNamespace(network_address=lambda request: request.ip, app=SimpleNamespace(business=business))
+        app = SimpleNamespace(business=business)
+        phone._server = SimpleNamespace(network_address=lambda request: request.ip, app=app, draining=False)
         phone._telephone = phone._answers = None
         phone._settings, phone._calls, phone._on_line = Settings(), set(), set()
         phone._stt, phone._voice = self.stt, SimpleNamespace(tts=FakeTts())
