@@ -207,6 +207,10 @@ def speaking(settings: Settings, environ: Mapping[str, str] = os.environ) -> Tex
         engines["elevenlabs"] = vendor
     elif chosen == "elevenlabs":
         raise _no_key("tts", "elevenlabs", speech.elevenlabs.key_env)
+    if vendor := rime(settings, environ):
+        engines["rime"] = vendor
+    elif chosen == "rime":
+        raise _no_key("tts", "rime", speech.rime.key_env)
     from throughline.speech.tts.espeak import EspeakTts
     from throughline.speech.tts.relay import TtsRelay
 
@@ -234,6 +238,26 @@ def elevenlabs(settings: Settings, environ: Mapping[str, str] = os.environ) -> T
         model=chosen.model,
         first_audio_timeout_ms=speech.first_audio_timeout_ms,
     )
+
+
+def rime(settings: Settings, environ: Mapping[str, str] = os.environ) -> TextToSpeech | None:
+    """Rime alone; None without its key."""
+    speech, chosen = settings.speech, settings.speech.rime
+    key = environ.get(chosen.key_env)
+    if not key:
+        return None
+    from throughline.speech.tts.rime_account import Account
+
+    account = Account(key, model=chosen.model, voice=chosen.voice, language=chosen.language)
+    if chosen.transport == "http":
+        from throughline.speech.tts.rime_http import RimeHttpTts
+
+        url = environ.get(chosen.url_env) or chosen.url
+        return RimeHttpTts(account, url=url, first_audio_timeout_ms=speech.first_audio_timeout_ms)
+    from throughline.speech.tts.rime_socket import RimeSocketTts
+
+    url = environ.get(chosen.ws_url_env) or chosen.ws_url
+    return RimeSocketTts(account, url=url, first_audio_timeout_ms=speech.first_audio_timeout_ms)
 
 
 def _chosen_first(engines: Mapping[str, T], chosen: str) -> list[T]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -11,11 +12,15 @@ import pytest
 from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat
 from throughline.simulate.elevenlabs import VOICE_ID, ElevenLabsServer
 from throughline.simulate.in_thread import in_thread
+from throughline.simulate.rime import VOICE, RimeServer
 from throughline.speech.audio import mulaw_to_l16
 from throughline.speech.tts.elevenlabs import ElevenLabsTts
 from throughline.speech.tts.espeak import EspeakTts
 from throughline.speech.tts.protocol import TextToSpeech
 from throughline.speech.tts.relay import TtsRelay
+from throughline.speech.tts.rime_account import Account
+from throughline.speech.tts.rime_http import RimeHttpTts
+from throughline.speech.tts.rime_socket import RimeSocketTts
 
 pytestmark = pytest.mark.contract
 
@@ -29,15 +34,37 @@ def elevenlabs() -> Iterator[ElevenLabsServer]:
         yield server
 
 
-@pytest.fixture(params=["espeak", "elevenlabs", "relay"])
-async def tts(request: pytest.FixtureRequest, elevenlabs: ElevenLabsServer) -> AsyncIterator[TextToSpeech]:
+@pytest.fixture(scope="module")
+def rime() -> Iterator[RimeServer]:
+    """Rime's protocols, likewise."""
+    with in_thread(RimeServer(key="key", first_byte_ms=1, pace=0)) as server:
+        yield server
+
+
+class Closing(Protocol):
+    async def close(self) -> None: ...
+
+
+@pytest.fixture(params=["espeak", "elevenlabs", "rime-http", "rime-websocket", "relay"])
+async def tts(request: pytest.FixtureRequest, elevenlabs: ElevenLabsServer, rime: RimeServer) -> AsyncIterator[TextToSpeech]:
     vendor = ElevenLabsTts(
         "key", url=elevenlabs.url, voice_id=VOICE_ID, model="eleven_flash_v2_5", first_audio_timeout_ms=10_000
     )
+    account = Account("key", model="mistv3", voice=VOICE, language="eng")
+    rime_http = RimeHttpTts(account, url=rime.url, first_audio_timeout_ms=10_000)
+    rime_socket = RimeSocketTts(account, url=rime.ws_url, first_audio_timeout_ms=10_000)
     relay = TtsRelay([vendor, EspeakTts()], first_audio_timeout_ms=10_000, retry_after_s=30)
-    engines: dict[str, TextToSpeech] = {"espeak": EspeakTts(), "elevenlabs": vendor, "relay": relay}
+    engines: dict[str, TextToSpeech] = {
+        "espeak": EspeakTts(),
+        "elevenlabs": vendor,
+        "rime-http": rime_http,
+        "rime-websocket": rime_socket,
+        "relay": relay,
+    }
     yield engines[request.param]
-    await vendor.close()
+    closing: list[Closing] = [vendor, rime_http, rime_socket]
+    for engine in closing:
+        await engine.close()
 
 
 async def said(tts: TextToSpeech, text: str, audio: AudioFormat = WIDEBAND) -> bytes:

@@ -42,7 +42,7 @@ _MENDS = {  # by a word of the adapters'
     "no_credit": "Add credit to the vendor's account; until then the embedded engine is used.",
     "quota_used_up": "Add credit to the vendor's account; until then the embedded engine is used.",
     "limit_reached": "Wait, or ask the vendor for a higher limit; until then the embedded engine is used.",
-    "voice_unknown": "Set speech.elevenlabs.voice_id to a voice of your account.",
+    "voice_unknown": "Set speech.elevenlabs.voice_id, or speech.rime.voice, to a voice that your account and the model have.",
     "model_unknown": "Set the model in endpoints.yml to one that the vendor has.",
 }
 _MEND = "Check this machine's way out (firewall, proxy) and the address in {url}; until then the embedded engine is used."
@@ -57,6 +57,7 @@ def parts() -> Mapping[str, Callable[[Settings], str]]:
     return {
         "deepgram": _deepgram,
         "elevenlabs": _elevenlabs,
+        "rime": _rime,
         "twilio account": _account,
         "twilio number": _number,
         "text messages": _texts,
@@ -98,6 +99,15 @@ def _elevenlabs(settings: Settings) -> str:
         return NotTried(f"{names.key_env} is not set")
     first_ms = _bounded(_spoke_after_ms(engine), names.key_env, names.url_env)
     return f"{engine.name} speaks, first audio after {first_ms:.0f} ms"
+
+
+def _rime(settings: Settings) -> str:
+    engine, names = bootstrap.rime(settings), settings.speech.rime
+    if engine is None:
+        return NotTried(f"{names.key_env} is not set")
+    url_env = names.url_env if names.transport == "http" else names.ws_url_env
+    first_ms = _bounded(_spoke_after_ms(engine), names.key_env, url_env)
+    return f"{engine.name} speaks by {names.transport}, first audio after {first_ms:.0f} ms"
 
 
 async def _spoke_after_ms(engine: TextToSpeech) -> float:

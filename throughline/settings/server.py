@@ -268,6 +268,25 @@ class ElevenLabsSettings:
 
 
 @dataclass(frozen=True)
+class RimeSettings:
+    """Speaking by Rime."""
+
+    key_env: str = setting("RIME_API_KEY", doc="Environment variable with the key.")
+    transport: str = setting(
+        "websocket",
+        choices=("websocket", "http"),
+        doc="How Rime is reached: a websocket that stays open from sentence to sentence, or one request a sentence.",
+    )
+    url: str = setting("https://users.rime.ai", doc="Rime's address for requests.")
+    url_env: str = setting("RIME_URL", doc="Environment variable that overrides `url`.")
+    ws_url: str = setting("wss://users-ws.rime.ai", doc="Rime's address for websockets.")
+    ws_url_env: str = setting("RIME_WS_URL", doc="Environment variable that overrides `ws_url`.")
+    model: str = setting("mistv3", doc="Model that makes the voice.")
+    voice: str = setting("celeste", doc="Name of the voice: one that the model has.")
+    language: str = setting("eng", doc="Language of the voice.")
+
+
+@dataclass(frozen=True)
 class EspeakSettings:
     """The embedded voice."""
 
@@ -288,8 +307,9 @@ class SpeechSettings:
     )
     tts: str = setting(
         "auto",
-        choices=("auto", "elevenlabs", "espeak"),
-        doc="Engine that speaks first; auto takes ElevenLabs where its key is, then espeak. When one fails in a call, the next goes on.",
+        choices=("auto", "elevenlabs", "rime", "espeak"),
+        doc="Engine that speaks first; auto takes ElevenLabs where its key is, then Rime where its key is, then espeak. When one fails in "
+        "a call, the next goes on.",
     )
     open_timeout_ms: int = setting(2000, minimum=200, maximum=10000, doc="How long a vendor may take to begin to listen.")
     first_audio_timeout_ms: int = setting(
@@ -301,6 +321,7 @@ class SpeechSettings:
     retry_after_s: int = setting(30, minimum=1, maximum=3600, doc="How long a vendor that failed is left alone.")
     deepgram: DeepgramSettings = setting(factory=DeepgramSettings, doc="Listening by Deepgram.")
     elevenlabs: ElevenLabsSettings = setting(factory=ElevenLabsSettings, doc="Speaking by ElevenLabs.")
+    rime: RimeSettings = setting(factory=RimeSettings, doc="Speaking by Rime.")
     whisper_dir: str = setting("var/whisper", doc="Directory of a faster-whisper model.")
     whisper_dir_env: str = setting("THROUGHLINE_WHISPER_DIR", doc="Environment variable that overrides `whisper_dir`.")
     espeak: EspeakSettings = setting(factory=EspeakSettings, doc="The embedded voice.")

@@ -8,36 +8,18 @@ a few milliseconds, so one worker serves many calls, and no call waits longer th
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 from throughline.domain.transcripts import AudioFormat
 from throughline.speech import espeak_library
 from throughline.speech.audio import Converter
+from throughline.speech.tts.passages import passages
 
 _PASSAGE_CHARACTERS = 300
-_SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|\n+")
 
 _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="espeak")
-
-
-def passages(text: str, limit: int = _PASSAGE_CHARACTERS) -> Iterator[str]:
-    """``text`` in pieces of at most ``limit`` characters, cut where a sentence ends, else between words, else anywhere."""
-    pending = ""
-    for sentence in _SENTENCE_END.split(text):
-        if pending and len(pending) + 1 + len(sentence) > limit:
-            yield pending
-            pending = ""
-        pending = f"{pending} {sentence}".strip()
-        while len(pending) > limit:
-            cut = pending.rfind(" ", 1, limit + 1)
-            cut = cut if cut > 0 else limit
-            yield pending[:cut]
-            pending = pending[cut:].strip()
-    if pending:
-        yield pending
 
 
 class EspeakTts:
@@ -60,7 +42,7 @@ class EspeakTts:
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[bytes] = asyncio.Queue()  # bounded by what one passage can sound like
         stopped = threading.Event()
-        parts = list(passages(text))
+        parts = list(passages(text, _PASSAGE_CHARACTERS))
         try:
             for index, passage in enumerate(parts):
                 making = loop.run_in_executor(

@@ -1,0 +1,154 @@
+"""Websockets to a voice that are kept open from sentence to sentence, because opening one costs more than the voice's own first byte.
+
+A socket carries one sentence at a time. Whoever speaks takes one, and puts it back or has the next one prepared; a sentence that was
+broken off drops its own. While a socket waits it is read: so pings are answered, and one that the other side closes is found out
+before somebody speaks into it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import json
+import time
+from base64 import b64decode
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from throughline.domain.transcripts import AudioFormat
+from throughline.log import get_logger
+from throughline.speech.http_client import Failed, what_failed
+
+Socket = aiohttp.ClientWebSocketResponse
+
+GOODBYE_S = 1.0
+MOST_MESSAGE_BYTES = 1 << 20
+_MOST_IDLE = 8  # for each format
+_CLOSINGS = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED)
+
+_log = get_logger("speech")
+
+
+@dataclass(frozen=True)
+class _Idle:
+    socket: Socket
+    audio: AudioFormat
+    since_s: float
+    reader: asyncio.Task[None]
+
+
+class OpenSockets:
+    """The sockets that wait. Each belongs to the event loop that opened it."""
+
+    def __init__(self, connect: Callable[[AudioFormat], Awaitable[Socket]], *, engine: str, idle_s: float) -> None:
+        """``connect`` opens one; ``idle_s``: how long one may wait."""
+        self._connect = connect
+        self._engine = engine
+        self._idle_s = idle_s
+        self._idle: list[_Idle] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def take(self, audio: AudioFormat) -> Socket:
+        """An open one for ``audio``. Raises what ``connect`` raises."""
+        loop = asyncio.get_running_loop()
+        self._idle = [idle for idle in self._idle if idle.reader.get_loop() is loop]  # another loop's can't be used, nor closed
+        for idle in reversed(self._idle):
+            if idle.audio == audio:
+                self._idle.remove(idle)
+                idle.reader.cancel()
+                await asyncio.wait({idle.reader})
+                if not idle.socket.closed and time.monotonic() - idle.since_s < self._idle_s:
+                    return idle.socket
+                self.drop(idle.socket)
+        return await self._connect(audio)
+
+    def put(self, socket: Socket, audio: AudioFormat) -> None:
+        """Keep ``socket`` for the next sentence."""
+        if socket.closed:
+            return
+        alike = [idle for idle in self._idle if idle.audio == audio]
+        for oldest in alike[: len(alike) - _MOST_IDLE + 1] if len(alike) >= _MOST_IDLE else []:
+            self._forget(oldest)
+        reader = self._work(self._read(socket))
+        self._idle.append(_Idle(socket, audio, time.monotonic(), reader))
+
+    def prepare(self, audio: AudioFormat) -> None:
+        """Open one in the background, so that the next sentence finds it open. If that fails, the next sentence finds out."""
+        if not any(idle.audio == audio for idle in self._idle):
+            self._work(self._prepare(audio))
+
+    def drop(self, socket: Socket) -> None:
+        """Close ``socket`` in the background: nobody waits for it."""
+        self._work(self._goodbye(socket))
+
+    async def close(self) -> None:
+        """Close all that wait."""
+        loop = asyncio.get_running_loop()
+        idle, self._idle = [idle for idle in self._idle if idle.reader.get_loop() is loop], []
+        tasks = [task for task in self._tasks if task.get_loop() is loop]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(self._goodbye(one.socket) for one in idle))
+
+    def _work(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _forget(self, idle: _Idle) -> None:
+        self._idle.remove(idle)
+        idle.reader.cancel()
+        self.drop(idle.socket)
+
+    async def _read(self, socket: Socket) -> None:
+        """Nothing is to come while nobody speaks: whatever does, and the end of the connection, makes the socket useless."""
+        await socket.receive()
+        self._idle = [idle for idle in self._idle if idle.socket is not socket]
+        await self._goodbye(socket)
+
+    async def _prepare(self, audio: AudioFormat) -> None:
+        try:
+            socket = await self._connect(audio)
+        except Exception as error:  # noqa: BLE001 -- see prepare
+            _log.info("speech.not_prepared", engine=self._engine, reason=what_failed(error))
+            return
+        self.put(socket, audio)
+
+    @staticmethod
+    async def _goodbye(socket: Socket) -> None:
+        with suppress(aiohttp.ClientError, OSError, asyncio.TimeoutError):  # it is gone in any case
+            await socket.close()
+
+
+async def next_message(socket: Socket, *, timeout_s: float, why_closed: Callable[[int, str], str]) -> dict[str, Any]:
+    """The next JSON object. Raises Failed: nothing comes within ``timeout_s``, what comes is none, or the socket is closed, for which
+    ``why_closed`` finds a word by the code and the reason."""
+    message = await socket.receive(timeout_s)
+    if message.type in _CLOSINGS:
+        code = message.data if isinstance(message.data, int) else socket.close_code
+        raise Failed(why_closed(code or 1006, str(message.extra or "")))
+    if message.type is aiohttp.WSMsgType.ERROR:
+        raise Failed("connection_lost")
+    if message.type is not aiohttp.WSMsgType.TEXT:
+        raise Failed("not_understood")
+    try:
+        told = json.loads(message.data)
+    except (ValueError, RecursionError):
+        raise Failed("not_understood") from None
+    if not isinstance(told, dict):
+        raise Failed("not_understood")
+    return told
+
+
+def audio_of(encoded: object) -> bytes:
+    """The audio that stands base64-coded in a message. Raises Failed if it is none."""
+    try:
+        return b64decode(encoded, validate=True) if isinstance(encoded, str) else b""
+    except binascii.Error:
+        raise Failed("not_audio") from None
