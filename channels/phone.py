@@ -126,6 +126,7 @@ class Phone(InputChannel):
             call.cancel()
         if self._calls:
             await asyncio.wait(self._calls, timeout=_STOP_WITHIN_S)
+        await asyncio.gather(self._stt.close(), self._tts.close())
 
     async def _page_call(self, request: Request) -> HTTPResponse:
         """A page of ours asks for a call: gives it a token, bound to its chat if it has one.

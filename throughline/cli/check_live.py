@@ -112,10 +112,14 @@ def _rime(settings: Settings) -> str:
 
 async def _spoke_after_ms(engine: TextToSpeech) -> float:
     """How long the engine's first audio took, once connected. Raises Unavailable."""
-    await engine.warm_up()
-    began, first_ms = time.monotonic(), 0.0
-    async for _ in engine.speak(_WORD, TELEPHONE):
-        first_ms = first_ms or 1000 * (time.monotonic() - began)
+    first_ms = 0.0
+    try:
+        await engine.warm_up()
+        began = time.monotonic()
+        async for _ in engine.speak(_WORD, TELEPHONE):
+            first_ms = first_ms or 1000 * (time.monotonic() - began)
+    finally:
+        await engine.close()
     if not first_ms:
         raise Unavailable(f"{engine.name}: no_audio")
     return first_ms

@@ -47,6 +47,8 @@ class RimeServer(VoiceServer):
         self.refuse_upgrades = refuse_upgrades
         self.told: list[dict[str, Any]] = []
         """Every message that came over a websocket."""
+        self.instead: list[str | bytes | tuple[int, str]] = []
+        """Frames to send in the place of the next speech over a websocket; a code and a reason close it."""
 
     def routes(self, router: web.UrlDispatcher) -> None:
         """What of the vendor's is served."""
@@ -172,6 +174,10 @@ class RimeServer(VoiceServer):
         asked = Asked(text, "", "", f"ws3 {query['audioFormat']}", time.monotonic())
         self.asked.append(asked)
         fault = self.next_fault()
+        if self.instead:
+            asked.outcome = "misbehaved"
+            await self._send_instead(socket)
+            return
         if (refusal := self._filled(asked, query, text)) is not None:
             asked.outcome = "refused"
             await socket.send_json({"type": "error", "message": refusal.body})
@@ -181,6 +187,16 @@ class RimeServer(VoiceServer):
         except (asyncio.CancelledError, ConnectionError):
             asked.outcome = "misbehaved" if fault in ("drop", "break_midway") else "closed"
             raise
+
+    async def _send_instead(self, socket: web.WebSocketResponse) -> None:
+        frames, self.instead = self.instead, []
+        for frame in frames:
+            if isinstance(frame, tuple):
+                await socket.close(code=frame[0], message=frame[1].encode())
+            elif isinstance(frame, bytes):
+                await socket.send_bytes(frame)
+            else:
+                await socket.send_str(frame)
 
     async def _say_rightly(
         self, request: web.Request, socket: web.WebSocketResponse, asked: Asked, context: str | None, fault: str

@@ -13,7 +13,7 @@ import pytest
 
 from throughline import bootstrap
 from throughline.errors import ConfigurationError
-from throughline.settings.server import DeepgramSettings, Settings, TwilioSettings
+from throughline.settings.server import DeepgramSettings, RimeSettings, Settings, TwilioSettings
 
 pytestmark = pytest.mark.unit
 
@@ -72,6 +72,21 @@ def test_a_vendor_that_was_chosen_needs_its_key() -> None:
         bootstrap.listening(chosen(stt="deepgram"), {})
     with pytest.raises(ConfigurationError, match="elevenlabs has no key"):
         bootstrap.speaking(chosen(tts="elevenlabs"), {})
+
+
+def test_of_several_voices_the_chosen_one_comes_first_and_elevenlabs_before_rime() -> None:
+    both = {**KEYS, "RIME_API_KEY": "k3"}
+    assert bootstrap.speaking(Settings(), {"RIME_API_KEY": "k3"}).name == "rime mistv3"
+    assert bootstrap.speaking(Settings(), both).name == "elevenlabs eleven_flash_v2_5"
+    assert bootstrap.speaking(chosen(tts="rime"), both).name == "rime mistv3"
+    with pytest.raises(ConfigurationError, match="rime has no key"):
+        bootstrap.speaking(chosen(tts="rime"), KEYS)
+
+
+@pytest.mark.parametrize(("transport", "kind"), [("http", "RimeHttpTts"), ("websocket", "RimeSocketTts")])
+def test_rime_is_reached_by_the_way_that_is_set(transport: str, kind: str) -> None:
+    voice = bootstrap.rime(chosen(rime=RimeSettings(transport=transport)), {"RIME_API_KEY": "k3"})
+    assert type(voice).__name__ == kind
 
 
 def test_a_telephone_line_needs_its_whole_account() -> None:

@@ -25,6 +25,7 @@ from throughline.settings.server import Settings, load_settings
 from throughline.simulate.deepgram import DeepgramServer
 from throughline.simulate.elevenlabs import QUOTA_EXCEEDED, ElevenLabsServer
 from throughline.simulate.in_thread import in_thread
+from throughline.simulate.rime import NO_SUBSCRIPTION, RimeServer
 from throughline.simulate.twilio import TwilioApi, TwilioLine
 
 pytestmark = pytest.mark.contract
@@ -129,6 +130,38 @@ class TestElevenLabs:
         assert check_command._speaking(settings).startswith("elevenlabs")
         assert isinstance(check_command._server(settings), NotTried)
         assert server.asked == [] and server.voices_asked == 0
+
+
+@pytest.mark.parametrize("transport", ["http", "websocket"])
+class TestRime:
+    @pytest.fixture
+    def server(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[RimeServer]:
+        with in_thread(RimeServer(key=KEY)) as running:
+            monkeypatch.setenv("RIME_API_KEY", KEY)
+            monkeypatch.setenv("RIME_URL", running.url)
+            monkeypatch.setenv("RIME_WS_URL", running.ws_url)
+            yield running
+
+    @staticmethod
+    def by(transport: str, **more: str) -> Settings:
+        settings = load_settings()
+        rime = replace(settings.speech.rime, transport=transport, **more)
+        return replace(settings, speech=replace(settings.speech, rime=rime))
+
+    def test_a_good_key_speaks_a_word(self, server: RimeServer, transport: str) -> None:
+        assert look("rime", self.by(transport)).startswith(f"rime mistv3 speaks by {transport}, first audio after ")
+        assert len(server.asked) == 1
+
+    def test_what_is_refused_is_told_with_its_mend(self, server: RimeServer, transport: str) -> None:
+        assert "speech.rime.voice" in faults("rime", self.by(transport, voice="nobody"))[0]
+        server.change_key("another")
+        assert "Set RIME_API_KEY to a key" in faults("rime", self.by(transport))[0]
+        server.misbehave(NO_SUBSCRIPTION)
+        server.refuse_upgrades = False  # of a refused upgrade no more than its status is read, and that is a refused key's
+        assert "Add credit" in faults("rime", self.by(transport))[0]
+
+    def test_without_a_key_it_is_not_tried(self, transport: str) -> None:
+        assert isinstance(look("rime", self.by(transport)), NotTried)
 
 
 def texting_from(number: str) -> Settings:

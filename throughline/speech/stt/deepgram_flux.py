@@ -60,6 +60,9 @@ class DeepgramFlux:
         """Import the SDK. Deepgram is not asked: that it is out of reach now says nothing of the first call."""
         await self._account.client()
 
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
     async def open(self, audio: AudioFormat) -> SttStream:
         """Listen to one call. Raises Unavailable: ``key_refused``, ``no_credit``, ``limit_reached``, ``timed_out`` ..."""
         client = await self._account.client()

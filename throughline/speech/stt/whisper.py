@@ -84,6 +84,9 @@ class WhisperStt:
         """Load the model and transcribe a moment of silence. Raises ConfigurationError (no model there) or Unavailable."""
         await asyncio.get_running_loop().run_in_executor(self._worker, self._load)
 
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
     async def open(self, audio: AudioFormat) -> SttStream:
         """Listen to one call. Raises as ``warm_up`` does, if the model isn't loaded yet."""
         await self.warm_up()

@@ -37,6 +37,9 @@ class EspeakTts:
         library = await asyncio.get_running_loop().run_in_executor(_worker, espeak_library.load)
         library.check(self._voice)
 
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
     async def speak(self, text: str, audio: AudioFormat) -> AsyncIterator[bytes]:
         """The speech for ``text``; see the protocol. Control characters are read as spaces."""
         loop = asyncio.get_running_loop()

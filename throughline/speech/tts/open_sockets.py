@@ -22,10 +22,11 @@ import aiohttp
 from throughline.domain.transcripts import AudioFormat
 from throughline.log import get_logger
 from throughline.speech.http_client import Failed, what_failed
+from throughline.speech.within import within
 
 Socket = aiohttp.ClientWebSocketResponse
 
-GOODBYE_S = 1.0
+_GOODBYE_MS = 200
 MOST_MESSAGE_BYTES = 1 << 20
 _MOST_IDLE = 8  # for each format
 _CLOSINGS = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED)
@@ -88,7 +89,7 @@ class OpenSockets:
     async def close(self) -> None:
         """Close all that wait."""
         loop = asyncio.get_running_loop()
-        idle, self._idle = [idle for idle in self._idle if idle.reader.get_loop() is loop], []
+        idle, self._idle = [one for one in self._idle if one.reader.get_loop() is loop], []
         tasks = [task for task in self._tasks if task.get_loop() is loop]
         for task in tasks:
             task.cancel()
@@ -108,9 +109,13 @@ class OpenSockets:
 
     async def _read(self, socket: Socket) -> None:
         """Nothing is to come while nobody speaks: whatever does, and the end of the connection, makes the socket useless."""
-        await socket.receive()
+        try:
+            await socket.receive()
+        except asyncio.CancelledError:
+            if not any(idle.socket is socket for idle in self._idle):
+                raise  # it is taken
         self._idle = [idle for idle in self._idle if idle.socket is not socket]
-        await self._goodbye(socket)
+        await self._goodbye(socket)  # also where the event loop is coming to its end
 
     async def _prepare(self, audio: AudioFormat) -> None:
         try:
@@ -122,8 +127,9 @@ class OpenSockets:
 
     @staticmethod
     async def _goodbye(socket: Socket) -> None:
+        """Close it, if need be without the other side's: one that goes on sending would never be done."""
         with suppress(aiohttp.ClientError, OSError, asyncio.TimeoutError):  # it is gone in any case
-            await socket.close()
+            await within(socket.close(), _GOODBYE_MS)
 
 
 async def next_message(socket: Socket, *, timeout_s: float, why_closed: Callable[[int, str], str]) -> dict[str, Any]:

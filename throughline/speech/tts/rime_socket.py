@@ -20,7 +20,6 @@ from throughline.domain.transcripts import TELEPHONE, AudioFormat
 from throughline.errors import Unavailable
 from throughline.speech.http_client import Failed, HttpClient, checked_url
 from throughline.speech.tts.open_sockets import (
-    GOODBYE_S,
     MOST_MESSAGE_BYTES,
     OpenSockets,
     Socket,
@@ -114,7 +113,6 @@ class RimeSocketTts:
         opening = session.ws_connect(
             f"{url}/ws3?{urlencode(asked)}",
             headers=self._account.headers(),
-            timeout=GOODBYE_S,
             max_msg_size=MOST_MESSAGE_BYTES,
         )
         return await within(opening, self._timeout_ms)

@@ -65,7 +65,11 @@ async def spoken(
         if word != "connection_lost" or said_bytes or not again:
             break
     if word:
-        raise Unavailable(f"{vendor}: {word}")  # outside of `except`: the vendor's error must not hang on to ours
+        failure = Unavailable(f"{vendor}: {word}")
+        try:
+            raise failure
+        finally:
+            failure.__context__ = None  # what the vendor's client raised, or was cancelled with, must not hang on to ours
 
 
 async def _framed(chunks: AsyncGenerator[bytes, None], audio: AudioFormat) -> AsyncGenerator[bytes, None]:
