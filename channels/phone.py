@@ -32,6 +32,7 @@ from throughline import bootstrap, log
 from throughline.call.call_settings import CallSettings
 from throughline.call.port import SocketClosed
 from throughline.call.session import CallSession, MonotonicClock
+from throughline.domain.key_terms import key_terms
 from throughline.domain.transcripts import WIDEBAND
 from throughline.domain.turns import PAGE_CALL, PHONE, TELEPHONE_CALL, WEB_CHAT
 from throughline.errors import Rejected, ThroughlineError
@@ -78,7 +79,7 @@ class Phone(InputChannel):
         self._telephone = bootstrap.telephone(self._settings)
         self._answers = LineAnswers(self._server.app)
         self._webhooks = TwilioWebhooks(self._server, self._telephone, self._answers, self._is_busy)
-        self._stt = bootstrap.listening(self._settings)
+        self._stt = bootstrap.listening(self._settings, terms=key_terms(self._server.app.business))
         self._tts = bootstrap.speaking(self._settings)
         self._server.before_ready(self._warm_up)
         sanic.register_middleware(self._only_let_in, "request")

@@ -19,11 +19,15 @@ import requests
 
 from throughline import bootstrap
 from throughline.cli.check_public import PublicLine, reachable_by_twilio
-from throughline.domain.transcripts import TELEPHONE
+from throughline.domain.key_terms import key_terms
+from throughline.domain.transcripts import TELEPHONE, WIDEBAND
+from throughline.domain.turns import Expectation
 from throughline.errors import ConfigurationError, Problem, Unavailable
 from throughline.settings.business import load_business
 from throughline.settings.server import Settings
+from throughline.speech.stt.openai_whisper import OpenAiWhisper
 from throughline.speech.stt.protocol import SpeechToText
+from throughline.speech.stt.utterances import Utterance
 from throughline.speech.tts.protocol import TextToSpeech
 
 _SILENCE = b"\xff" * TELEPHONE.frame_bytes * 10
@@ -56,6 +60,7 @@ def parts() -> Mapping[str, Callable[[Settings], str]]:
     """What is looked at, by name. Each returns what it found, or why it was not tried; it raises ConfigurationError."""
     return {
         "deepgram": _deepgram,
+        "openai": _openai,
         "elevenlabs": _elevenlabs,
         "rime": _rime,
         "twilio account": _account,
@@ -66,11 +71,33 @@ def parts() -> Mapping[str, Callable[[Settings], str]]:
 
 
 def _deepgram(settings: Settings) -> str:
-    engine, names = bootstrap.deepgram(settings), settings.speech.deepgram
+    terms = key_terms(load_business(Path(settings.business_dir)))  # Deepgram refuses too many
+    engine, names = bootstrap.deepgram(settings, terms=terms), settings.speech.deepgram
     if engine is None:
         return NotTried(f"{names.key_env} is not set")
     took_ms = _bounded(_opened_in_ms(engine), names.key_env, names.url_env)
     return f"{engine.name} listens, opened in {took_ms:.0f} ms"
+
+
+def _openai(settings: Settings) -> str:
+    terms = key_terms(load_business(Path(settings.business_dir)))
+    engine, names = bootstrap.openai_whisper(settings, terms=terms), settings.speech.openai
+    if engine is None:
+        return NotTried(f"{names.url_env} is not set, nor speech.openai.url")
+    took_ms = _bounded(_transcribed_in_ms(engine), names.key_env, names.url_env)
+    return f"{engine.name} transcribes, a second of silence in {took_ms:.0f} ms"
+
+
+async def _transcribed_in_ms(engine: OpenAiWhisper) -> float:
+    """How long a second of silence took to be transcribed, once connected. Raises Unavailable."""
+    silence = Utterance(bytes(WIDEBAND.frame_bytes * 50), Expectation(), final=True, until_ms=1000)
+    try:
+        await engine.warm_up()
+        began = time.monotonic()
+        await engine.transcribe(silence)
+        return 1000 * (time.monotonic() - began)
+    finally:
+        await engine.close()
 
 
 async def _opened_in_ms(engine: SpeechToText) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from throughline.domain.assurance import TryLimits
 from throughline.domain.placed_calls import CallLimits
@@ -21,6 +22,7 @@ from throughline.settings.checked_yaml import line_of, load_mapping, pour, setti
 
 FILE = Path("endpoints.yml")
 KEY = "throughline"
+_LEAST_EAGER = 0.3
 _STATUS_WITHIN = timedelta(minutes=1)  # the end of a call is told a moment after it, or never
 
 
@@ -254,6 +256,29 @@ class DeepgramSettings:
     utterance_end_ms: int = setting(1000, minimum=1000, maximum=5000, doc="Nova: gap between words that ends a turn in noise.")
     eot_threshold: float = setting(0.7, minimum=0.5, maximum=0.9, doc="Flux: how sure it must be that the caller is done.")
     eot_timeout_ms: int = setting(5000, minimum=500, maximum=10000, doc="Flux: silence that ends a turn however unsure it is.")
+    eager_eot_threshold: float = setting(
+        0.4,
+        minimum=0,
+        maximum=0.9,
+        doc="Flux: how sure it must be to say that the caller may be done, some 200 ms before it says so: 0.3 or more, not above "
+        "`eot_threshold`. 0: it says nothing beforehand.",
+    )
+
+
+@dataclass(frozen=True)
+class OpenAiSettings:
+    """Listening by a Whisper model on a server that speaks OpenAI's protocol."""
+
+    url: str = setting(
+        "",
+        doc="Address of the server up to `/audio/transcriptions`: `https://api.openai.com/v1`, or your own. Empty: none is used. Callers' "
+        "voices go there.",
+    )
+    url_env: str = setting("WHISPER_URL", doc="Environment variable that overrides `url`.")
+    key_env: str = setting("WHISPER_API_KEY", doc="Environment variable with the key, where the server wants one.")
+    model: str = setting("whisper-1", doc="Model that transcribes.")
+    language: str = setting("en", doc="Language that is spoken, in two letters.")
+    timeout_ms: int = setting(4000, minimum=500, maximum=30000, doc="How long the words of one utterance may take.")
 
 
 @dataclass(frozen=True)
@@ -301,9 +326,9 @@ class SpeechSettings:
 
     stt: str = setting(
         "auto",
-        choices=("auto", "deepgram", "whisper", "pocketsphinx"),
-        doc="Engine that listens first; auto takes Deepgram where its key is, then Whisper where a model is, then pocketsphinx. "
-        "When one fails in a call, the next goes on.",
+        choices=("auto", "deepgram", "openai", "whisper", "pocketsphinx"),
+        doc="Engine that listens first; auto takes Deepgram where its key is, then the Whisper server of `speech.openai` where its address "
+        "is, then Whisper where a model is, then pocketsphinx. When one fails in a call, the next goes on.",
     )
     tts: str = setting(
         "auto",
@@ -320,6 +345,7 @@ class SpeechSettings:
     )
     retry_after_s: int = setting(30, minimum=1, maximum=3600, doc="How long a vendor that failed is left alone.")
     deepgram: DeepgramSettings = setting(factory=DeepgramSettings, doc="Listening by Deepgram.")
+    openai: OpenAiSettings = setting(factory=OpenAiSettings, doc="Listening by a Whisper server.")
     elevenlabs: ElevenLabsSettings = setting(factory=ElevenLabsSettings, doc="Speaking by ElevenLabs.")
     rime: RimeSettings = setting(factory=RimeSettings, doc="Speaking by Rime.")
     whisper_dir: str = setting("var/whisper", doc="Directory of a faster-whisper model.")
@@ -397,6 +423,8 @@ def load_settings(file: Path = FILE) -> Settings:
             line = line_of(mapping.get("twilio", {}), name)
             mend = 'Write it quoted, with its country code: "+15035550100".'
             problems.append(Problem(f"{file}:{line} {KEY}.twilio.{name}", "is no telephone number.", mend))
+    if settings is not None:
+        _check_flux(settings.speech.deepgram, mapping, file, problems)
     if settings is not None and settings.database.lock_lifetime_s >= settings.database.lock_wait_s:
         written = mapping.get("database", {})
         key = "lock_lifetime_s" if "lock_lifetime_s" in written else "lock_wait_s"
@@ -406,3 +434,16 @@ def load_settings(file: Path = FILE) -> Settings:
     if problems or settings is None:
         raise ConfigurationError(problems)
     return settings
+
+
+def _check_flux(deepgram: DeepgramSettings, mapping: Mapping[str, Any], file: Path, problems: list[Problem]) -> None:
+    eager, most = deepgram.eager_eot_threshold, deepgram.eot_threshold
+    if eager == 0 or _LEAST_EAGER <= eager <= most:
+        return
+    written = (mapping.get("speech") or {}).get("deepgram") or {}
+    key = "eager_eot_threshold" if "eager_eot_threshold" in written else "eot_threshold"
+    what, mend = (
+        f"{eager} is neither 0 nor from {_LEAST_EAGER} to eot_threshold ({most}).",
+        "Deepgram refuses it: set it between.",
+    )
+    problems.append(Problem(f"{file}:{line_of(written, key)} {KEY}.speech.deepgram.{key}", what, mend))

@@ -89,7 +89,8 @@ async def test_confidence_is_the_mean_probability_of_a_token() -> None:
     stream.send(await said("hello there"))
     report = await stream.transcripts().__anext__()
     await stream.close()
-    assert report == Transcript("words 1", final=True, confidence=pytest.approx(0.607, abs=0.001))
+    assert (report.text, report.final) == ("words 1", True)
+    assert report.confidence == pytest.approx(0.607, abs=0.001)
 
 
 async def test_a_machine_too_slow_loses_the_oldest_utterances() -> None:
@@ -105,7 +106,7 @@ async def test_a_machine_too_slow_loses_the_oldest_utterances() -> None:
         if len(finals) == 5:  # the one that was at work, and the four that could wait
             break
     stream.send(await said("hello there"))
-    assert await stream.transcripts().__anext__() == Transcript("words 6", final=True, confidence=finals[0].confidence)
+    assert (await stream.transcripts().__anext__()).text == "words 6"
     await stream.close()
 
 

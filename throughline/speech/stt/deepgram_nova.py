@@ -17,7 +17,9 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
+from throughline.domain.key_terms import NO_TERMS, KeyTerms
 from throughline.domain.transcripts import AudioFormat, Transcript
+from throughline.domain.turns import Expectation
 from throughline.errors import ProtocolError, Unavailable
 from throughline.speech.stt.deepgram_audio import Control
 from throughline.speech.stt.deepgram_line import ENCODINGS, Account, Connection, Line, milliseconds, number, word, words
@@ -47,9 +49,11 @@ class DeepgramNova:
         open_timeout_ms: float,
         stall_timeout_ms: float,
         keep_alive_ms: int = _KEEP_ALIVE_MS,
+        terms: KeyTerms = NO_TERMS,
     ) -> None:
         """``endpointing_ms``: silence after which words are final. ``utterance_end_ms``: a gap between words that ends the turn.
-        ``keep_alive_ms``: for how long no audio may come before Deepgram is told that we are still there."""
+        ``keep_alive_ms``: for how long no audio may come before Deepgram is told that we are still there. ``terms`` are told at the
+        beginning, all of them: Nova can't be told later, and opening it anew would cost more than it brings. Only Nova-3 takes them."""
         self.name = f"deepgram {model}"
         self._account = Account(key, url)
         self._model = model
@@ -59,6 +63,7 @@ class DeepgramNova:
         self._open_timeout_ms = open_timeout_ms
         self._stall_timeout_ms = stall_timeout_ms
         self._keep_alive_ms = keep_alive_ms
+        self._terms = terms.all() if model.startswith("nova-3") else ()
 
     async def warm_up(self) -> None:
         """Import the SDK. Deepgram is not asked: that it is out of reach now says nothing of the first call."""
@@ -81,6 +86,7 @@ class DeepgramNova:
             utterance_end_ms=self._utterance_end_ms,
             vad_events=True,
             punctuate=True,
+            keyterm=list(self._terms) or None,
         )
         connection = await Connection.open(opening, engine=self.name, timeout_ms=self._open_timeout_ms)
         dialect = _Nova(self._endpointing_ms, self._keep_alive_ms)
@@ -100,6 +106,10 @@ class _Nova:
         self._final = False  # final ones were reported since the speaker was last known to be quiet
         self._turn = False  # and since the last end of a turn
         self._until_ms: float | None = None
+
+    def expect(self, _expectation: Expectation) -> bool:
+        """Nova has no message for it."""
+        return False
 
     async def send(self, socket: AsyncV1SocketClient, control: Control) -> None:
         """Send a control message."""
