@@ -145,6 +145,7 @@ class Nova:
         self._asked_ms = float("inf") if endpointing == "false" else float(endpointing)
         self._endpoint_ms = endpoint_ms
         self._pause_ms = 0.0
+        self._model = query.get("model", "")
         self._interim = query.get("interim_results") == "true"
         self._vad = query.get("vad_events") == "true"
         self._gap_ms = float(query.get("utterance_end_ms", "inf"))
@@ -184,7 +185,7 @@ class Nova:
                 self._word_end_ms = None
 
     def told(self, message: Message) -> Iterator[Message]:
-        """Finalize, KeepAlive and CloseStream; anything else is an error of the schema."""
+        """Finalize, KeepAlive, Configure and CloseStream; anything else is an error of the schema."""
         kind = message.get("type")
         if kind in ("Finalize", "CloseStream"):
             words = self.hearing.words[self._said :]
@@ -193,8 +194,18 @@ class Nova:
             self._begin_utterance()
         if kind == "CloseStream":
             yield self._metadata()
+        elif kind == "Configure":
+            yield self._configured(message)
         elif kind not in ("Finalize", "KeepAlive"):
             yield {**self.error(), "message": str(message)[:200]}
+
+    def _configured(self, message: Message) -> Message:
+        keyterms = message.get("keyterms", [])
+        wrong = fault_in_keyterms(self._model, keyterms) if isinstance(keyterms, list) else "no list"
+        if wrong:
+            code = "CONFIGURE_KEYTERMS_NOT_SUPPORTED" if "not supported" in wrong else "CONFIGURE_KEYTERM_LIMIT_EXCEEDED"
+            return {"type": "ConfigureFailure", "request_id": self._request, "code": code, "description": wrong}
+        return {"type": "ConfigureSuccess", "request_id": self._request, "keyterms": keyterms}
 
     def error(self) -> Message:
         """As the vendor says that it did not understand."""

@@ -6,8 +6,7 @@ turn. An ``EagerEndOfTurn`` is marked as such: Flux thinks that the speaker may 
 it comes; ``TurnResumed`` takes it back. ``Update`` comes every quarter of a second whether anything has changed or not, and each is
 reported: as long as Flux says that the turn goes on, nobody need ask for its end.
 
-The company's own words are told at the beginning, and again, by ``Configure`` (developers.deepgram.com/docs/flux/configure), where a
-question has some of its own: each list takes the place of the one before, and holds for the audio behind it. Fewer words weigh more.
+The company's own words are told at the beginning and at each question: see ``deepgram_terms``.
 
 Flux has no keep-alive message. Where no audio comes, silence is sent: that keeps the line, and lets a turn end whose last words
 were followed by nothing.
@@ -18,21 +17,20 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
-from throughline import log
 from throughline.domain.key_terms import NO_TERMS, KeyTerms
 from throughline.domain.transcripts import AudioFormat, Transcript
 from throughline.domain.turns import Expectation
 from throughline.errors import ProtocolError, Unavailable
 from throughline.speech.stt.deepgram_audio import Control
 from throughline.speech.stt.deepgram_line import ENCODINGS, Account, Connection, Line, milliseconds, number, word, words
+from throughline.speech.stt.deepgram_terms import TermsTold
 from throughline.speech.stt.protocol import SttStream
 
 if TYPE_CHECKING:
     from deepgram.listen.v2.socket_client import AsyncV2SocketClient
 
 _SILENCE_AFTER_MS = 1000
-_NO_REPORT = frozenset({"Connected", "Warning", "ConfigureSuccess"})
-_log = log.get_logger("speech")
+_NO_REPORT = frozenset({"Connected", "Warning"})
 _GOES_ON = frozenset({"StartOfTurn", "Update", "EagerEndOfTurn", "TurnResumed"})
 
 
@@ -89,7 +87,7 @@ class DeepgramFlux:
             keyterm=list(self._terms.all()) or None,
         )
         connection = await Connection.open(opening, engine=self.name, timeout_ms=self._open_timeout_ms)
-        dialect = _Flux(self._silence_after_ms, self._terms, self.name)
+        dialect = _Flux(self._silence_after_ms, TermsTold(self._terms, changes=True, engine=self.name))
         return Line(connection, dialect, audio, engine=self.name, stall_timeout_ms=self._stall_timeout_ms)
 
 
@@ -99,25 +97,21 @@ class _Flux:
     least_ms = 80  # what Deepgram advises: Flux decides in steps of it
     idle = Control.SILENCE
 
-    def __init__(self, idle_ms: int, terms: KeyTerms, engine: str) -> None:
+    def __init__(self, idle_ms: int, terms: TermsTold) -> None:
         self.idle_ms = idle_ms
         self._terms = terms
-        self._engine = engine
-        self._told = self._wanted = terms.all()
         self._interim = False  # words were reported that are not final yet
 
     def expect(self, expectation: Expectation) -> bool:
         """See Dialect."""
-        self._wanted = self._terms.expected(expectation)
-        return self._wanted != self._told
+        return self._terms.expect(expectation)
 
     async def send(self, socket: AsyncV2SocketClient, control: Control) -> None:
         """Send a control message; silence is sent as audio."""
         if control is Control.FLUSH:
             await socket.send_force_end_turn()
-        elif control is Control.CONFIGURE:
-            self._told = self._wanted
-            await socket.send_configure({"type": "Configure", "keyterms": list(self._wanted)})
+        elif control is Control.CONFIGURE and (terms := self._terms.to_tell()) is not None:
+            await socket.send_configure({"type": "Configure", "keyterms": terms})
 
     def take(self, message: Any) -> Transcript | None:
         """What a message reports."""
@@ -126,8 +120,11 @@ class _Flux:
             return self._turn_info(message)
         if kind == "Error":
             raise Unavailable(f"error_message ({word(getattr(message, 'code', None))})")
-        if kind == "ConfigureFailure":  # it goes on with the words that it had
-            _log.warning("speech.key_terms_refused", engine=self._engine, code=word(getattr(message, "code", None)))
+        if kind == "ConfigureSuccess":
+            self._terms.answered()
+            return None
+        if kind == "ConfigureFailure":
+            self._terms.refused(word(getattr(message, "code", None)))
             return None
         if kind in _NO_REPORT:
             return None
