@@ -142,9 +142,8 @@ class TranscriptionServer:
         asked = Asked({}, b"")
         self.asked.append(asked)
         try:
-            refused = (
-                fault if isinstance(fault, Answer) else self._refused(request) or await self._asked_wrongly(request, asked)
-            )
+            wrong = await self._asked_wrongly(request, asked)
+            refused = fault if isinstance(fault, Answer) else self._refused(request) or wrong
             if refused is not None:
                 asked.outcome = "refused"
                 return web.json_response(refused.body, status=refused.status)

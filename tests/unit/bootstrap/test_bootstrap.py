@@ -89,6 +89,18 @@ def test_rime_is_reached_by_the_way_that_is_set(transport: str, kind: str) -> No
     assert type(voice).__name__ == kind
 
 
+def test_a_whisper_server_listens_where_its_address_is_set_and_after_deepgram() -> None:
+    at = {"WHISPER_URL": "http://localhost:8000/v1"}
+    assert bootstrap.listening(Settings(), at).name == "openai whisper-1"
+    assert bootstrap.listening(Settings(), {**KEYS, **at}).name == "deepgram nova-3"
+    assert bootstrap.listening(chosen(stt="openai"), {**KEYS, **at}).name == "openai whisper-1"
+    assert bootstrap.listening(Settings(), {"WHISPER_API_KEY": "k", "OPENAI_API_KEY": "k"}).demo, (
+        "a key alone sends nobody's voice away"
+    )
+    with pytest.raises(ConfigurationError, match="WHISPER_URL"):
+        bootstrap.listening(chosen(stt="openai"), KEYS)
+
+
 def test_a_telephone_line_needs_its_whole_account() -> None:
     account = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32, "TWILIO_AUTH_TOKEN": "token"}
     assert bootstrap.telephone(Settings(), {}) is None

@@ -25,6 +25,7 @@ from throughline.settings.server import Settings, load_settings
 from throughline.simulate.deepgram import DeepgramServer
 from throughline.simulate.elevenlabs import QUOTA_EXCEEDED, ElevenLabsServer
 from throughline.simulate.in_thread import in_thread
+from throughline.simulate.openai_whisper import Answer, TranscriptionServer
 from throughline.simulate.rime import NO_SUBSCRIPTION, RimeServer
 from throughline.simulate.twilio import TwilioApi, TwilioLine
 
@@ -130,6 +131,31 @@ class TestElevenLabs:
         assert check_command._speaking(settings).startswith("elevenlabs")
         assert isinstance(check_command._server(settings), NotTried)
         assert server.asked == [] and server.voices_asked == 0
+
+
+class TestWhisperServer:
+    @pytest.fixture
+    def server(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[TranscriptionServer]:
+        with in_thread(TranscriptionServer(key=KEY)) as running:
+            monkeypatch.setenv("WHISPER_URL", running.url)
+            monkeypatch.setenv("WHISPER_API_KEY", KEY)
+            yield running
+
+    def test_a_good_key_transcribes(self, server: TranscriptionServer) -> None:
+        assert look("openai").startswith("openai whisper-1 transcribes, a second of silence in ")
+        assert len(server.asked) == 1
+
+    def test_what_is_refused_is_told_with_its_mend(self, server: TranscriptionServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        server.misbehave(Answer(429, {"error": {"code": "insufficient_quota"}}))
+        assert "Add credit" in faults("openai")[0]
+        server.behave()
+        monkeypatch.setenv("WHISPER_API_KEY", "another")
+        assert "Set WHISPER_API_KEY to a key" in faults("openai")[0]
+        monkeypatch.setenv("WHISPER_URL", "http://127.0.0.1:9/v1")
+        assert "the address in WHISPER_URL" in faults("openai")[0]
+
+    def test_without_an_address_it_is_not_tried(self) -> None:
+        assert isinstance(look("openai"), NotTried)
 
 
 @pytest.mark.parametrize("transport", ["http", "websocket"])

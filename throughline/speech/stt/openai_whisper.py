@@ -13,6 +13,7 @@ one word of ours.
 from __future__ import annotations
 
 import io
+import json
 import wave
 
 import aiohttp
@@ -28,6 +29,7 @@ from throughline.speech.within import within
 
 _MOST_ANSWER_BYTES = 1 << 16
 _MOST_TEXT = 4000  # characters: an utterance is 15 seconds long
+_OK = 200
 _NO_SUCH_PATH = (404, 405)
 
 
@@ -55,9 +57,7 @@ class OpenAiWhisper:
         server without such a list is there all the same."""
         word = ""
         try:
-            status = await within(self._models_status(), self._timeout_ms)
-            if not (200 <= status < 300 or status in _NO_SUCH_PATH):
-                word = word_for_status(status)
+            await within(self._asked_for_models(), self._timeout_ms)
         except Exception as error:  # noqa: BLE001 -- the client raises whatever its parts raise
             word = what_failed(error)
         if word:
@@ -95,9 +95,9 @@ class OpenAiWhisper:
         async with session.post(
             f"{url}/audio/transcriptions", data=form, headers=headers, timeout=self._http.patience, allow_redirects=False
         ) as answer:
-            if answer.status != 200:
-                raise Failed(_word_for(answer.status, (await answer.content.read(_MOST_ANSWER_BYTES)).decode(errors="replace")))
-            return _text(await answer.json(content_type=None) if (answer.content_length or 0) <= _MOST_ANSWER_BYTES else None)
+            if answer.status != _OK:
+                raise Failed(_word_for(answer.status, await _body(answer)))
+            return _text(await _body(answer))
 
     def _fields(self, utterance: Utterance) -> dict[str, str]:
         fields = {"model": self._model, "language": self._language, "response_format": "json", "temperature": "0"}
@@ -107,12 +107,13 @@ class OpenAiWhisper:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {checked_key(self._key)}"} if self._key else {}
 
-    async def _models_status(self) -> int:
+    async def _asked_for_models(self) -> None:
         session, url = await self._http.session(), checked_url(self._url, "https", "http")
         async with session.get(
             f"{url}/models", headers=self._headers(), timeout=self._http.patience, allow_redirects=False
         ) as answer:
-            return answer.status
+            if answer.status not in (_OK, *_NO_SUCH_PATH):
+                raise Failed(_word_for(answer.status, await _body(answer)))
 
 
 def _wav(audio: bytes) -> bytes:
@@ -126,18 +127,32 @@ def _wav(audio: bytes) -> bytes:
     return file.getvalue()
 
 
-def _text(told: object) -> str:
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    """What is answered. Raises Failed where it is longer than any utterance's words."""
+    body = b""
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) > _MOST_ANSWER_BYTES:
+            raise Failed("not_understood")
+    return body
+
+
+def _text(body: bytes) -> str:
     """The words in an answer. Raises Failed."""
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Failed("not_understood") from None
     text = told.get("text") if isinstance(told, dict) else None
     if not isinstance(text, str):
         raise Failed("not_understood")
     return " ".join(text[:_MOST_TEXT].split())
 
 
-def _word_for(status: int, body: str) -> str:
+def _word_for(status: int, body: bytes) -> str:
     """The word for a refusal. OpenAI's bodies are ``{"error": {"message", "type", "code"}}``; other servers have their own."""
-    if "insufficient_quota" in body:
+    if b"insufficient_quota" in body:
         return "quota_used_up"
-    if status in (400, 404) and "model" in body:
+    if status in (400, 404) and b"model" in body:
         return "model_unknown"
     return word_for_status(status)
