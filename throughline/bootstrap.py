@@ -259,15 +259,14 @@ def elevenlabs(settings: Settings, environ: Mapping[str, str] = os.environ) -> T
     key, url = environ.get(chosen.key_env), environ.get(chosen.url_env) or chosen.url
     if not key:
         return None
+    voice, timeout_ms = {"voice_id": chosen.voice_id, "model": chosen.model}, speech.first_audio_timeout_ms
+    if chosen.transport == "websocket":
+        from throughline.speech.tts.elevenlabs_socket import ElevenLabsSocketTts
+
+        return ElevenLabsSocketTts(key, url=url, first_audio_timeout_ms=timeout_ms, **voice)
     from throughline.speech.tts.elevenlabs import ElevenLabsTts
 
-    return ElevenLabsTts(
-        key,
-        url=url,
-        voice_id=chosen.voice_id,
-        model=chosen.model,
-        first_audio_timeout_ms=speech.first_audio_timeout_ms,
-    )
+    return ElevenLabsTts(key, url=url, first_audio_timeout_ms=timeout_ms, **voice)
 
 
 def rime(settings: Settings, environ: Mapping[str, str] = os.environ) -> TextToSpeech | None:

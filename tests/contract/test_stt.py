@@ -81,8 +81,10 @@ def flux(_folder: Path, until_the_end: ExitStack) -> SpeechToText:
 
 def openai(_folder: Path, until_the_end: ExitStack) -> SpeechToText:
     """A server that makes up its words; all the rest is the real thing."""
-    server = until_the_end.enter_context(in_thread(TranscriptionServer(key="the key")))
-    return OpenAiWhisper(server.url, key="the key", model="whisper-1", timeout_ms=20_000)
+    server = until_the_end.enter_context(in_thread(TranscriptionServer(key="the-key")))
+    engine = OpenAiWhisper(server.url, key="the-key", model="whisper-1", timeout_ms=20_000)
+    until_the_end.callback(lambda: asyncio.run(engine.close()))
+    return engine
 
 
 def relay(folder: Path, until_the_end: ExitStack) -> SpeechToText:

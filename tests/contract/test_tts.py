@@ -15,6 +15,7 @@ from throughline.simulate.in_thread import in_thread
 from throughline.simulate.rime import VOICE, RimeServer
 from throughline.speech.audio import mulaw_to_l16
 from throughline.speech.tts.elevenlabs import ElevenLabsTts
+from throughline.speech.tts.elevenlabs_socket import ElevenLabsSocketTts
 from throughline.speech.tts.espeak import EspeakTts
 from throughline.speech.tts.protocol import TextToSpeech
 from throughline.speech.tts.relay import TtsRelay
@@ -45,9 +46,12 @@ class Closing(Protocol):
     async def close(self) -> None: ...
 
 
-@pytest.fixture(params=["espeak", "elevenlabs", "rime-http", "rime-websocket", "relay"])
+@pytest.fixture(params=["espeak", "elevenlabs", "elevenlabs-websocket", "rime-http", "rime-websocket", "relay"])
 async def tts(request: pytest.FixtureRequest, elevenlabs: ElevenLabsServer, rime: RimeServer) -> AsyncIterator[TextToSpeech]:
     vendor = ElevenLabsTts(
+        "key", url=elevenlabs.url, voice_id=VOICE_ID, model="eleven_flash_v2_5", first_audio_timeout_ms=10_000
+    )
+    vendor_socket = ElevenLabsSocketTts(
         "key", url=elevenlabs.url, voice_id=VOICE_ID, model="eleven_flash_v2_5", first_audio_timeout_ms=10_000
     )
     account = Account("key", model="mistv3", voice=VOICE, language="eng")
@@ -57,12 +61,13 @@ async def tts(request: pytest.FixtureRequest, elevenlabs: ElevenLabsServer, rime
     engines: dict[str, TextToSpeech] = {
         "espeak": EspeakTts(),
         "elevenlabs": vendor,
+        "elevenlabs-websocket": vendor_socket,
         "rime-http": rime_http,
         "rime-websocket": rime_socket,
         "relay": relay,
     }
     yield engines[request.param]
-    closing: list[Closing] = [vendor, rime_http, rime_socket]
+    closing: list[Closing] = [vendor, vendor_socket, rime_http, rime_socket]
     for engine in closing:
         await engine.close()
 

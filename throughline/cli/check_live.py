@@ -125,7 +125,7 @@ def _elevenlabs(settings: Settings) -> str:
     if engine is None:
         return NotTried(f"{names.key_env} is not set")
     first_ms = _bounded(_spoke_after_ms(engine), names.key_env, names.url_env)
-    return f"{engine.name} speaks, first audio after {first_ms:.0f} ms"
+    return f"{engine.name} speaks by {names.transport}, first audio after {first_ms:.0f} ms"
 
 
 def _rime(settings: Settings) -> str:

@@ -288,6 +288,12 @@ class ElevenLabsSettings:
     key_env: str = setting("ELEVENLABS_API_KEY", doc="Environment variable with the key.")
     url: str = setting("https://api.elevenlabs.io", doc="ElevenLabs' address.")
     url_env: str = setting("ELEVENLABS_URL", doc="Environment variable that overrides `url`.")
+    transport: str = setting(
+        "http",
+        choices=("http", "websocket"),
+        doc="How ElevenLabs is reached: one request a sentence, which it advises for whole sentences, or a websocket for each, opened "
+        "beforehand.",
+    )
     voice_id: str = setting("JBFqnCBsd6RMkjVDRZzb", doc="Id of the voice.")
     model: str = setting("eleven_flash_v2_5", doc="Model that makes the voice.")
 

@@ -1,9 +1,11 @@
-"""ElevenLabs' text-to-speech over HTTP, on this machine: for tests, for measurements, and for trying the product without a key.
+"""ElevenLabs' text-to-speech over HTTP and over its websocket, on this machine: for tests, for measurements, and for trying the product
+without a key.
 
-Speaks the part of the protocol that the product uses (elevenlabs.io/docs/api-reference/text-to-speech/stream and .../voices/get),
-with the embedded voice behind it, and is as strict as the vendor about key, voice, format and text. It waits as long for its
-first byte as it is told to, then goes on faster than real time; it remembers what it was asked, and can be told to misbehave.
-The bodies of refusals are those the vendor documents or users have published; tests/contract/payloads/elevenlabs says where.
+Speaks the part of the protocols that the product uses (elevenlabs.io/docs/api-reference/text-to-speech: stream and
+v-1-text-to-speech-voice-id-stream-input; .../voices/get), with the embedded voice behind them, and is as strict as the vendor about key,
+voice, format and text. It waits as long for its first byte as it is told to, then goes on faster than real time; it remembers what it was
+asked, and can be told to misbehave. The bodies of refusals are those the vendor documents or users have published;
+tests/contract/payloads/elevenlabs says where.
 
     async with ElevenLabsServer(key="any") as server:   # or `with in_thread(ElevenLabsServer(...))`
         ...  # server.url, server.asked, server.misbehave("stall")
@@ -12,6 +14,7 @@ The bodies of refusals are those the vendor documents or users have published; t
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 from typing import Any
@@ -19,7 +22,7 @@ from typing import Any
 from aiohttp import web
 
 from throughline.domain.transcripts import TELEPHONE, WIDEBAND
-from throughline.simulate.voice_server import FAULTS, Answer, Asked, VoiceServer, hang_up
+from throughline.simulate.voice_server import FAULTS, Answer, Asked, VoiceServer, hang_up, send_frames
 
 __all__ = ["FAULTS", "Answer", "Asked", "ElevenLabsServer"]
 
@@ -47,10 +50,15 @@ class ElevenLabsServer(VoiceServer):
         """``settings`` are those of every voice."""
         super().__init__(**settings)
         self.voices_asked = 0
+        self.told: list[dict[str, Any]] = []
+        """Every message that came over a websocket."""
+        self.instead: list[str | bytes | tuple[int, str]] = []
+        """Frames to send in the place of the next speech over a websocket; a code and a reason close it."""
 
     def routes(self, router: web.UrlDispatcher) -> None:
         """What of the vendor's is served."""
         router.add_post("/v1/text-to-speech/{voice_id}/stream", self._stream)
+        router.add_get("/v1/text-to-speech/{voice_id}/stream-input", self._stream_input)
         router.add_get("/v1/voices/{voice_id}", self._get_voice)
 
     # Requests
@@ -137,3 +145,85 @@ class ElevenLabsServer(VoiceServer):
         await response.write_eof()
         asked.outcome = "misbehaved" if fault else "whole"
         return response
+
+    # The websocket
+
+    async def _stream_input(self, request: web.Request) -> web.StreamResponse:
+        self.note_connection(request)
+        if self._fault == "redirect":
+            return web.Response(status=307, headers={"Location": self.url + "/elsewhere"})
+        socket = web.WebSocketResponse(timeout=0.2)
+        await socket.prepare(request)
+        refused = self._refused_over_websocket(request)
+        if refused:
+            await self._refuse(socket, refused)
+            return socket
+        text, begun = "", False
+        async for message in socket:
+            told = json.loads(message.data)
+            self.told.append(told)
+            if not begun and told.get("text") != " ":
+                await self._refuse(socket, "invalid_initial_message")
+                break
+            if begun and told.get("text") == "":
+                await self._say(request, socket, text)
+                await socket.close()
+                break
+            text, begun = text + (told["text"] if begun else ""), True
+        return socket
+
+    def _refused_over_websocket(self, request: web.Request) -> str:
+        """The code of what is wrong with a connection, empty if nothing is."""
+        if request.headers.get("xi-api-key") != self._key:
+            return "invalid_api_key"
+        if request.match_info["voice_id"] != VOICE_ID:
+            return "voice_id_does_not_exist"
+        if request.query.get("model_id") not in MODELS or request.query.get("output_format") not in FORMATS:
+            return "model_id_does_not_exist"
+        return "ssml_is_on" if request.query.get("enable_ssml_parsing") != "false" else ""
+
+    @staticmethod
+    async def _refuse(socket: web.WebSocketResponse, code: str) -> None:
+        await socket.send_json({"message": f"Refused: {code}.", "error": code, "code": 1008})
+        await socket.close(code=1008, message=code.encode())
+
+    async def _say(self, request: web.Request, socket: web.WebSocketResponse, text: str) -> None:
+        asked = Asked(
+            text.strip(), VOICE_ID, request.query["model_id"], f"ws {request.query['output_format']}", time.monotonic()
+        )
+        self.asked.append(asked)
+        fault = self.next_fault()
+        try:
+            if self.instead:
+                frames, self.instead = self.instead, []
+                await send_frames(socket, frames)
+                asked.outcome = "misbehaved"
+            elif isinstance(fault, Answer):
+                asked.outcome = "refused"
+                detail = fault.body.get("detail") if isinstance(fault.body, dict) else None
+                code = detail.get("status") if isinstance(detail, dict) else None
+                await self._refuse(socket, code or "something_went_wrong")
+            else:
+                await self._say_rightly(request, socket, asked, fault or "")
+        except (asyncio.CancelledError, ConnectionError):
+            asked.outcome = "misbehaved" if fault in ("drop", "break_midway") else "closed"
+            raise
+
+    async def _say_rightly(self, request: web.Request, socket: web.WebSocketResponse, asked: Asked, fault: str) -> None:
+        if fault == "drop":
+            await hang_up(request)
+        if fault == "stall":
+            await asyncio.Event().wait()
+        if fault == "json":
+            await socket.send_json({"audio": "no audio!"})
+            return
+        audio = FORMATS[request.query["output_format"]]
+        pieces = await self.pieces(asked.text, audio, fault)
+        await self.wait_for_first_byte(asked)
+        async for piece in self.paced(pieces):
+            encoded = base64.b64encode(piece).decode()
+            await socket.send_json({"audio": encoded, "isFinal": None, "normalizedAlignment": None, "alignment": None})
+            asked.sent_bytes += len(piece)
+            await self.after_piece(request, asked, audio, fault)
+        await socket.send_json({"audio": None, "isFinal": True, "normalizedAlignment": None, "alignment": None})
+        asked.outcome = "misbehaved" if fault else "whole"

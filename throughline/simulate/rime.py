@@ -20,7 +20,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from throughline.domain.transcripts import AudioFormat
-from throughline.simulate.voice_server import FAULTS, Answer, Asked, VoiceServer, hang_up
+from throughline.simulate.voice_server import FAULTS, Answer, Asked, VoiceServer, hang_up, send_frames
 
 __all__ = ["FAULTS", "Answer", "Asked", "RimeServer"]
 
@@ -176,7 +176,8 @@ class RimeServer(VoiceServer):
         fault = self.next_fault()
         if self.instead:
             asked.outcome = "misbehaved"
-            await self._send_instead(socket)
+            frames, self.instead = self.instead, []
+            await send_frames(socket, frames)
             return
         if (refusal := self._filled(asked, query, text)) is not None:
             asked.outcome = "refused"
@@ -187,16 +188,6 @@ class RimeServer(VoiceServer):
         except (asyncio.CancelledError, ConnectionError):
             asked.outcome = "misbehaved" if fault in ("drop", "break_midway") else "closed"
             raise
-
-    async def _send_instead(self, socket: web.WebSocketResponse) -> None:
-        frames, self.instead = self.instead, []
-        for frame in frames:
-            if isinstance(frame, tuple):
-                await socket.close(code=frame[0], message=frame[1].encode())
-            elif isinstance(frame, bytes):
-                await socket.send_bytes(frame)
-            else:
-                await socket.send_str(frame)
 
     async def _say_rightly(
         self, request: web.Request, socket: web.WebSocketResponse, asked: Asked, context: str | None, fault: str

@@ -7,7 +7,7 @@ import asyncio
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
@@ -193,3 +193,14 @@ async def hang_up(request: web.Request) -> None:
     if request.transport is not None:
         request.transport.abort()
     await asyncio.Event().wait()  # a request whose connection is gone is cancelled
+
+
+async def send_frames(socket: web.WebSocketResponse, frames: Sequence[str | bytes | tuple[int, str]]) -> None:
+    """Send ``frames`` as they are; a code and a reason close the websocket."""
+    for frame in frames:
+        if isinstance(frame, tuple):
+            await socket.close(code=frame[0], message=frame[1].encode())
+        elif isinstance(frame, bytes):
+            await socket.send_bytes(frame)
+        else:
+            await socket.send_str(frame)

@@ -13,7 +13,7 @@ import pytest
 
 from throughline import bootstrap
 from throughline.errors import ConfigurationError
-from throughline.settings.server import DeepgramSettings, RimeSettings, Settings, TwilioSettings
+from throughline.settings.server import DeepgramSettings, ElevenLabsSettings, RimeSettings, Settings, TwilioSettings
 
 pytestmark = pytest.mark.unit
 
@@ -86,6 +86,12 @@ def test_of_several_voices_the_chosen_one_comes_first_and_elevenlabs_before_rime
 @pytest.mark.parametrize(("transport", "kind"), [("http", "RimeHttpTts"), ("websocket", "RimeSocketTts")])
 def test_rime_is_reached_by_the_way_that_is_set(transport: str, kind: str) -> None:
     voice = bootstrap.rime(chosen(rime=RimeSettings(transport=transport)), {"RIME_API_KEY": "k3"})
+    assert type(voice).__name__ == kind
+
+
+@pytest.mark.parametrize(("transport", "kind"), [("http", "ElevenLabsTts"), ("websocket", "ElevenLabsSocketTts")])
+def test_elevenlabs_is_reached_by_the_way_that_is_set(transport: str, kind: str) -> None:
+    voice = bootstrap.elevenlabs(chosen(elevenlabs=ElevenLabsSettings(transport=transport)), KEYS)
     assert type(voice).__name__ == kind
 
 

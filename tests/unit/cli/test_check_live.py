@@ -111,8 +111,18 @@ class TestElevenLabs:
             yield running
 
     def test_a_good_key_speaks_a_word(self, server: ElevenLabsServer) -> None:
-        assert look("elevenlabs").startswith("elevenlabs eleven_flash_v2_5 speaks, first audio after ")
+        assert look("elevenlabs").startswith("elevenlabs eleven_flash_v2_5 speaks by http, first audio after ")
         assert len(server.asked) == 1
+
+    def test_over_its_websocket_too(self, server: ElevenLabsServer) -> None:
+        settings = load_settings()
+        speech = replace(settings.speech, elevenlabs=replace(settings.speech.elevenlabs, transport="websocket"))
+        by_websocket = replace(settings, speech=speech)
+        assert look("elevenlabs", by_websocket).startswith(
+            "elevenlabs eleven_flash_v2_5 speaks by websocket, first audio after "
+        )
+        server.change_key("another")
+        assert "Set ELEVENLABS_API_KEY to a key" in faults("elevenlabs", by_websocket)[0]
 
     def test_a_refused_key_and_used_up_credit_are_told_apart(self, server: ElevenLabsServer) -> None:
         server.misbehave(QUOTA_EXCEEDED)

@@ -20,7 +20,14 @@ _WORDS_BY_CODE = {
     "quota_exceeded": "quota_used_up",
     "payment_required": "not_in_plan",
     "voice_not_found": "voice_unknown",
+    "voice_id_does_not_exist": "voice_unknown",
     "model_not_found": "model_unknown",
+    "model_id_does_not_exist": "model_unknown",
+    "too_many_concurrent_requests": "limit_reached",
+    "rate_limit_exceeded": "limit_reached",
+    "system_busy": "limit_reached",
+    "input_timeout_exceeded": "connection_lost",
+    "something_went_wrong": "broken_down",
 }
 _WORDS_BY_STATUS = {
     401: "key_refused",
@@ -54,3 +61,8 @@ def word_for(status: int, body: Any) -> str:
     if 300 <= status < 400:
         return "redirected"
     return "broken_down" if status >= 500 else "request_refused"
+
+
+def word_for_code(code: object) -> str:
+    """A refusal's word where there is a code alone, as in a message of the websocket."""
+    return _WORDS_BY_CODE.get(code, "request_refused") if isinstance(code, str) else "request_refused"
