@@ -16,8 +16,10 @@ from structlog.testing import capture_logs
 from tests.waiting import until
 from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat
 from throughline.errors import Unavailable
+from throughline.simulate.elevenlabs import VOICE_ID, ElevenLabsServer
 from throughline.simulate.in_thread import in_thread
 from throughline.simulate.rime import FAULTS, KEY_REFUSED, TOO_MANY, VOICE, Answer, RimeServer
+from throughline.speech.tts.elevenlabs import ElevenLabsTts
 from throughline.speech.tts.espeak import EspeakTts
 from throughline.speech.tts.relay import TtsRelay
 from throughline.speech.tts.rime_account import Account, as_words
@@ -309,6 +311,20 @@ async def test_whatever_goes_wrong_the_caller_hears_the_whole_sentence(
         assert [(line["event"], line["next"]) for line in logs] == [("speech.voice_lost", "espeak-ng")]
         assert heard_ms < alone_ms + 1500
     await vendor.close()
+
+
+async def test_where_one_vendor_breaks_off_the_other_says_the_rest(server: RimeServer, way: str) -> None:
+    async with ElevenLabsServer(key=KEY, first_byte_ms=1, pace=0) as other:
+        other.misbehave("break_midway")
+        first = ElevenLabsTts(KEY, url=other.url, voice_id=VOICE_ID, model="eleven_flash_v2_5", first_audio_timeout_ms=300)
+        relay = TtsRelay([first, engine_at(server, way)], first_audio_timeout_ms=3000, retry_after_s=30)
+        heard_ms = sum([len(chunk) // 8 async for chunk in relay.speak(SENTENCE, TELEPHONE)])
+        assert other.asked[0].text == SENTENCE
+        assert SENTENCE.endswith(server.asked[0].text) and server.asked[0].text != SENTENCE
+        assert heard_ms == (other.asked[0].sent_bytes + server.asked[0].sent_bytes) // 8
+        again = [chunk async for chunk in relay.speak("Yes.", TELEPHONE)]
+        assert again and server.asked[-1].text == "Yes.", "the one that failed rests"
+        await relay.close()
 
 
 # The websocket's messages
