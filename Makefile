@@ -50,7 +50,8 @@ tests-of-parts: install
 	@$(BIN)/python -m pytest tests/unit tests/contract
 
 tests-of-the-whole: install browser train
-	@$(BIN)/python -m pytest tests/e2e
+	@# Two of the product at once, each file's tests with one of them.
+	@$(BIN)/python -m pytest tests/e2e -n 2 --dist loadfile
 
 scale-test: install browser train ## two servers and two action servers on one PostgreSQL: chats, calls, and either of them killed
 	@$(BIN)/python -m pytest tests/scale
