@@ -53,7 +53,7 @@ class HttpClient:
         """The session of the running loop."""
         loop = asyncio.get_running_loop()
         if self._session is None or self._loop is not loop:
-            await self.close()
+            before = self._session
             trace = aiohttp.TraceConfig()
             trace.on_request_redirect.append(_refuse)
             self._loop = loop
@@ -63,6 +63,8 @@ class HttpClient:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=[trace],
             )
+            if before is not None:
+                await before.close()
         return self._session
 
     async def close(self) -> None:

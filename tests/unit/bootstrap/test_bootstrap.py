@@ -13,7 +13,8 @@ import pytest
 
 from throughline import bootstrap
 from throughline.errors import ConfigurationError
-from throughline.settings.server import DeepgramSettings, ElevenLabsSettings, RimeSettings, Settings, TwilioSettings
+from throughline.settings.server import Settings, TwilioSettings
+from throughline.settings.speech import DeepgramSettings, ElevenLabsSettings, RimeSettings
 
 pytestmark = pytest.mark.unit
 

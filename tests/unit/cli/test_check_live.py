@@ -167,6 +167,10 @@ class TestWhisperServer:
     def test_without_an_address_it_is_not_tried(self) -> None:
         assert isinstance(look("openai"), NotTried)
 
+    def test_without_live_nothing_is_asked(self, server: TranscriptionServer) -> None:
+        assert check_command._listening(load_settings()).startswith("openai whisper-1")
+        assert not server.connections
+
 
 @pytest.mark.parametrize("transport", ["http", "websocket"])
 class TestRime:
