@@ -34,6 +34,7 @@ from throughline.call.call_settings import CallSettings
 from throughline.call.port import SocketClosed
 from throughline.call.session import CallSession, MonotonicClock
 from throughline.domain.company import Phone as CompanysPhone
+from throughline.domain.key_terms import key_terms
 from throughline.domain.transcripts import WIDEBAND
 from throughline.domain.turns import PAGE_CALL, PHONE, TELEPHONE_CALL, WEB_CHAT
 from throughline.errors import Rejected, ThroughlineError
@@ -81,7 +82,7 @@ class Phone(InputChannel):
         self._telephone = bootstrap.telephone(self._settings)
         self._answers = LineAnswers(self._server.app)
         self._webhooks = TwilioWebhooks(self._server, self._telephone, self._answers, self._is_busy)
-        self._stt = bootstrap.listening(self._settings)
+        self._stt = bootstrap.listening(self._settings, terms=key_terms(self._server.app.business))
         self._voice = bootstrap.voice(self._settings)
         self._script = VoiceScript(self._server.app, self._voice, lambda: self._server.domain, lambda: bool(self._on_line))
         self._wording = self._script.wording
@@ -133,8 +134,11 @@ class Phone(InputChannel):
         telephone company connects a call again, to another server. The turn that such a call is in goes on and is saved
         (TurnRunner.stop waits for it)."""
         self._server.drain()
-        if not self._calls:
-            return
+        if self._calls:
+            await self._let_calls_end()
+        await asyncio.gather(self._stt.close(), self._voice.tts.close())
+
+    async def _let_calls_end(self) -> None:
         _log.info("phone.draining", calls=len(self._calls), drain_s=self._settings.phone.drain_s)
         deadline = time.monotonic() + self._settings.phone.drain_s
         # Those too whose token was just being looked at.

@@ -23,6 +23,7 @@ from throughline.connectors.calendar.embedded import EmbeddedCalendar
 from throughline.connectors.calendar.protocol import Calendar
 from throughline.connectors.crm.embedded import EmbeddedCrm
 from throughline.connectors.crm.protocol import Crm
+from throughline.domain.key_terms import NO_TERMS, KeyTerms
 from throughline.domain.knowledge import Topic
 from throughline.errors import ConfigurationError, Problem
 from throughline.record import Record
@@ -36,6 +37,7 @@ from throughline.speech.tts.speech_store import SpeechStore
 from throughline.telephony.protocol import CallControl, Recordings, Texts
 
 if TYPE_CHECKING:
+    from throughline.speech.stt.openai_whisper import OpenAiWhisper
     from throughline.telephony.twilio_control import TwilioControl
     from throughline.telephony.twilio_signature import TwilioSignature
 
@@ -151,26 +153,51 @@ def call_control() -> CallControl | None:
     return None if line is None else line.control
 
 
-def listening(settings: Settings, environ: Mapping[str, str] = os.environ) -> SpeechToText:
-    """The engines that listen, the chosen one first and after it whatever else there is. Raises ConfigurationError for one that was
-    chosen and lacks its key or model; otherwise what is wrong shows when it is warmed up."""
+def listening(settings: Settings, environ: Mapping[str, str] = os.environ, *, terms: KeyTerms = NO_TERMS) -> SpeechToText:
+    """The engines that listen for the company's own ``terms``, the chosen one first and after it whatever else there is. Raises
+    ConfigurationError for one that was chosen and lacks its key, address or model; otherwise what is wrong shows when it is warmed up."""
     chosen, speech, directory = settings.speech.stt, settings.speech, settings.whisper_dir(environ)
     engines: dict[str, SpeechToText] = {}
-    if vendor := deepgram(settings, environ):
+    if vendor := deepgram(settings, environ, terms=terms):
         engines["deepgram"] = vendor
     elif chosen == "deepgram":
         raise _no_key("stt", "deepgram", speech.deepgram.key_env)
+    if server := openai_whisper(settings, environ, terms=terms):
+        engines["openai"] = server
+    elif chosen == "openai":
+        mend = f"Set speech.openai.url, or {speech.openai.url_env} in the environment, or `stt: auto`."
+        raise ConfigurationError([Problem("endpoints.yml throughline.speech.stt", "openai has no address.", mend)])
     from throughline.speech.stt.pocketsphinx import PocketsphinxStt
     from throughline.speech.stt.relay import SttRelay
     from throughline.speech.stt.whisper import WhisperStt, is_whisper_model
 
     if chosen == "whisper" or is_whisper_model(directory):
-        engines["whisper"] = WhisperStt(directory)
+        engines["whisper"] = WhisperStt(directory, terms=terms)
     engines["pocketsphinx"] = PocketsphinxStt.from_training_data(Path("data/nlu"))
     return SttRelay(_chosen_first(engines, chosen), open_timeout_ms=_EAR_OPENS_WITHIN_MS, retry_after_s=speech.retry_after_s)
 
 
-def deepgram(settings: Settings, environ: Mapping[str, str] = os.environ) -> SpeechToText | None:
+def openai_whisper(
+    settings: Settings, environ: Mapping[str, str] = os.environ, *, terms: KeyTerms = NO_TERMS
+) -> OpenAiWhisper | None:
+    """The Whisper server alone; None without its address."""
+    chosen = settings.speech.openai
+    url = environ.get(chosen.url_env) or chosen.url
+    if not url:
+        return None
+    from throughline.speech.stt.openai_whisper import OpenAiWhisper
+
+    return OpenAiWhisper(
+        url,
+        key=environ.get(chosen.key_env, ""),
+        model=chosen.model,
+        language=chosen.language,
+        timeout_ms=chosen.timeout_ms,
+        terms=terms,
+    )
+
+
+def deepgram(settings: Settings, environ: Mapping[str, str] = os.environ, *, terms: KeyTerms = NO_TERMS) -> SpeechToText | None:
     """Deepgram alone; None without its key."""
     speech, chosen = settings.speech, settings.speech.deepgram
     key, url = environ.get(chosen.key_env), environ.get(chosen.url_env) or chosen.url
@@ -185,6 +212,8 @@ def deepgram(settings: Settings, environ: Mapping[str, str] = os.environ) -> Spe
             model=chosen.model,
             eot_threshold=chosen.eot_threshold,
             eot_timeout_ms=chosen.eot_timeout_ms,
+            eager_eot_threshold=chosen.eager_eot_threshold,
+            terms=terms,
             open_timeout_ms=speech.open_timeout_ms,
             stall_timeout_ms=speech.stall_timeout_ms,
         )
@@ -197,6 +226,7 @@ def deepgram(settings: Settings, environ: Mapping[str, str] = os.environ) -> Spe
         language=chosen.language,
         endpointing_ms=chosen.endpointing_ms,
         utterance_end_ms=chosen.utterance_end_ms,
+        terms=terms,
         open_timeout_ms=speech.open_timeout_ms,
         stall_timeout_ms=speech.stall_timeout_ms,
     )
@@ -225,8 +255,9 @@ def voice(settings: Settings, environ: Mapping[str, str] = os.environ) -> Voice:
     if settings.speech.cache_mb:
         store = SpeechStore(SPEECH_FOLDER, most_bytes=settings.speech.cache_mb * 1_000_000)
         chosen = getattr(settings.speech, first)
-        address = environ.get(getattr(chosen, "url_env", ""), "")  # what a server of tests has said is not the vendor's
-        kept = CachedTts(engines[first], store, voice=f"{chosen!r} {address}")
+        # What a server of tests has said is not the vendor's.
+        addresses = [environ.get(getattr(chosen, name, ""), "") for name in ("url_env", "ws_url_env")]
+        kept = CachedTts(engines[first], store, voice=" ".join([repr(chosen), *addresses]))
         engines[first] = kept
     return Voice(_relay(engines, settings), kept, paid=first != "espeak")
 
@@ -249,6 +280,10 @@ def _voices(settings: Settings, environ: Mapping[str, str]) -> dict[str, TextToS
         engines["elevenlabs"] = vendor
     elif chosen == "elevenlabs":
         raise _no_key("tts", "elevenlabs", speech.elevenlabs.key_env)
+    if vendor := rime(settings, environ):
+        engines["rime"] = vendor
+    elif chosen == "rime":
+        raise _no_key("tts", "rime", speech.rime.key_env)
     from throughline.speech.tts.espeak import EspeakTts
 
     espeak = speech.espeak
@@ -262,15 +297,34 @@ def elevenlabs(settings: Settings, environ: Mapping[str, str] = os.environ) -> T
     key, url = environ.get(chosen.key_env), environ.get(chosen.url_env) or chosen.url
     if not key:
         return None
+    voice, timeout_ms = {"voice_id": chosen.voice_id, "model": chosen.model}, speech.first_audio_timeout_ms
+    if chosen.transport == "websocket":
+        from throughline.speech.tts.elevenlabs_socket import ElevenLabsSocketTts
+
+        return ElevenLabsSocketTts(key, url=url, first_audio_timeout_ms=timeout_ms, **voice)
     from throughline.speech.tts.elevenlabs import ElevenLabsTts
 
-    return ElevenLabsTts(
-        key,
-        url=url,
-        voice_id=chosen.voice_id,
-        model=chosen.model,
-        first_audio_timeout_ms=speech.first_audio_timeout_ms,
-    )
+    return ElevenLabsTts(key, url=url, first_audio_timeout_ms=timeout_ms, **voice)
+
+
+def rime(settings: Settings, environ: Mapping[str, str] = os.environ) -> TextToSpeech | None:
+    """Rime alone; None without its key."""
+    speech, chosen = settings.speech, settings.speech.rime
+    key = environ.get(chosen.key_env)
+    if not key:
+        return None
+    from throughline.speech.tts.rime_account import Account
+
+    account = Account(key, model=chosen.model, voice=chosen.voice, language=chosen.language)
+    if chosen.transport == "http":
+        from throughline.speech.tts.rime_http import RimeHttpTts
+
+        url = environ.get(chosen.url_env) or chosen.url
+        return RimeHttpTts(account, url=url, first_audio_timeout_ms=speech.first_audio_timeout_ms)
+    from throughline.speech.tts.rime_socket import RimeSocketTts
+
+    url = environ.get(chosen.ws_url_env) or chosen.ws_url
+    return RimeSocketTts(account, url=url, first_audio_timeout_ms=speech.first_audio_timeout_ms)
 
 
 def _chosen_first(engines: Mapping[str, T], chosen: str) -> list[T]:

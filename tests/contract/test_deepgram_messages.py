@@ -236,3 +236,11 @@ async def test_a_message_without_end_ends_the_line() -> None:
         with pytest.raises(Unavailable, match=r"connection_lost \(1009"):
             await reports_until_lost(stream, [])
         await stream.close()
+
+
+async def test_flux_says_when_somebody_may_be_done_and_takes_it_back(server: DeepgramServer) -> None:
+    names = ["update", "eager_end_of_turn", "turn_resumed", "eager_end_of_turn", "end_of_turn"]
+    stream, reports = await flux_hears(server, [json.dumps(FLUX[name]) for name in names])
+    assert [report.eager for report in reports] == [False, True, False, True, False]
+    assert [report.final for report in reports] == [False, False, False, False, True]
+    await stream.close()

@@ -14,8 +14,10 @@ from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat, Tra
 from throughline.domain.turns import EXPECTATIONS, Expectation
 from throughline.simulate.deepgram import DeepgramServer
 from throughline.simulate.in_thread import in_thread
+from throughline.simulate.openai_whisper import TranscriptionServer
 from throughline.speech.stt.deepgram_flux import DeepgramFlux
 from throughline.speech.stt.deepgram_nova import DeepgramNova
+from throughline.speech.stt.openai_whisper import OpenAiWhisper
 from throughline.speech.stt.pocketsphinx import PocketsphinxStt
 from throughline.speech.stt.protocol import SpeechToText, SttStream
 from throughline.speech.stt.relay import SttRelay
@@ -77,13 +79,21 @@ def flux(_folder: Path, until_the_end: ExitStack) -> SpeechToText:
     )
 
 
+def openai(_folder: Path, until_the_end: ExitStack) -> SpeechToText:
+    """A server that makes up its words; all the rest is the real thing."""
+    server = until_the_end.enter_context(in_thread(TranscriptionServer(key="the-key")))
+    engine = OpenAiWhisper(server.url, key="the-key", model="whisper-1", timeout_ms=20_000)
+    until_the_end.callback(lambda: asyncio.run(engine.close()))
+    return engine
+
+
 def relay(folder: Path, until_the_end: ExitStack) -> SpeechToText:
     """What a call really has: several engines that look like one."""
     engines = [nova(folder, until_the_end), flux(folder, until_the_end)]
     return SttRelay(engines, open_timeout_ms=5000, retry_after_s=30)
 
 
-@pytest.fixture(scope="module", params=[pocketsphinx, whisper, nova, flux, relay], ids=lambda make: make.__name__)
+@pytest.fixture(scope="module", params=[pocketsphinx, whisper, openai, nova, flux, relay], ids=lambda make: make.__name__)
 def stt(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpeechToText]:
     make: Callable[[Path, ExitStack], SpeechToText] = request.param
     with ExitStack() as until_the_end:

@@ -4,6 +4,7 @@ this machine is contacted."""
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -134,7 +135,11 @@ def _telephone(settings: Settings) -> str:
 
 def _listening(settings: Settings) -> str:
     engine = bootstrap.listening(settings)
-    asyncio.run(engine.warm_up())
+    # Getting a Whisper server ready would ask it.
+    server, chosen = replace(settings.speech.openai, url=""), settings.speech.stt
+    own = replace(settings, speech=replace(settings.speech, stt="auto" if chosen == "openai" else chosen, openai=server))
+    environ = {name: value for name, value in os.environ.items() if name != server.url_env}
+    asyncio.run(bootstrap.listening(own, environ).warm_up())
     return engine.name + (" (demo recogniser: `throughline fetch-whisper` gets a better one)" if engine.demo else "")
 
 

@@ -19,11 +19,15 @@ import requests
 
 from throughline import bootstrap
 from throughline.cli.check_public import PublicLine, reachable_by_twilio
-from throughline.domain.transcripts import TELEPHONE
+from throughline.domain.key_terms import key_terms
+from throughline.domain.transcripts import TELEPHONE, WIDEBAND
+from throughline.domain.turns import Expectation
 from throughline.errors import ConfigurationError, Problem, Unavailable
 from throughline.settings.business import load_business
 from throughline.settings.server import Settings
+from throughline.speech.stt.openai_whisper import OpenAiWhisper
 from throughline.speech.stt.protocol import SpeechToText
+from throughline.speech.stt.utterances import Utterance
 from throughline.speech.tts.protocol import TextToSpeech
 
 _SILENCE = b"\xff" * TELEPHONE.frame_bytes * 10
@@ -42,7 +46,7 @@ _MENDS = {  # by a word of the adapters'
     "no_credit": "Add credit to the vendor's account; until then the embedded engine is used.",
     "quota_used_up": "Add credit to the vendor's account; until then the embedded engine is used.",
     "limit_reached": "Wait, or ask the vendor for a higher limit; until then the embedded engine is used.",
-    "voice_unknown": "Set speech.elevenlabs.voice_id to a voice of your account.",
+    "voice_unknown": "Set speech.elevenlabs.voice_id, or speech.rime.voice, to a voice that your account and the model have.",
     "model_unknown": "Set the model in endpoints.yml to one that the vendor has.",
 }
 _MEND = "Check this machine's way out (firewall, proxy) and the address in {url}; until then the embedded engine is used."
@@ -56,7 +60,9 @@ def parts() -> Mapping[str, Callable[[Settings], str]]:
     """What is looked at, by name. Each returns what it found, or why it was not tried; it raises ConfigurationError."""
     return {
         "deepgram": _deepgram,
+        "openai": _openai,
         "elevenlabs": _elevenlabs,
+        "rime": _rime,
         "twilio account": _account,
         "twilio number": _number,
         "text messages": _texts,
@@ -65,11 +71,33 @@ def parts() -> Mapping[str, Callable[[Settings], str]]:
 
 
 def _deepgram(settings: Settings) -> str:
-    engine, names = bootstrap.deepgram(settings), settings.speech.deepgram
+    terms = key_terms(load_business(Path(settings.business_dir)))  # Deepgram refuses too many
+    engine, names = bootstrap.deepgram(settings, terms=terms), settings.speech.deepgram
     if engine is None:
         return NotTried(f"{names.key_env} is not set")
     took_ms = _bounded(_opened_in_ms(engine), names.key_env, names.url_env)
     return f"{engine.name} listens, opened in {took_ms:.0f} ms"
+
+
+def _openai(settings: Settings) -> str:
+    terms = key_terms(load_business(Path(settings.business_dir)))
+    engine, names = bootstrap.openai_whisper(settings, terms=terms), settings.speech.openai
+    if engine is None:
+        return NotTried(f"{names.url_env} is not set, nor speech.openai.url")
+    took_ms = _bounded(_transcribed_in_ms(engine), names.key_env, names.url_env)
+    return f"{engine.name} transcribes, a second of silence in {took_ms:.0f} ms"
+
+
+async def _transcribed_in_ms(engine: OpenAiWhisper) -> float:
+    """How long a second of silence took to be transcribed, once connected. Raises Unavailable."""
+    silence = Utterance(bytes(WIDEBAND.frame_bytes * 50), Expectation(), final=True, until_ms=1000)
+    try:
+        await engine.warm_up()
+        began = time.monotonic()
+        await engine.transcribe(silence)
+        return 1000 * (time.monotonic() - began)
+    finally:
+        await engine.close()
 
 
 async def _opened_in_ms(engine: SpeechToText) -> float:
@@ -97,15 +125,28 @@ def _elevenlabs(settings: Settings) -> str:
     if engine is None:
         return NotTried(f"{names.key_env} is not set")
     first_ms = _bounded(_spoke_after_ms(engine), names.key_env, names.url_env)
-    return f"{engine.name} speaks, first audio after {first_ms:.0f} ms"
+    return f"{engine.name} speaks by {names.transport}, first audio after {first_ms:.0f} ms"
+
+
+def _rime(settings: Settings) -> str:
+    engine, names = bootstrap.rime(settings), settings.speech.rime
+    if engine is None:
+        return NotTried(f"{names.key_env} is not set")
+    url_env = names.url_env if names.transport == "http" else names.ws_url_env
+    first_ms = _bounded(_spoke_after_ms(engine), names.key_env, url_env)
+    return f"{engine.name} speaks by {names.transport}, first audio after {first_ms:.0f} ms"
 
 
 async def _spoke_after_ms(engine: TextToSpeech) -> float:
     """How long the engine's first audio took, once connected. Raises Unavailable."""
-    await engine.warm_up()
-    began, first_ms = time.monotonic(), 0.0
-    async for _ in engine.speak(_WORD, TELEPHONE):
-        first_ms = first_ms or 1000 * (time.monotonic() - began)
+    first_ms = 0.0
+    try:
+        await engine.warm_up()
+        began = time.monotonic()
+        async for _ in engine.speak(_WORD, TELEPHONE):
+            first_ms = first_ms or 1000 * (time.monotonic() - began)
+    finally:
+        await engine.close()
     if not first_ms:
         raise Unavailable(f"{engine.name}: no_audio")
     return first_ms

@@ -162,7 +162,7 @@ def _keys(text: str) -> str:
 
 _UP = "Start the action server and Rasa with both channels; print one address when they are ready. Ctrl-C stops everything."
 _CHECK = (
-    "Look at every part and say what is wrong and how to mend it. Nothing is changed. With --live also: Deepgram and ElevenLabs with "
+    "Look at every part and say what is wrong and how to mend it. Nothing is changed. With --live also: the speech vendors with "
     "your keys, your Twilio account and number, and your public address as Twilio meets it. Nothing outside is asked without --live."
 )
 _CALL = """Call a running line as Twilio would: signed webhooks, then a media stream in real time. Everything is the real way in; only

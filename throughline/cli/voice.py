@@ -40,7 +40,14 @@ def voice(*, count: bool = False, yes: bool = False) -> int:
         return 0
     texts = _wording(settings).to_keep
     kept.keep(texts)
-    return asyncio.run(_make(console, spoken_by, kept, texts, count=count, yes=yes))
+
+    async def make() -> int:
+        try:
+            return await _make(console, spoken_by, kept, texts, count=count, yes=yes)
+        finally:
+            await kept.close()
+
+    return asyncio.run(make())
 
 
 async def _make(
@@ -76,11 +83,14 @@ def say(text: str, save: Path) -> int:
     tts = bootstrap.speaking(settings)
 
     async def said() -> bytes:
-        await tts.warm_up()
         speech = bytearray()
-        for piece in pieces:
-            async for chunk in tts.speak(piece, WIDEBAND):
-                speech += chunk
+        try:
+            await tts.warm_up()
+            for piece in pieces:
+                async for chunk in tts.speak(piece, WIDEBAND):
+                    speech += chunk
+        finally:
+            await tts.close()
         return bytes(speech)
 
     write_wav(save, asyncio.run(said()), WIDEBAND)

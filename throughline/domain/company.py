@@ -241,6 +241,9 @@ class Phone:
     assistant can't."""
 
     expects: dict[str, str] = field(metadata=doc("For each question's slot the kind of answer."))
+    key_terms: dict[str, tuple[str, ...]] = field(
+        metadata=doc("Words the recogniser is told to listen for: `always`, or where the slot is asked for.")
+    )
     code_pauses: int = field(
         metadata=doc("How often the tap-to-call link waits two seconds before it keys the code.", minimum=1, maximum=10)
     )

@@ -28,7 +28,8 @@ class Transcript:
     """One report of a recogniser about one utterance.
 
     Interim reports replace each other; a final one stands. ``end_of_turn`` says that the engine itself judges the speaker to be
-    done. ``quiet_ms`` is for how long the speaker had been quiet when a final one was reported, where the engine waits for that.
+    done. ``eager``, on an interim one: it thinks that the speaker may be done, and has not said so yet; the next report without it takes
+    that back. ``quiet_ms`` is for how long the speaker had been quiet when a final one was reported, where the engine waits for that.
     ``confidence`` is 0..1, or None where the engine gives none. ``until_ms`` is how far into the stream's audio the report reaches,
     or None where the engine doesn't say.
     """
@@ -39,3 +40,4 @@ class Transcript:
     quiet_ms: int = 0
     confidence: float | None = None
     until_ms: float | None = None
+    eager: bool = False

@@ -35,7 +35,9 @@ def _to_be_said_in_rules(validator: Validator) -> set[str]:
     forms = {name: {"required_slots": validator.domain.required_slots_for_form(name)} for name in validator.domain.form_names}
     business = load_business(Path(load_settings().business_dir))
     elsewhere = {*responses.said_by_code(), *responses.asked_by_forms(forms), *responses.put_together(business)}
-    return set(_named_responses(validator)) - (elsewhere - in_rules)
+    named = set(_named_responses(validator))
+    elsewhere |= responses.in_other_words(named, elsewhere | in_rules)
+    return named - (elsewhere - in_rules)
 
 
 Validator._gather_utterance_actions = _to_be_said_in_rules

@@ -35,6 +35,7 @@ from throughline.domain.company import (
 from throughline.domain.facts import ABOUT_THE_PERSON, FACTS, FINDING
 from throughline.domain.holidays import is_day_of_year
 from throughline.domain.journeys import Journeys
+from throughline.domain.key_terms import ALWAYS, LONGEST_TERM, MOST_TERMS, MOST_TOKENS, is_term, tokens
 from throughline.domain.lexicon import Lexicon
 from throughline.domain.privacy import Privacy
 from throughline.domain.retention import Retention
@@ -131,6 +132,9 @@ def load_business(folder: Path) -> Business:
         _check_promises(sla, thresholds, files)
     if phone:
         _check_expectations(phone, files)
+    if phone and company and services and territories and technicians:
+        names = [company.name, *(one.name for one in technicians.technicians), *(one.name for one in territories.territories)]
+        _check_key_terms(phone, [*names, *(one.appliance for one in services.services)], files)
     if words:
         _check_words(words, files)
     if privacy:
@@ -320,6 +324,20 @@ def _check_expectations(phone: Phone, files: _Folder) -> None:
     for name, text in dataclasses.asdict(phone.line).items():
         if not text.strip():
             files.wrong("phone", "line", f"{name} is empty.", "Write what a caller is to hear there.")
+
+
+def _check_key_terms(phone: Phone, names: Iterable[str], files: _Folder) -> None:
+    for slot, terms in phone.key_terms.items():
+        if slot != ALWAYS and slot not in phone.expects:
+            files.wrong("phone", "key_terms", f"no question asks for {slot!r}.", f"Name `{ALWAYS}`, or a slot of `expects`.")
+        for term in terms:
+            if not is_term(term):
+                mend = f"Write what is said, in letters and digits, with at most {LONGEST_TERM} of them."
+                files.wrong("phone", "key_terms", f"{term!r} can't be listened for.", mend)
+    told = dict.fromkeys([*names, *(term for terms in phone.key_terms.values() for term in terms)])
+    if len(told) > MOST_TERMS or tokens(told) > MOST_TOKENS:
+        what = f"with the company's own names {len(told)} terms, of some {tokens(told)} tokens."
+        files.wrong("phone", "key_terms", what, f"At most {MOST_TERMS} and {MOST_TOKENS}: leave out what is recognised anyway.")
 
 
 def _check_words(words: Words, files: _Folder) -> None:

@@ -24,6 +24,8 @@ RULES = (Path("data/rules"), Path("data/stories"))
 _NAME = re.compile(r"utter_[a-z0-9_]*[a-z0-9]")
 _OF_RASA = ("utter_action",)  # the key of Rasa's metadata that names a response, and none itself
 _CASE_OPENED = "action_open_case"
+_ALSO_ASKED = {"sure_late"}  # "sure?" where a change costs something (actions/questions.py)
+_AGAIN = "_again"
 
 
 def said_by_code(folders: Iterable[Path] = CODE) -> dict[str, str]:
@@ -39,6 +41,7 @@ def said_by_code(folders: Iterable[Path] = CODE) -> dict[str, str]:
 def asked_by_forms(forms: Mapping[str, Any]) -> set[str]:
     """The questions of the domain's forms, and their plainer ones."""
     slots = {slot for form in forms.values() for slot in (form or {}).get("required_slots") or ()}
+    slots |= _ALSO_ASKED if "sure" in slots else set()
     return {f"utter_{how}_{slot}" for how in ("ask", "again") for slot in slots} | {
         f"utter_why_{slot}" for slot in slots if slot in ABOUT_THE_PERSON
     }
@@ -52,6 +55,12 @@ def put_together(business: Business) -> dict[str, str]:
         f"utter_done_{one.journey}": "journeys.yml journeys" for one in business.journeys.journeys if one.ends == _CASE_OPENED
     }
     return guesses | ends
+
+
+def in_other_words(names: Iterable[str], said: Iterable[str]) -> set[str]:
+    """Those of ``names`` that say one of ``said`` in other words, when somebody asks "what?" (actions/repeat.py)."""
+    known = set(said)
+    return {name for name in names if name.endswith(_AGAIN) and name.removesuffix(_AGAIN) in known}
 
 
 def said_in_rules(folders: Iterable[Path] = RULES) -> dict[str, str]:
@@ -75,8 +84,10 @@ def check_responses(
         return problems
     responses = domain.get("responses") or {}
     named = put_together(business) | said_by_code(code) | said_in_rules(rules)
+    said = {*named, *asked_by_forms(domain.get("forms") or {})}
+    said |= in_other_words(responses, said)
     for name in responses:
-        if name not in named and name not in asked_by_forms(domain.get("forms") or {}):
+        if name not in said:
             mend = _mend(str(name), [other for other in named if other not in responses])
             problems.append(Problem(f"{domain_file}:{line_of(responses, name)} responses.{name}", "nobody says it.", mend))
     for name, where in sorted(named.items()):

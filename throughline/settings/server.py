@@ -18,6 +18,7 @@ from throughline.domain.placed_calls import CallLimits
 from throughline.domain.tel_link import is_e164
 from throughline.errors import ConfigurationError, Problem
 from throughline.settings.checked_yaml import line_of, load_mapping, pour, setting
+from throughline.settings.speech import SpeechSettings, flux_problems
 
 FILE = Path("endpoints.yml")
 KEY = "throughline"
@@ -257,82 +258,6 @@ class TwilioSettings:
 
 
 @dataclass(frozen=True)
-class DeepgramSettings:
-    """Listening by Deepgram."""
-
-    key_env: str = setting("DEEPGRAM_API_KEY", doc="Environment variable with the key.")
-    url: str = setting("wss://api.deepgram.com", doc="Deepgram's address.")
-    url_env: str = setting("DEEPGRAM_URL", doc="Environment variable that overrides `url`.")
-    model: str = setting("nova-3", doc="A Nova model, or `flux-general-en`, which judges by itself when a caller is done.")
-    language: str = setting("en-US", doc="Language of a Nova model.")
-    endpointing_ms: int = setting(300, minimum=10, maximum=3000, doc="Nova: silence after which words are final.")
-    utterance_end_ms: int = setting(1000, minimum=1000, maximum=5000, doc="Nova: gap between words that ends a turn in noise.")
-    eot_threshold: float = setting(0.7, minimum=0.5, maximum=0.9, doc="Flux: how sure it must be that the caller is done.")
-    eot_timeout_ms: int = setting(5000, minimum=500, maximum=10000, doc="Flux: silence that ends a turn however unsure it is.")
-
-
-@dataclass(frozen=True)
-class ElevenLabsSettings:
-    """Speaking by ElevenLabs."""
-
-    key_env: str = setting("ELEVENLABS_API_KEY", doc="Environment variable with the key.")
-    url: str = setting("https://api.elevenlabs.io", doc="ElevenLabs' address.")
-    url_env: str = setting("ELEVENLABS_URL", doc="Environment variable that overrides `url`.")
-    voice_id: str = setting("JBFqnCBsd6RMkjVDRZzb", doc="Id of the voice.")
-    model: str = setting("eleven_flash_v2_5", doc="Model that makes the voice.")
-
-
-@dataclass(frozen=True)
-class EspeakSettings:
-    """The embedded voice."""
-
-    voice: str = setting("en-us", doc="espeak-ng voice.")
-    rate_wpm: int = setting(165, minimum=80, maximum=400, doc="Words a minute.")
-    pitch: int = setting(45, minimum=0, maximum=99, doc="Pitch.")
-
-
-@dataclass(frozen=True)
-class SpeechSettings:
-    """Which engines listen and speak."""
-
-    stt: str = setting(
-        "auto",
-        choices=("auto", "deepgram", "whisper", "pocketsphinx"),
-        doc="Engine that listens first; auto takes Deepgram where its key is, then Whisper where a model is, then pocketsphinx. "
-        "When one fails in a call, the next goes on.",
-    )
-    tts: str = setting(
-        "auto",
-        choices=("auto", "elevenlabs", "espeak"),
-        doc="Engine that speaks first; auto takes ElevenLabs where its key is, then espeak. When one fails in a call, the next goes on.",
-    )
-    open_timeout_ms: int = setting(2000, minimum=200, maximum=10000, doc="How long a vendor may take to begin to listen.")
-    first_audio_timeout_ms: int = setting(
-        1500, minimum=200, maximum=10000, doc="How long a voice may take to begin, or to go on."
-    )
-    stall_timeout_ms: int = setting(
-        4000, minimum=1000, maximum=30000, doc="Speech sent for so long without a word from the recogniser: it has stalled."
-    )
-    retry_after_s: int = setting(30, minimum=1, maximum=3600, doc="How long a vendor that failed is left alone.")
-    deepgram: DeepgramSettings = setting(factory=DeepgramSettings, doc="Listening by Deepgram.")
-    elevenlabs: ElevenLabsSettings = setting(factory=ElevenLabsSettings, doc="Speaking by ElevenLabs.")
-    whisper_dir: str = setting("var/whisper", doc="Directory of a faster-whisper model.")
-    whisper_dir_env: str = setting("THROUGHLINE_WHISPER_DIR", doc="Environment variable that overrides `whisper_dir`.")
-    espeak: EspeakSettings = setting(factory=EspeakSettings, doc="The embedded voice.")
-    cache_mb: int = setting(
-        128,
-        minimum=0,
-        maximum=10_000,
-        doc="Room for the speech of fixed sentences in `var/cache/speech`, so that it begins at once. 0: none is kept.",
-    )
-    make_ahead: bool = setting(
-        True,
-        doc="Whether a server makes in the background the speech of all fixed sentences that is not kept yet. With a voice that is paid "
-        "for by the character, `throughline voice --count` tells beforehand how many that are.",
-    )
-
-
-@dataclass(frozen=True)
 class ActionSettings:
     """Bounds of the action server's work."""
 
@@ -402,6 +327,8 @@ def load_settings(file: Path = FILE) -> Settings:
             line = line_of(mapping.get("twilio", {}), name)
             mend = 'Write it quoted, with its country code: "+15035550100".'
             problems.append(Problem(f"{file}:{line} {KEY}.twilio.{name}", "is no telephone number.", mend))
+    if settings is not None:
+        problems += flux_problems(settings.speech.deepgram, mapping.get("speech") or {}, file, f"{KEY}.speech")
     if settings is not None and settings.database.lock_lifetime_s >= settings.database.lock_wait_s:
         written = mapping.get("database", {})
         key = "lock_lifetime_s" if "lock_lifetime_s" in written else "lock_wait_s"

@@ -29,7 +29,16 @@ from websockets.exceptions import ConnectionClosed
 from websockets.legacy.server import WebSocketServer, WebSocketServerProtocol, serve
 
 from throughline.domain.transcripts import AudioFormat
-from throughline.simulate.deepgram_dialects import QUERIES, Dialect, Flux, Message, Nova, audio_format, fault_in
+from throughline.simulate.deepgram_dialects import (
+    QUERIES,
+    Dialect,
+    Flux,
+    Message,
+    Nova,
+    audio_format,
+    fault_in,
+    fault_in_keyterms,
+)
 from throughline.simulate.deepgram_hearing import Recording, Recordings
 
 FAULTS = {
@@ -71,6 +80,8 @@ class Visit:
 
     path: str
     query: dict[str, str]
+    keyterms: list[str] = field(default_factory=list)
+    """What the client has it listen for; of Flux the latest."""
     fault: Fault = None
     after: int = 0
     controls: list[str] = field(default_factory=list)
@@ -194,7 +205,7 @@ class DeepgramServer:
             return _refusal(visit.fault)
         if visit.path not in QUERIES:
             return _refusal(404)
-        if wrong := fault_in(visit.path, visit.query):
+        if wrong := fault_in(visit.path, visit.query) or fault_in_keyterms(visit.query.get("model", ""), visit.keyterms):
             return _refusal(400, f"Bad Request: {wrong}")
         return None
 
@@ -256,7 +267,9 @@ class _Protocol(WebSocketServerProtocol):
     async def process_request(self, path: str, request_headers: Headers) -> Refusal | None:
         """Called before a connection is opened."""
         parts = urlsplit(path)
-        self.visit = Visit(parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)))
+        asked = parse_qsl(parts.query, keep_blank_values=True)
+        query = {name: value for name, value in asked if name != "keyterm"}
+        self.visit = Visit(parts.path, query, [value for name, value in asked if name == "keyterm"])
         return await self._owner.let_in(self.visit, request_headers)
 
 
@@ -319,6 +332,8 @@ class _Connection:
         told: Message = json.loads(came)
         kind = str(told.get("type"))
         self._visit.controls.append(kind)
+        if kind == "Configure" and isinstance(told.get("keyterms"), list):
+            self._visit.keyterms = told["keyterms"]
         self._say(self._dialect.told(told))
         return kind != "CloseStream"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from throughline.domain.transcripts import AudioFormat
@@ -87,8 +87,11 @@ QUERIES: dict[str, dict[str, Callable[[str], bool]]] = {
         "model": _one_of(*FLUX_MODELS),
         "eot_threshold": _between(0.5, 1.0),
         "eot_timeout_ms": _between(500, 10_000),
+        "eager_eot_threshold": _between(0.3, 0.9),
     },
 }
+_MOST_KEYTERMS = 100
+_MOST_KEYTERM_TOKENS = 500
 
 
 def fault_in(path: str, query: Mapping[str, str]) -> str | None:
@@ -99,12 +102,27 @@ def fault_in(path: str, query: Mapping[str, str]) -> str | None:
             return f"unknown parameter {name}"
         if not rules[name](value):
             return f"invalid value for {name}"
+    if float(query.get("eager_eot_threshold", 0)) > float(query.get("eot_threshold", 0.7)):
+        return "eager_eot_threshold must not be above eot_threshold"
     for name in ("model", "encoding", "sample_rate"):
         if name not in query:
             return f"missing parameter {name}"
     if "utterance_end_ms" in query and query.get("interim_results") != "true":
         return "utterance_end_ms needs interim_results"
     return None
+
+
+def fault_in_keyterms(model: str, keyterms: Sequence[object]) -> str | None:
+    """What is wrong with the key terms for ``model``, None if nothing is. Tokens are counted as words of four letters at most."""
+    if not keyterms:
+        return None
+    if not model.startswith(("nova-3", "flux")):
+        return "Keyterms are not supported for this model"
+    if not all(isinstance(term, str) and term.strip() for term in keyterms):
+        return "invalid value for keyterm"
+    if sum(-(-len(word) // 4) for term in keyterms for word in str(term).split()) > _MOST_KEYTERM_TOKENS:
+        return "Keyterm limit exceeded. The maximum number of tokens across all keyterms is 500."
+    return f"more than {_MOST_KEYTERMS} keyterms" if len(keyterms) > _MOST_KEYTERMS else None
 
 
 def audio_format(query: Mapping[str, str]) -> AudioFormat:
@@ -127,6 +145,7 @@ class Nova:
         self._asked_ms = float("inf") if endpointing == "false" else float(endpointing)
         self._endpoint_ms = endpoint_ms
         self._pause_ms = 0.0
+        self._model = query.get("model", "")
         self._interim = query.get("interim_results") == "true"
         self._vad = query.get("vad_events") == "true"
         self._gap_ms = float(query.get("utterance_end_ms", "inf"))
@@ -166,7 +185,7 @@ class Nova:
                 self._word_end_ms = None
 
     def told(self, message: Message) -> Iterator[Message]:
-        """Finalize, KeepAlive and CloseStream; anything else is an error of the schema."""
+        """Finalize, KeepAlive, Configure and CloseStream; anything else is an error of the schema."""
         kind = message.get("type")
         if kind in ("Finalize", "CloseStream"):
             words = self.hearing.words[self._said :]
@@ -175,8 +194,18 @@ class Nova:
             self._begin_utterance()
         if kind == "CloseStream":
             yield self._metadata()
+        elif kind == "Configure":
+            yield self._configured(message)
         elif kind not in ("Finalize", "KeepAlive"):
             yield {**self.error(), "message": str(message)[:200]}
+
+    def _configured(self, message: Message) -> Message:
+        keyterms = message.get("keyterms", [])
+        wrong = fault_in_keyterms(self._model, keyterms) if isinstance(keyterms, list) else "no list"
+        if wrong:
+            code = "CONFIGURE_KEYTERMS_NOT_SUPPORTED" if "not supported" in wrong else "CONFIGURE_KEYTERM_LIMIT_EXCEEDED"
+            return {"type": "ConfigureFailure", "request_id": self._request, "code": code, "description": wrong}
+        return {"type": "ConfigureSuccess", "request_id": self._request, "keyterms": keyterms}
 
     def error(self) -> Message:
         """As the vendor says that it did not understand."""
@@ -265,6 +294,9 @@ class Flux:
         self._endpoint_ms = endpoint_ms
         self._timeout_ms = float(query.get("eot_timeout_ms", "5000"))
         self._pause_ms = self._timeout_ms
+        self._is_eager = "eager_eot_threshold" in query
+        self._eager_at_ms: float | None = None  # what was heard last when it was said that the turn may be over
+        self._query = dict(query)
         self._request = str(uuid.uuid4())
         self._sequence = 0
         self._turn = 0
@@ -288,15 +320,39 @@ class Flux:
                 if self._under_way:
                     yield self._end_of_turn("model" if self._pause_ms < self._timeout_ms else "timeout")
                 self.hearing.start_afresh()
+            elif self._under_way and self._eager_at_ms is not None and last_ms != self._eager_at_ms:
+                self._eager_at_ms = None
+                yield self._turn_info("TurnResumed")
+            elif self._may_be_over(now_ms, last_ms):
+                self._eager_at_ms = last_ms
+                yield self._turn_info("EagerEndOfTurn")
             elif now_ms - self._told_ms >= _UPDATE_EVERY_MS:
                 yield self._turn_info("Update")
 
+    def _may_be_over(self, now_ms: float, last_ms: float | None) -> bool:
+        """True once in a turn's pause, when half of it is over."""
+        quiet_ms = 0.0 if last_ms is None else now_ms - last_ms
+        return self._is_eager and self._under_way and self._eager_at_ms is None and quiet_ms >= self._pause_ms / 2
+
+    def _configured(self, message: Message) -> Message:
+        keyterms = message.get("keyterms", [])
+        if not isinstance(keyterms, list) or fault_in_keyterms(self._query["model"], keyterms):
+            return self._numbered({"type": "ConfigureFailure", "code": "INVALID_CONFIGURATION", "description": "keyterms"})
+        thresholds = {
+            name: float(self._query[name])
+            for name in ("eot_threshold", "eager_eot_threshold", "eot_timeout_ms")
+            if name in self._query
+        }
+        return self._numbered({"type": "ConfigureSuccess", "thresholds": thresholds, "keyterms": keyterms})
+
     def told(self, message: Message) -> Iterator[Message]:
-        """ForceEndTurn and CloseStream; anything else is an error."""
+        """ForceEndTurn, Configure and CloseStream; anything else is an error."""
         kind = message.get("type")
         if kind == "ForceEndTurn":
             if self._under_way:
                 yield self._end_of_turn("manual")
+        elif kind == "Configure":
+            yield self._configured(message)
         elif kind == "CloseStream":
             yield self._turn_info("Update")
         else:
@@ -321,6 +377,7 @@ class Flux:
         message = {**self._turn_info("EndOfTurn"), "trigger": trigger}
         self.hearing.start_afresh()
         self._under_way = False
+        self._eager_at_ms = None
         self._turn += 1
         self._from_ms = self.hearing.now_ms
         return message
@@ -345,7 +402,7 @@ class Flux:
                     }
                     for word in words
                 ],
-                "end_of_turn_confidence": 0.85 if event == "EndOfTurn" else 0.05,
+                "end_of_turn_confidence": {"EndOfTurn": 0.85, "EagerEndOfTurn": 0.5}.get(event, 0.05),
             }
         )
 

@@ -1,9 +1,11 @@
-"""ElevenLabs' text-to-speech over HTTP, on this machine: for tests, for measurements, and for trying the product without a key.
+"""ElevenLabs' text-to-speech over HTTP and over its websocket, on this machine: for tests, for measurements, and for trying the product
+without a key.
 
-Speaks the part of the protocol that the product uses (elevenlabs.io/docs/api-reference/text-to-speech/stream and .../voices/get),
-with the embedded voice behind it, and is as strict as the vendor about key, voice, format and text. It waits as long for its
-first byte as it is told to, then goes on faster than real time; it remembers what it was asked, and can be told to misbehave.
-The bodies of refusals are those the vendor documents or users have published; tests/contract/payloads/elevenlabs says where.
+Speaks the part of the protocols that the product uses (elevenlabs.io/docs/api-reference/text-to-speech: stream and
+v-1-text-to-speech-voice-id-stream-input; .../voices/get), with the embedded voice behind them, and is as strict as the vendor about key,
+voice, format and text. It waits as long for its first byte as it is told to, then goes on faster than real time; it remembers what it was
+asked, and can be told to misbehave. The bodies of refusals are those the vendor documents or users have published;
+tests/contract/payloads/elevenlabs says where.
 
     async with ElevenLabsServer(key="any") as server:   # or `with in_thread(ElevenLabsServer(...))`
         ...  # server.url, server.asked, server.misbehave("stall")
@@ -12,19 +14,17 @@ The bodies of refusals are those the vendor documents or users have published; t
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
-import random
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 from aiohttp import web
 
-from throughline.domain.transcripts import TELEPHONE, WIDEBAND, AudioFormat
-from throughline.speech.tts.espeak import EspeakTts
-from throughline.speech.tts.protocol import TextToSpeech
+from throughline.domain.transcripts import TELEPHONE, WIDEBAND
+from throughline.simulate.voice_server import FAULTS, Answer, Asked, VoiceServer, hang_up, send_frames
+
+__all__ = ["FAULTS", "Answer", "Asked", "ElevenLabsServer"]
 
 VOICE_ID = "JBFqnCBsd6RMkjVDRZzb"
 MODELS = ("eleven_flash_v2_5", "eleven_turbo_v2_5", "eleven_multilingual_v2", "eleven_v3")
@@ -34,19 +34,14 @@ LONGEST_TEXT = 40_000
 
 SLOWEST, FASTEST = 0.7, 1.2
 
-_PIECE_MS = 100
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A JSON answer in the place of speech."""
-
-    status: int
-    body: Any
-
 
 def _refusal(status: int, word: str, message: str) -> Answer:
     return Answer(status, {"detail": {"status": word, "message": message}})
+
+
+def _speed(told: dict[str, Any]) -> float:
+    """The speed that a request, or a websocket's first message, asks for."""
+    return float((told.get("voice_settings") or {}).get("speed") or 1.0)
 
 
 KEY_REFUSED = _refusal(401, "invalid_api_key", "Invalid API key")
@@ -54,115 +49,30 @@ QUOTA_EXCEEDED = _refusal(401, "quota_exceeded", "This request exceeds your quot
 TOO_MANY = _refusal(429, "too_many_concurrent_requests", "Too many concurrent requests.")
 FAILED = _refusal(500, "something_went_wrong", "We are sorry, something went wrong.")
 
-FAULTS = {
-    "stall": "takes the request and never answers",
-    "drop": "closes the connection without an answer",
-    "redirect": "sends the client elsewhere",
-    "json": "answers 200 with JSON in the place of audio",
-    "empty": "answers 200 with no audio",
-    "odd": "leaves out the last byte of the audio",
-    "endless": "goes on after the text is over, with noise",
-    "stall_midway": "stops in mid-sentence, the line stays open",
-    "break_midway": "closes the connection in mid-sentence",
-}
-"""What the server can be told to do wrong, besides an ``Answer``."""
 
+class ElevenLabsServer(VoiceServer):
+    """A local ElevenLabs."""
 
-@dataclass
-class Asked:
-    """One request for speech. Times are ``time.monotonic()``, comparable between the processes of one machine."""
-
-    text: str
-    voice_id: str
-    model: str
-    output_format: str
-    received_s: float
-    speed: float = 1.0
-    first_byte_s: float = 0.0
-    sent_bytes: int = 0
-    fault: str = ""
-    """What it was told to do wrong to this one."""
-    outcome: str = ""
-    """Empty while under way, then ``whole``, ``refused``, ``misbehaved``, or ``closed`` when the client hung up."""
-
-
-class ElevenLabsServer:
-    """A local ElevenLabs, on the loop at hand; ``in_thread`` runs it in a thread of its own."""
-
-    def __init__(
-        self,
-        *,
-        key: str,
-        first_byte_ms: float = 75,
-        first_byte_spread_ms: float = 0,
-        pace: float = 20,
-        midway_ms: float = 600,
-        seed: int = 0,
-        voice: TextToSpeech | None = None,
-    ) -> None:
-        """``key``: the only one taken. The first byte comes after ``first_byte_ms``, give or take ``first_byte_spread_ms``; the
-        rest at ``pace`` times real time (0: at once). Faults in mid-sentence come after ``midway_ms`` of speech. ``voice``: who
-        speaks, else the embedded one."""
-        self.asked: list[Asked] = []
+    def __init__(self, **settings: Any) -> None:
+        """``settings`` are those of every voice."""
+        super().__init__(**settings)
         self.voices_asked = 0
-        self.connections: set[int] = set()
-        """The client's port of every connection on which something was asked."""
-        self.midway_ms = midway_ms
-        self.url = ""
-        self._key = key
-        self._first_byte_ms = first_byte_ms
-        self._spread_ms = first_byte_spread_ms
-        self._pace = pace
-        self._random = random.Random(seed)  # noqa: S311 -- a delay, not a secret
-        self._voice = voice or EspeakTts()
-        self._fault: Answer | str | None = None
-        self._fault_times: int | None = None
+        self.told: list[dict[str, Any]] = []
+        """Every message that came over a websocket."""
+        self.instead: list[str | bytes | tuple[int, str]] = []
+        """Frames to send in the place of the next speech over a websocket; a code and a reason close it."""
 
-    # What it can be told
-
-    def misbehave(self, fault: Answer | str, *, times: int | None = None) -> None:
-        """Do wrong from the next request on, always or ``times`` times. ``fault``: an ``Answer``, or a word of ``FAULTS``."""
-        if isinstance(fault, str) and fault not in FAULTS:
-            raise ValueError(f"no such fault: {fault}")
-        self._fault, self._fault_times = fault, times
-
-    def behave(self) -> None:
-        """Do everything right again."""
-        self._fault = None
-
-    def change_key(self, key: str) -> None:
-        """Take only ``key`` from now on."""
-        self._key = key
-
-    # Start and stop
-
-    async def __aenter__(self) -> ElevenLabsServer:
-        await self._start()
-        return self
-
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        await self._runner.cleanup()
-
-    async def _start(self) -> None:
-        await self._voice.warm_up()
-        application = web.Application()
-        application.router.add_post("/v1/text-to-speech/{voice_id}/stream", self._stream)
-        application.router.add_get("/v1/voices/{voice_id}", self._get_voice)
-        # A client that hangs up ends its request at once, as it does at the vendor's; what is under way is not waited for.
-        self._runner = web.AppRunner(application, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}"
+    def routes(self, router: web.UrlDispatcher) -> None:
+        """What of the vendor's is served."""
+        router.add_post("/v1/text-to-speech/{voice_id}/stream", self._stream)
+        router.add_get("/v1/text-to-speech/{voice_id}/stream-input", self._stream_input)
+        router.add_get("/v1/voices/{voice_id}", self._get_voice)
 
     # Requests
 
     async def _get_voice(self, request: web.Request) -> web.StreamResponse:
         self.voices_asked += 1
-        refused = await self._refused(request, self._next_fault())
+        refused = await self._refused(request, self.next_fault())
         if refused is not None:
             return refused
         voice = {"voice_id": request.match_info["voice_id"], "name": "espeak-ng", "category": "premade", "labels": {}}
@@ -173,7 +83,7 @@ class ElevenLabsServer:
             "", request.match_info["voice_id"], "", request.query.get("output_format", "mp3_44100_128"), time.monotonic()
         )
         self.asked.append(asked)
-        fault = self._next_fault()
+        fault = self.next_fault()
         asked.fault = fault if isinstance(fault, str) else ""
         try:
             refused = await self._refused(request, fault)
@@ -187,18 +97,9 @@ class ElevenLabsServer:
             asked.outcome = "misbehaved" if fault in ("drop", "break_midway") else "closed"
             raise
 
-    def _next_fault(self) -> Answer | str | None:
-        fault = self._fault
-        if fault is not None and self._fault_times is not None:
-            self._fault_times -= 1
-            if self._fault_times <= 0:
-                self._fault = None
-        return fault
-
     async def _refused(self, request: web.Request, fault: Answer | str | None) -> web.StreamResponse | None:
         """The answer that is no speech: what the server was told to answer, or what key and voice earn."""
-        if request.transport is not None:
-            self.connections.add(request.transport.get_extra_info("peername")[1])
+        self.note_connection(request)
         answer = fault if isinstance(fault, Answer) else None
         if answer is None and request.headers.get("xi-api-key") != self._key:
             answer = KEY_REFUSED
@@ -211,7 +112,7 @@ class ElevenLabsServer:
         if fault == "redirect":
             return web.Response(status=307, headers={"Location": self.url + "/elsewhere"})
         if fault == "drop":
-            await _hang_up(request)
+            await hang_up(request)
         if fault == "stall":
             await asyncio.Event().wait()
         return None
@@ -226,7 +127,7 @@ class ElevenLabsServer:
             problem = {"type": "missing", "loc": ["body", "text"], "msg": "Field required", "input": None}
             return web.json_response({"detail": [problem]}, status=422)
         asked.text, asked.model = body["text"], body.get("model_id") or "eleven_multilingual_v2"
-        asked.speed = (body.get("voice_settings") or {}).get("speed") or 1.0
+        asked.speed = _speed(body)
         answer: Answer | None = None
         if not SLOWEST <= asked.speed <= FASTEST:
             answer = _refusal(400, "invalid_voice_settings", "Invalid setting for speed received.")
@@ -241,55 +142,103 @@ class ElevenLabsServer:
             answer = _refusal(400, "max_character_limit_exceeded", "This request's text exceeds the character limit.")
         return web.json_response(answer.body, status=answer.status) if answer else None
 
-    # Speech
-
     async def _speak(self, request: web.Request, asked: Asked, fault: str) -> web.StreamResponse:
         audio = FORMATS[asked.output_format]
-        pieces = await self._pieces(asked, audio, fault)
-        spread = self._random.uniform(-self._spread_ms, self._spread_ms)
-        await _until(asked.received_s + (self._first_byte_ms + spread) / 1000)
+        pieces = await self.pieces(asked.text, audio, fault, speed=asked.speed)
+        await self.wait_for_first_byte(asked)
         response = web.StreamResponse(headers={"Content-Type": "audio/basic" if audio == TELEPHONE else "audio/pcm"})
         response.enable_chunked_encoding()
         await response.prepare(request)
-        asked.first_byte_s = time.monotonic()
-        midway_bytes = self.midway_ms * audio.frame_bytes / 20
-        async for piece in self._paced(pieces):
+        async for piece in self.paced(pieces):
             await response.write(piece)
             asked.sent_bytes += len(piece)
-            if fault == "break_midway" and asked.sent_bytes >= midway_bytes:
-                await _hang_up(request)
-            if fault == "stall_midway" and asked.sent_bytes >= midway_bytes:
-                await asyncio.Event().wait()
+            await self.after_piece(request, asked, audio, fault)
         await response.write_eof()
         is_midway = fault.endswith("_midway")  # it was over before it came to that
         asked.outcome = "misbehaved" if fault and not is_midway else "whole"
         return response
 
-    async def _pieces(self, asked: Asked, audio: AudioFormat, fault: str) -> list[bytes]:
-        speech = b"".join([piece async for piece in self._voice.speak(asked.text, audio, speed=asked.speed)])
-        if fault == "empty":
-            speech = b""
-        elif fault == "odd":
-            speech = speech[:-1]
-        elif fault == "endless":
-            speech += self._random.randbytes(300 * 50 * audio.frame_bytes)
-        size = _PIECE_MS * audio.frame_bytes // 20
-        return [speech[start : start + size] for start in range(0, len(speech), size)]
+    # The websocket
 
-    async def _paced(self, pieces: list[bytes]) -> AsyncIterator[bytes]:
-        began = time.monotonic()
-        for index, piece in enumerate(pieces):
-            if self._pace:
-                await _until(began + index * _PIECE_MS / 1000 / self._pace)
-            yield piece
+    async def _stream_input(self, request: web.Request) -> web.StreamResponse:
+        self.note_connection(request)
+        if self._fault == "redirect":
+            return web.Response(status=307, headers={"Location": self.url + "/elsewhere"})
+        socket = web.WebSocketResponse(timeout=0.2)
+        await socket.prepare(request)
+        refused = self._refused_over_websocket(request)
+        if refused:
+            await self._refuse(socket, refused)
+            return socket
+        text, speed, begun = "", 1.0, False
+        async for message in socket:
+            told = json.loads(message.data)
+            self.told.append(told)
+            if not begun and told.get("text") != " ":
+                await self._refuse(socket, "invalid_initial_message")
+                break
+            speed = speed if begun else _speed(told)
+            if not SLOWEST <= speed <= FASTEST:
+                await self._refuse(socket, "invalid_voice_settings")
+                break
+            if begun and told.get("text") == "":
+                await self._say(request, socket, text, speed)
+                await socket.close()
+                break
+            text, begun = text + (told["text"] if begun else ""), True
+        return socket
 
+    def _refused_over_websocket(self, request: web.Request) -> str:
+        """The code of what is wrong with a connection, empty if nothing is."""
+        if request.headers.get("xi-api-key") != self._key:
+            return "invalid_api_key"
+        if request.match_info["voice_id"] != VOICE_ID:
+            return "voice_id_does_not_exist"
+        if request.query.get("model_id") not in MODELS or request.query.get("output_format") not in FORMATS:
+            return "model_id_does_not_exist"
+        return "ssml_is_on" if request.query.get("enable_ssml_parsing") != "false" else ""
 
-async def _until(at_s: float) -> None:
-    await asyncio.sleep(max(0.0, at_s - time.monotonic()))
+    @staticmethod
+    async def _refuse(socket: web.WebSocketResponse, code: str) -> None:
+        await socket.send_json({"message": f"Refused: {code}.", "error": code, "code": 1008})
+        await socket.close(code=1008, message=code.encode())
 
+    async def _say(self, request: web.Request, socket: web.WebSocketResponse, text: str, speed: float) -> None:
+        output_format = f"ws {request.query['output_format']}"
+        asked = Asked(text.strip(), VOICE_ID, request.query["model_id"], output_format, time.monotonic(), speed)
+        self.asked.append(asked)
+        fault = self.next_fault()
+        try:
+            if self.instead:
+                frames, self.instead = self.instead, []
+                await send_frames(socket, frames)
+                asked.outcome = "misbehaved"
+            elif isinstance(fault, Answer):
+                asked.outcome = "refused"
+                detail = fault.body.get("detail") if isinstance(fault.body, dict) else None
+                code = detail.get("status") if isinstance(detail, dict) else None
+                await self._refuse(socket, code or "something_went_wrong")
+            else:
+                await self._say_rightly(request, socket, asked, fault or "")
+        except (asyncio.CancelledError, ConnectionError):
+            asked.outcome = "misbehaved" if fault in ("drop", "break_midway") else "closed"
+            raise
 
-async def _hang_up(request: web.Request) -> None:
-    """Close the connection as a vendor's fallen machine does: nothing more is sent, not even the end of the body."""
-    if request.transport is not None:
-        request.transport.abort()
-    await asyncio.Event().wait()  # a request whose connection is gone is cancelled
+    async def _say_rightly(self, request: web.Request, socket: web.WebSocketResponse, asked: Asked, fault: str) -> None:
+        if fault == "drop":
+            await hang_up(request)
+        if fault == "stall":
+            await asyncio.Event().wait()
+        if fault == "json":
+            await socket.send_json({"audio": "no audio!"})
+            return
+        audio = FORMATS[request.query["output_format"]]
+        pieces = await self.pieces(asked.text, audio, fault, speed=asked.speed)
+        await self.wait_for_first_byte(asked)
+        async for piece in self.paced(pieces):
+            encoded = base64.b64encode(piece).decode()
+            await socket.send_json({"audio": encoded, "isFinal": None, "normalizedAlignment": None, "alignment": None})
+            asked.sent_bytes += len(piece)
+            await self.after_piece(request, asked, audio, fault)
+        await socket.send_json({"audio": None, "isFinal": True, "normalizedAlignment": None, "alignment": None})
+        asked.outcome = "misbehaved" if fault else "whole"

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from throughline import bootstrap
+from throughline.domain.transcripts import TELEPHONE
 from throughline.errors import ConfigurationError
-from throughline.settings.server import DeepgramSettings, Settings, TwilioSettings
+from throughline.settings.server import Settings, TwilioSettings
+from throughline.settings.speech import DeepgramSettings, ElevenLabsSettings, RimeSettings
 
 pytestmark = pytest.mark.unit
 
@@ -72,6 +74,61 @@ def test_a_vendor_that_was_chosen_needs_its_key() -> None:
         bootstrap.listening(chosen(stt="deepgram"), {})
     with pytest.raises(ConfigurationError, match="elevenlabs has no key"):
         bootstrap.speaking(chosen(tts="elevenlabs"), {})
+
+
+def test_of_several_voices_the_chosen_one_comes_first_and_elevenlabs_before_rime() -> None:
+    both = {**KEYS, "RIME_API_KEY": "k3"}
+    assert bootstrap.speaking(Settings(), {"RIME_API_KEY": "k3"}).name == "rime mistv3"
+    assert bootstrap.speaking(Settings(), both).name == "elevenlabs eleven_flash_v2_5"
+    assert bootstrap.speaking(chosen(tts="rime"), both).name == "rime mistv3"
+    with pytest.raises(ConfigurationError, match="rime has no key"):
+        bootstrap.speaking(chosen(tts="rime"), KEYS)
+
+
+@pytest.mark.parametrize(("transport", "kind"), [("http", "RimeHttpTts"), ("websocket", "RimeSocketTts")])
+def test_rime_is_reached_by_the_way_that_is_set(transport: str, kind: str) -> None:
+    voice = bootstrap.rime(chosen(rime=RimeSettings(transport=transport)), {"RIME_API_KEY": "k3"})
+    assert type(voice).__name__ == kind
+
+
+@pytest.mark.parametrize(("transport", "kind"), [("http", "ElevenLabsTts"), ("websocket", "ElevenLabsSocketTts")])
+def test_elevenlabs_is_reached_by_the_way_that_is_set(transport: str, kind: str) -> None:
+    voice = bootstrap.elevenlabs(chosen(elevenlabs=ElevenLabsSettings(transport=transport)), KEYS)
+    assert type(voice).__name__ == kind
+
+
+def test_speech_is_kept_apart_for_each_vendor_model_voice_way_and_address() -> None:
+    rime, elevenlabs = {"RIME_API_KEY": "k3"}, KEYS
+    heard = [
+        bootstrap.voice(chosen(**speech), environ)
+        for speech, environ in [
+            ({}, {}),
+            ({}, rime),
+            ({"rime": RimeSettings(transport="http")}, rime),
+            ({"rime": RimeSettings(model="coda")}, rime),
+            ({"rime": RimeSettings(voice="luna")}, rime),
+            ({}, {**rime, "RIME_WS_URL": "ws://localhost:1"}),
+            ({}, elevenlabs),
+            ({"elevenlabs": ElevenLabsSettings(transport="websocket")}, elevenlabs),
+            ({"elevenlabs": ElevenLabsSettings(voice_id="another")}, elevenlabs),
+            ({}, {**elevenlabs, "ELEVENLABS_URL": "http://localhost:1"}),
+        ]
+    ]
+    keys = {voice.kept._key("Hello.", TELEPHONE, 1.0) for voice in heard if voice.kept}
+    assert len(keys) == len(heard)
+    assert [voice.paid for voice in heard] == [False] + [True] * 9
+
+
+def test_a_whisper_server_listens_where_its_address_is_set_and_after_deepgram() -> None:
+    at = {"WHISPER_URL": "http://localhost:8000/v1"}
+    assert bootstrap.listening(Settings(), at).name == "openai whisper-1"
+    assert bootstrap.listening(Settings(), {**KEYS, **at}).name == "deepgram nova-3"
+    assert bootstrap.listening(chosen(stt="openai"), {**KEYS, **at}).name == "openai whisper-1"
+    assert bootstrap.listening(Settings(), {"WHISPER_API_KEY": "k", "OPENAI_API_KEY": "k"}).demo, (
+        "a key alone sends nobody's voice away"
+    )
+    with pytest.raises(ConfigurationError, match="WHISPER_URL"):
+        bootstrap.listening(chosen(stt="openai"), KEYS)
 
 
 def test_a_telephone_line_needs_its_whole_account() -> None:

@@ -57,6 +57,9 @@ class Speaker:
     async def warm_up(self) -> None:
         """Nothing to load."""
 
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
     async def speak(self, text: str, audio: AudioFormat, *, speed: float = 1.0) -> AsyncIterator[bytes]:
         if text == self.fails_at:
             raise Unavailable("gone")

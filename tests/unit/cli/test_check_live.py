@@ -25,6 +25,8 @@ from throughline.settings.server import Settings, load_settings
 from throughline.simulate.deepgram import DeepgramServer
 from throughline.simulate.elevenlabs import QUOTA_EXCEEDED, ElevenLabsServer
 from throughline.simulate.in_thread import in_thread
+from throughline.simulate.openai_whisper import Answer, TranscriptionServer
+from throughline.simulate.rime import NO_SUBSCRIPTION, RimeServer
 from throughline.simulate.twilio import TwilioApi, TwilioLine
 
 pytestmark = pytest.mark.contract
@@ -109,8 +111,18 @@ class TestElevenLabs:
             yield running
 
     def test_a_good_key_speaks_a_word(self, server: ElevenLabsServer) -> None:
-        assert look("elevenlabs").startswith("elevenlabs eleven_flash_v2_5 speaks, first audio after ")
+        assert look("elevenlabs").startswith("elevenlabs eleven_flash_v2_5 speaks by http, first audio after ")
         assert len(server.asked) == 1
+
+    def test_over_its_websocket_too(self, server: ElevenLabsServer) -> None:
+        settings = load_settings()
+        speech = replace(settings.speech, elevenlabs=replace(settings.speech.elevenlabs, transport="websocket"))
+        by_websocket = replace(settings, speech=speech)
+        assert look("elevenlabs", by_websocket).startswith(
+            "elevenlabs eleven_flash_v2_5 speaks by websocket, first audio after "
+        )
+        server.change_key("another")
+        assert "Set ELEVENLABS_API_KEY to a key" in faults("elevenlabs", by_websocket)[0]
 
     def test_a_refused_key_and_used_up_credit_are_told_apart(self, server: ElevenLabsServer) -> None:
         server.misbehave(QUOTA_EXCEEDED)
@@ -129,6 +141,67 @@ class TestElevenLabs:
         assert check_command._speaking(settings).startswith("elevenlabs")
         assert isinstance(check_command._server(settings), NotTried)
         assert server.asked == [] and server.voices_asked == 0
+
+
+class TestWhisperServer:
+    @pytest.fixture
+    def server(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[TranscriptionServer]:
+        with in_thread(TranscriptionServer(key=KEY)) as running:
+            monkeypatch.setenv("WHISPER_URL", running.url)
+            monkeypatch.setenv("WHISPER_API_KEY", KEY)
+            yield running
+
+    def test_a_good_key_transcribes(self, server: TranscriptionServer) -> None:
+        assert look("openai").startswith("openai whisper-1 transcribes, a second of silence in ")
+        assert len(server.asked) == 1
+
+    def test_what_is_refused_is_told_with_its_mend(self, server: TranscriptionServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        server.misbehave(Answer(429, {"error": {"code": "insufficient_quota"}}))
+        assert "Add credit" in faults("openai")[0]
+        server.behave()
+        monkeypatch.setenv("WHISPER_API_KEY", "another")
+        assert "Set WHISPER_API_KEY to a key" in faults("openai")[0]
+        monkeypatch.setenv("WHISPER_URL", "http://127.0.0.1:9/v1")
+        assert "the address in WHISPER_URL" in faults("openai")[0]
+
+    def test_without_an_address_it_is_not_tried(self) -> None:
+        assert isinstance(look("openai"), NotTried)
+
+    def test_without_live_nothing_is_asked(self, server: TranscriptionServer) -> None:
+        assert check_command._listening(load_settings()).startswith("openai whisper-1")
+        assert not server.connections
+
+
+@pytest.mark.parametrize("transport", ["http", "websocket"])
+class TestRime:
+    @pytest.fixture
+    def server(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[RimeServer]:
+        with in_thread(RimeServer(key=KEY)) as running:
+            monkeypatch.setenv("RIME_API_KEY", KEY)
+            monkeypatch.setenv("RIME_URL", running.url)
+            monkeypatch.setenv("RIME_WS_URL", running.ws_url)
+            yield running
+
+    @staticmethod
+    def by(transport: str, **more: str) -> Settings:
+        settings = load_settings()
+        rime = replace(settings.speech.rime, transport=transport, **more)
+        return replace(settings, speech=replace(settings.speech, rime=rime))
+
+    def test_a_good_key_speaks_a_word(self, server: RimeServer, transport: str) -> None:
+        assert look("rime", self.by(transport)).startswith(f"rime mistv3 speaks by {transport}, first audio after ")
+        assert len(server.asked) == 1
+
+    def test_what_is_refused_is_told_with_its_mend(self, server: RimeServer, transport: str) -> None:
+        assert "speech.rime.voice" in faults("rime", self.by(transport, voice="nobody"))[0]
+        server.change_key("another")
+        assert "Set RIME_API_KEY to a key" in faults("rime", self.by(transport))[0]
+        server.misbehave(NO_SUBSCRIPTION)
+        server.refuse_upgrades = False  # of a refused upgrade no more than its status is read, and that is a refused key's
+        assert "Add credit" in faults("rime", self.by(transport))[0]
+
+    def test_without_a_key_it_is_not_tried(self, transport: str) -> None:
+        assert isinstance(look("rime", self.by(transport)), NotTried)
 
 
 def texting_from(number: str) -> Settings:

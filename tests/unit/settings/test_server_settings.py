@@ -94,3 +94,15 @@ def test_a_lock_is_waited_for_longer_than_it_lives(tmp_path: Path, key: str, sec
         ConfigurationError, match=rf"endpoints\.yml:3 throughline\.database\.{key}: a lock lives for .*Mend: Make"
     ):
         load_settings(file)
+
+
+@pytest.mark.parametrize("flux", ["eager_eot_threshold: 0.2", "eot_threshold: 0.5\n      eager_eot_threshold: 0.6"])
+def test_flux_cannot_be_eager_below_or_above_what_deepgram_takes(tmp_path: Path, flux: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"speech\.deepgram\.eager_eot_threshold: 0\.\d is neither 0 nor from 0\.3"):
+        load_settings(written(tmp_path, f"throughline:\n  speech:\n    deepgram:\n      {flux}\n"))
+
+
+@pytest.mark.parametrize("eager", [0, 0.3, 0.7])
+def test_flux_may_be_eager_or_not(tmp_path: Path, eager: float) -> None:
+    text = f"throughline:\n  speech:\n    deepgram:\n      eager_eot_threshold: {eager}\n"
+    assert load_settings(written(tmp_path, text)).speech.deepgram.eager_eot_threshold == eager

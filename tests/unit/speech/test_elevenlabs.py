@@ -1,4 +1,4 @@
-"""What is sent to ElevenLabs to be spoken, and what is not loaded without need (throughline/speech/tts/elevenlabs.py)."""
+"""What is sent to ElevenLabs to be spoken, and what is not loaded without need (throughline/speech/tts/elevenlabs*.py)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from throughline.speech.tts.elevenlabs import as_words
+from throughline.speech.tts.elevenlabs_words import as_words
 
 pytestmark = pytest.mark.unit
 

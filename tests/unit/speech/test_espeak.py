@@ -12,7 +12,7 @@ from throughline.domain.transcripts import TELEPHONE, WIDEBAND
 from throughline.errors import ConfigurationError, Unavailable
 from throughline.speech import espeak_library
 from throughline.speech.espeak_library import Voice
-from throughline.speech.tts.espeak import EspeakTts, passages
+from throughline.speech.tts.espeak import EspeakTts
 
 pytestmark = pytest.mark.unit
 
@@ -68,22 +68,6 @@ class TestText:
     async def test_nothing_to_say_is_nothing_but_a_moment(self) -> None:
         assert seconds(await spoken("")) == 0
         assert seconds(await spoken("  \n ")) == 0
-
-
-class TestPassages:
-    def test_short_text_stays_whole(self) -> None:
-        assert list(passages("One. Two? Three!")) == ["One. Two? Three!"]
-
-    def test_long_text_is_cut_at_sentences(self) -> None:
-        assert list(passages("One two. Three four. Five.", limit=14)) == ["One two.", "Three four.", "Five."]
-
-    def test_a_long_sentence_is_cut_between_words_and_an_endless_word_anywhere(self) -> None:
-        assert list(passages("one two three", limit=8)) == ["one two", "three"]
-        assert list(passages("a" * 20, limit=8)) == ["a" * 8, "a" * 8, "a" * 4]
-
-    def test_nothing_is_lost(self) -> None:
-        text = "We repair washers, dryers; ovens too. " * 40
-        assert " ".join(passages(text)).split() == text.split()
 
 
 class TestVoices:

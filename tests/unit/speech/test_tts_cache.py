@@ -29,11 +29,15 @@ class Voice:
     def __init__(self, name: str = "voice") -> None:
         self.name = name
         self.asked: list[str] = []
+        self.closed = False
         self.breaks_after: int | None = None
         self.frames_per_character = 65 / 20
 
     async def warm_up(self) -> None:
         """Nothing to load."""
+
+    async def close(self) -> None:
+        self.closed = True
 
     async def speak(self, text: str, audio: AudioFormat, *, speed: float = 1.0) -> AsyncIterator[bytes]:
         self.asked.append(text)
@@ -98,6 +102,12 @@ async def test_what_is_fixed_no_longer_is_made_anew(cached: Cached) -> None:
     tts.keep([])
     await said(tts)
     assert voice.asked == [FIXED, FIXED]
+
+
+async def test_closing_it_closes_the_voice(cached: Cached) -> None:
+    voice = Voice()
+    await cached(voice).close()
+    assert voice.closed
 
 
 async def test_another_voice_format_speed_or_setting_has_speech_of_its_own(cached: Cached, folder: Path) -> None:

@@ -29,6 +29,7 @@ class Control(enum.Enum):
     FLUSH = "flush"
     KEEP_ALIVE = "keep_alive"
     SILENCE = "silence"
+    CONFIGURE = "configure"
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,9 @@ class Dialect(Protocol[_S_in]):
     def take(self, message: Any) -> Transcript | None:
         """What a message reports. Raises Unavailable where it says that all is over, ProtocolError where it makes no sense."""
 
+    def expect(self, expectation: Expectation) -> bool:
+        """Note what is expected. True if the model can be told, by ``Control.CONFIGURE``, and has not been told yet."""
+
     async def send(self, socket: _S_in, control: Control) -> None:
         """Send a control message."""
 
@@ -222,7 +225,10 @@ class Line(Generic[S]):
         self._wake.set()
 
     def expect(self, expectation: Expectation) -> None:
-        """See the protocol. Deepgram is told nothing: what it could be told are key terms, and nobody gives us any."""
+        """See the protocol. Models differ in what they can be told while they listen. It is told in the order of the audio."""
+        if self._dialect.expect(expectation):
+            self._queue.ask(Control.CONFIGURE)
+            self._wake.set()
 
     def flush(self) -> None:
         """See the protocol."""

@@ -56,6 +56,9 @@ class PocketsphinxStt:
         if self._folder is None:
             self._folder = await asyncio.get_running_loop().run_in_executor(None, self._prepare)
 
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
     async def open(self, audio: AudioFormat) -> SttStream:
         """Start a worker for one call. Raises Unavailable when too many are at work or none can be started."""
         await self.warm_up()

@@ -45,3 +45,6 @@ class SpeechToText(Protocol):
 
     async def warm_up(self) -> None:
         """Load what has to be loaded, so that the first call does not wait. Raises Unavailable or ConfigurationError."""
+
+    async def close(self) -> None:
+        """Close what is kept open between calls. The next one opens it again."""

@@ -93,6 +93,14 @@ class SttRelay:
         if failed == len(self._engines):
             raise Unavailable("no engine can be warmed up")
 
+    async def close(self) -> None:
+        """Close every engine. One that can't be closed is left behind, and logged."""
+        for engine in self._engines:
+            try:
+                await within(engine.close(), _CLOSE_MS)
+            except Exception as error:  # noqa: BLE001 -- see above
+                _log.warning("speech.close_failed", engine=engine.name, error=type(error).__name__)
+
     async def open(self, audio: AudioFormat) -> SttStream:
         """Start listening with the first engine that opens. Raises Unavailable when none does."""
         engine, ear = await self.first_of(self.in_order(), audio)

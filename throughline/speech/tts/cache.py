@@ -45,6 +45,10 @@ class CachedTts:
         """Warm the engine up. Raises as it does."""
         await self._engine.warm_up()
 
+    async def close(self) -> None:
+        """Close what the engine keeps open."""
+        await self._engine.close()
+
     def keep(self, texts: Iterable[str]) -> None:
         """Keep the speech for these texts, and for no others."""
         self._keeps = frozenset(texts)

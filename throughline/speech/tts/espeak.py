@@ -8,39 +8,21 @@ a few milliseconds, so one worker serves many calls, and no call waits longer th
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from throughline.domain.transcripts import AudioFormat
 from throughline.speech import espeak_library
 from throughline.speech.audio import Converter
+from throughline.speech.tts.passages import passages
 
 _PASSAGE_CHARACTERS = 300
-_SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|\n+")
 
 _SLOWEST_WPM, _FASTEST_WPM = 80, 450  # what the library takes
 
 _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="espeak")
-
-
-def passages(text: str, limit: int = _PASSAGE_CHARACTERS) -> Iterator[str]:
-    """``text`` in pieces of at most ``limit`` characters, cut where a sentence ends, else between words, else anywhere."""
-    pending = ""
-    for sentence in _SENTENCE_END.split(text):
-        if pending and len(pending) + 1 + len(sentence) > limit:
-            yield pending
-            pending = ""
-        pending = f"{pending} {sentence}".strip()
-        while len(pending) > limit:
-            cut = pending.rfind(" ", 1, limit + 1)
-            cut = cut if cut > 0 else limit
-            yield pending[:cut]
-            pending = pending[cut:].strip()
-    if pending:
-        yield pending
 
 
 class EspeakTts:
@@ -58,12 +40,15 @@ class EspeakTts:
         library = await asyncio.get_running_loop().run_in_executor(_worker, espeak_library.load)
         library.check(self._voice)
 
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
     async def speak(self, text: str, audio: AudioFormat, *, speed: float = 1.0) -> AsyncIterator[bytes]:
         """The speech for ``text``; see the protocol. Control characters are read as spaces."""
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[bytes] = asyncio.Queue()  # bounded by what one passage can sound like
         stopped = threading.Event()
-        parts = list(passages(text))
+        parts = list(passages(text, _PASSAGE_CHARACTERS))
         rate_wpm = min(_FASTEST_WPM, max(_SLOWEST_WPM, round(self._voice.rate_wpm * speed)))
         voice = replace(self._voice, rate_wpm=rate_wpm)
         try:

@@ -22,3 +22,6 @@ class TextToSpeech(Protocol):
 
     async def warm_up(self) -> None:
         """Load what has to be loaded. Raises Unavailable or ConfigurationError."""
+
+    async def close(self) -> None:
+        """Close what is kept open between texts. The next one opens it again."""

@@ -17,7 +17,7 @@ from throughline.domain.transcripts import FRAME_MS, AudioFormat
 from throughline.errors import ThroughlineError, Unavailable
 from throughline.log import get_logger
 from throughline.speech.tts.protocol import TextToSpeech
-from throughline.speech.within import closed_after, next_within
+from throughline.speech.within import closed_after, next_within, within
 
 _log = get_logger("speech")
 
@@ -44,6 +44,7 @@ _PACE_FROM_MS = 1500
 """Shorter texts say little about a voice's pace."""
 _SLOWEST, _FASTEST = 2.5, 0.4
 """No voice is slower or faster; what seems so was not the text."""
+_CLOSE_MS = 2000
 _OVER = 1.5
 """So many times the estimate: then the text was over."""
 
@@ -132,6 +133,14 @@ class TtsRelay:
                 raise outcome
         if failed == len(self._engines):
             raise Unavailable("no voice can be warmed up")
+
+    async def close(self) -> None:
+        """Close every engine. One that can't be closed is left behind, and logged."""
+        for engine in self._engines:
+            try:
+                await within(engine.close(), _CLOSE_MS)
+            except Exception as error:  # noqa: BLE001 -- see above
+                _log.warning("speech.not_closed", engine=engine.name, reason=type(error).__name__)
 
     async def speak(self, text: str, audio: AudioFormat, *, speed: float = 1.0) -> AsyncIterator[bytes]:
         """The speech for ``text``; see the protocol. Raises Unavailable when every engine has failed."""
