@@ -179,7 +179,7 @@ async def open_line(
     business = company(office=(office,))
     app = Application(settings, business, record, EmbeddedCrm(record), EmbeddedCalendar(record), {})
     environ = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": TOKEN} if account else {}
-    server, sanic = SimpleNamespace(app=app, ready=True), Sanic("webhooks")
+    server, sanic = SimpleNamespace(app=app, ready=True, draining=False), Sanic("webhooks")
     listener = socket.create_server(("127.0.0.1", 0))
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=20) as http:
         line = Line(folder, app, http, server, telephone=bootstrap.telephone(settings, environ))

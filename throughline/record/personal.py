@@ -164,7 +164,7 @@ HOLDINGS: tuple[Holding, ...] = (
         _contact_or_session(schema.messages),
         (
             "message_id", "text", "channel", "source", "confidence", "session_id",
-            "received_at", "finished_at", "attempts", "asked_for",
+            "received_at", "finished_at", "attempts", "asked_for", "timing",
         ),
         {"id": _NUMBER, "contact_id": _WHOSE, "turn_seq": _PLACE},
     ),
