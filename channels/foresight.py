@@ -41,8 +41,10 @@ class Foresight:
             return
         slots = [declared for declared in self._processor.domain.slots if declared.name == REQUESTED_SLOT]
         tracker = DialogueStateTracker.from_events("foresight", [SlotSet(REQUESTED_SLOT, slot)], slots=slots)
-        self._found[key] = time.monotonic(), await self._parse(UserMessage(text), tracker)
-        if len(self._found) > _MOST:
+        parsed = await self._parse(UserMessage(text), tracker)
+        self._found.pop(key, None)
+        self._found[key] = time.monotonic(), parsed
+        while len(self._found) > _MOST or self._known(next(iter(self._found))) is None:  # words are not kept beyond their use
             self._found.popitem(last=False)
 
     async def parse_message(

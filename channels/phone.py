@@ -211,7 +211,7 @@ class Phone(InputChannel):
             tts=self._voice.tts,
             settings=self._call_settings,
             clock=MonotonicClock(),
-            words=self._server.app.business.phone.listening,
+            listening=self._server.app.business.phone.listening,
             wording=self._wording(),
         )
         # A task of its own: Sanic cancels this one as soon as the connection is gone, and the caller's last words would go with it.

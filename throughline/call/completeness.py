@@ -1,7 +1,7 @@
 """Whether what a caller has said so far is an answer, the beginning of one, or may be either.
 
-``turn_taking.py`` asks, for every report of the recogniser, and waits the shorter or the longer for it. Pure, but for the date: what a
-day is called depends on it, how long we wait for one does not.
+``turn_taking.py`` asks, for every report of the recogniser, and waits the shorter or the longer for it. Pure: whether a day was told does
+not depend on today.
 
 Always holds: where in doubt, the answer is OPEN. Taking somebody to be done who is not costs them the rest of their sentence; waiting
 costs a moment.
@@ -29,6 +29,7 @@ _ANSWERED_BY = {"date": ("date", "since", "part_of_day"), "time": ("time", "part
 _LONGEST_NAME = 3  # words
 _LONGEST_CHOICE = 4
 _LONGEST_SHORT_ANSWER = 3  # words beside the yes or the no: "yes please do that"
+_ANY_DAY = datetime(2026, 1, 1, tzinfo=timezone.utc)
 _HANGING = re.compile(r"(?:\.\.\.|…|[,:–—-])\s*$")  # how a recogniser that punctuates writes a sentence that goes on
 _DIGITS_AT_END = re.compile(r"(?:\b\d\b ?){2,}$")  # read out one by one: a number is being told
 
@@ -58,7 +59,7 @@ def judge(text: str, expectation: Expectation, words: ListeningWords) -> Complet
 
 
 def _of_number(text: str, kind: str) -> Completeness:
-    found = find(text, datetime.now(timezone.utc), expected="reference" if kind == "reference" else "free")
+    found = find(text, _ANY_DAY, expected="reference" if kind == "reference" else "free")
     if any(item.kind == kind for item in found):
         return Completeness.COMPLETE
     digits = sum(character.isdigit() for character in SpokenText(text).text)
@@ -74,9 +75,9 @@ def _is_whole(text: str, said: tuple[str, ...], kind: str, words: ListeningWords
     if kind == "name":
         return 1 < len(said) <= _LONGEST_NAME
     if kind == "digits":
-        return any(item.kind == "phone_number" for item in find(text, datetime.now(timezone.utc)))
+        return any(item.kind == "phone_number" for item in find(text, _ANY_DAY))
     if kind in _ANSWERED_BY:
-        found = [item for item in find(text, datetime.now(timezone.utc), expected=kind) if item.kind in _ANSWERED_BY[kind]]
+        found = [item for item in find(text, _ANY_DAY, expected=kind) if item.kind in _ANSWERED_BY[kind]]
         return bool(found) and max(item.end for item in found) >= len(text.rstrip(" .!?"))
     return False
 
@@ -86,5 +87,5 @@ def _is_cut_number(text: str) -> bool:
     end = _DIGITS_AT_END.search(SpokenText(text).text.rstrip(" ."))
     if end is None:
         return False
-    found = find(text, datetime.now(timezone.utc))
+    found = find(text, _ANY_DAY)
     return not any(item.kind in ("postcode", "code", "phone_number") and item.end >= len(text.rstrip(" .")) for item in found)

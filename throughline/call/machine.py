@@ -19,8 +19,8 @@ Always holds:
 - Whatever is said is reported as heard, partly heard or not heard, once.
 - A caller who speaks on while their turn is with the dialogue has it withdrawn: what they say is one turn. Where that comes too late, its
   reply isn't spoken, and what they say is the next one.
-- A sound while the assistant speaks makes it pause at once, and go on where it was when the sound was nothing. Words decide, never a
-  sound alone. Where a call has had false alarms, it pauses for sounds no more.
+- A sound while the assistant speaks makes it pause at once, and go on where it was when the sound was nothing, or when something comes
+  that has to be heard. Words decide, never a sound alone. After false alarms in a row it pauses for sounds no more.
 """
 
 from __future__ import annotations
@@ -73,14 +73,14 @@ class CallMachine:
         *,
         page: bool,
         called: bool = False,
-        words: ListeningWords = NO_WORDS,
+        listening: ListeningWords = NO_WORDS,
         wording: PhoneWording | None = None,
     ) -> None:
         self._settings = settings
         self._audio = audio
         self._page = page
         self._deaf = called  # until the first words are over
-        self._turns = TurnTaking(settings, words)
+        self._turns = TurnTaking(settings, listening)
         self._keypad = Keypad(pause_ms=settings.keypad_pause_ms, max_digits=settings.keypad_max_digits)
         self._playback = Playback(audio, settings, wording)
         self._fillers = deque(wording.fillers if wording else ())  # the one that was said longest ago comes first
@@ -94,7 +94,6 @@ class CallMachine:
         self._waited_ms = 0.0
         self._spoken: Spoken | None = None  # the turn that is with the dialogue, where it was spoken
         self._withdrawing = False
-        self._held_since_ms: float | None = None
         self._false_alarms = 0
         self._waiting: deque[AskTurn] = deque()  # keyed and typed
         self._left_over: list[AskTurn] = []  # what was not yet a turn when the dialogue ended the call
@@ -163,6 +162,8 @@ class CallMachine:
     def result(self, result: TurnResult, now_ms: float) -> list[Effect]:
         """The dialogue answers what was asked."""
         if self._over:
+            if result.withdrawn and self._spoken:  # nobody is there any more to say the rest of it: it is a turn all the same
+                return [AskTurn(self._spoken.text, "speech", self._spoken.confidence)]
             return [Heard(utterance.event_id, "", complete=False) for utterance in result.utterances]
         asked, self._asking = self._asking, None
         spoken, self._spoken = self._spoken, None
@@ -311,23 +312,22 @@ class CallMachine:
         return out
 
     def _interrupt_if_wanted(self, now_ms: float) -> None:
-        if not self._playback.interruptible or self._ending not in ("", "silence"):
-            return
         playback = self._playback
-        if (
+        if not playback.interruptible or self._ending not in ("", "silence"):
+            if playback.held_since_ms is not None:  # what came since has to be heard
+                self._play(playback.resume(now_ms), now_ms)
+        elif (
             self._waiting
             or self._keypad.gathering
             or self._turns.interrupts(playback.said_of_late, at_the_end=playback.at_the_end)
         ):
             self._stay()
             self._quiet_since_ms = now_ms
-            self._held_since_ms = None
             self._false_alarms = 0
             self._play(playback.interrupt(now_ms), now_ms)
-        elif self._held_since_ms is None:
+        elif playback.held_since_ms is None:
             self._hold_if_wanted(now_ms)
-        elif self._was_nothing(now_ms, self._held_since_ms):
-            self._held_since_ms = None
+        elif self._was_nothing(now_ms, playback.held_since_ms):
             self._false_alarms += 1
             self._play(playback.resume(now_ms), now_ms)
 
@@ -337,7 +337,6 @@ class CallMachine:
         if self._deaf:  # nothing they say can interrupt
             return
         if hold_ms and self._false_alarms < _FALSE_ALARMS_MAX and self._turns.sounding_ms(now_ms) >= hold_ms:
-            self._held_since_ms = now_ms
             self._out += self._playback.hold(now_ms)
 
     def _was_nothing(self, now_ms: float, held_since_ms: float) -> bool:
@@ -407,7 +406,6 @@ class CallMachine:
         if self._replying and not self._playback.busy:
             self._deaf = False
             self._quiet_since_ms = now_ms
-            self._held_since_ms = None
             self._turns.reply_ends(now_ms, self._playback.said_of_late)
         self._replying = self._playback.busy
 

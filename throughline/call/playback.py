@@ -87,13 +87,13 @@ class Playback:
         self._next_id = 1
         self._played_out_ms = 0.0  # when everything sent so far will have been played
         self._line_delay_ms = 0.0
-        self._held = False
+        self._held_since_ms: float | None = None
         self._said_of_late: deque[str] = deque(maxlen=_LATE_SENTENCES)
 
     @property
-    def held(self) -> bool:
-        """It pauses: see ``hold``."""
-        return self._held
+    def held_since_ms(self) -> float | None:
+        """Since when it pauses (see ``hold``); None while it doesn't."""
+        return self._held_since_ms
 
     @property
     def said_of_late(self) -> str:
@@ -142,6 +142,7 @@ class Playback:
         if not self._lines or any(sentence.sent_ms for sentence in self._sentences()):
             return []
         self._lines.clear()
+        self._held_since_ms = None
         return [StopSpeaking()]
 
     def audio(self, speech_id: int, audio: bytes, now_ms: float) -> list[Effect]:
@@ -167,7 +168,7 @@ class Playback:
         return self.tick(now_ms)
 
     def _take(self, sentence: _Sentence, frames: list[bytes]) -> None:
-        if not sentence.made_ms and sentence is self._lines[0].sentences[0]:
+        if not sentence.made_ms and sentence is next(self._sentences()):
             frames = self._without_lead_in(sentence, frames)
         sentence.frames.extend(frames)
         sentence.made_ms += FRAME_MS * len(frames)
@@ -202,7 +203,7 @@ class Playback:
     def tick(self, now_ms: float) -> list[Effect]:
         """Everything that is due: frames, marks, captions, and reports of what has been heard."""
         effects: list[Effect] = []
-        if self._held:
+        if self._held_since_ms is not None:
             return effects
         for line in self._lines:
             for sentence in line.sentences:
@@ -253,12 +254,12 @@ class Playback:
                 back = min(len(sentence.sent), math.ceil(unplayed_ms / FRAME_MS))
                 unplayed_ms -= back * FRAME_MS
                 self._take_back(sentence, back)
-        self._held, self._played_out_ms = True, now_ms
+        self._held_since_ms = self._played_out_ms = now_ms
         return [Clear()] if audible else []
 
     def resume(self, now_ms: float) -> list[Effect]:
         """Go on where it was held, from a little before: the word that was cut is said whole."""
-        self._held, self._played_out_ms = False, now_ms
+        self._held_since_ms, self._played_out_ms = None, now_ms
         cut = next((sentence for sentence in self._sentences() if not sentence.played), None)
         if cut is not None:
             self._take_back(cut, min(len(cut.sent), self._settings.resume_back_ms // FRAME_MS))
@@ -277,7 +278,7 @@ class Playback:
 
     def _unplayed_ms(self, now_ms: float) -> float:
         """How much of what was sent has not been played yet."""
-        return 0.0 if self._held else max(0.0, self._played_out_ms + self._line_delay_ms - now_ms)
+        return 0.0 if self._held_since_ms is not None else max(0.0, self._played_out_ms + self._line_delay_ms - now_ms)
 
     def interrupt(self, now_ms: float) -> list[Effect]:
         """Stop at once and forget everything queued."""
@@ -287,12 +288,12 @@ class Playback:
         for sentence in reversed(list(self._sentences())):
             heard[sentence.speech_id] = sentence.text_heard(unplayed_ms, self._wording)
             unplayed_ms = max(0.0, unplayed_ms - sentence.sent_ms)
-        effects: list[Effect] = [Clear()] if audible and not self._held else []
+        effects: list[Effect] = [Clear()] if audible and self._held_since_ms is None else []
         effects.append(StopSpeaking())
         for line in self._lines:
             effects += _heard(line, [heard[sentence.speech_id] for sentence in line.sentences])
         self._lines.clear()
-        self._played_out_ms, self._held = now_ms, False
+        self._played_out_ms, self._held_since_ms = now_ms, None
         return effects
 
 

@@ -88,7 +88,7 @@ class CallSession:
         tts: TextToSpeech,
         settings: CallSettings,
         clock: Clock,
-        words: ListeningWords = NO_WORDS,
+        listening: ListeningWords = NO_WORDS,
         wording: PhoneWording | None = None,
     ) -> None:
         self._socket = socket
@@ -97,7 +97,7 @@ class CallSession:
         self._tts = tts
         self._settings = settings
         self._clock = clock
-        self._words = words
+        self._listening = listening
         self._wording = wording
         self._stream = MediaStream()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -175,7 +175,7 @@ class CallSession:
             start.audio,
             page=admission.page,
             called=admission.called,
-            words=self._words,
+            listening=self._listening,
             wording=self._wording,
         )
         self._post(Engine(self._stt.name, self._stt.demo))
@@ -202,8 +202,9 @@ class CallSession:
             await self._quietly(self._port.ending(self._reason), "port.ending")
             await self._quietly(self._socket.close(), "socket.close")
             if self._reason != "cancelled":
-                if self._asked:
-                    await asyncio.wait({self._asked})
+                asked = None
+                while self._asked is not asked and (asked := self._asked):  # a turn that is taken back is asked once more
+                    await asyncio.wait({asked})
                 for turn in hung_up.last_turns:
                     await self._ask(turn)
             self._tell(None)

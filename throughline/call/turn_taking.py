@@ -56,6 +56,7 @@ class TurnTaking:
         self._interim = ""
         self._interim_ms = 0.0  # when it was last reported, whether it had changed or not
         self._changed_ms = 0.0  # when the words last changed
+        self._eager = False  # the recogniser thinks that the caller may be done
         self._interim_is_new = False  # reported since the assistant began its current words
         self._flushed = False
         self._heard_ms = 0.0
@@ -116,6 +117,7 @@ class TurnTaking:
         if transcript.final and (text or transcript.end_of_turn or transcript.quiet_ms):
             self._quiet_from_ms = now_ms - transcript.quiet_ms
         self._ended = transcript.end_of_turn and not asked
+        self._eager = transcript.eager
 
     @property
     def speaks_on(self) -> bool:
@@ -191,7 +193,8 @@ class TurnTaking:
         text = self.text
         if not text or text == self._foreseen or self._replying:
             return None
-        if self._interim and (now_ms - self._changed_ms < _STABLE_MS or self._line_quiet_ms(now_ms) < _STABLE_MS):
+        is_stable = now_ms - self._changed_ms >= _STABLE_MS and self._line_quiet_ms(now_ms) >= _STABLE_MS
+        if self._interim and not (self._eager or is_stable):
             return None
         self._foreseen = text
         return text
@@ -237,11 +240,6 @@ class TurnTaking:
         if self._is_echo(words, said):
             return True
         return self._expectation.kind != "yes_no" and not without(words, self._words.backchannels)
-
-    @property
-    def loud_ms(self) -> float:
-        """How long the caller's line has been loud since the assistant began to speak."""
-        return self._line.loud_ms
 
     def sounding_ms(self, now_ms: float) -> float:
         """For how long the sound at hand has lasted."""

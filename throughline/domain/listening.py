@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field
 
@@ -32,19 +33,30 @@ def plain(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(text.lower().replace("’", "'")))
 
 
+def is_plain(phrase: str) -> bool:
+    """Whether ``phrase`` is written as it is compared."""
+    return bool(phrase) and phrase == " ".join(plain(phrase))
+
+
+@functools.lru_cache(maxsize=32)
+def _words_of(phrases: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The words of each, the longest first: a trainer's lists are asked for every report of a recogniser."""
+    return tuple(sorted({plain(phrase) for phrase in phrases} - {()}, key=len, reverse=True))
+
+
 def ends_with(words: tuple[str, ...], phrases: tuple[str, ...]) -> bool:
     """Whether the last of ``words`` are one of ``phrases``."""
-    return any(0 < len(phrase) <= len(words) and words[-len(phrase) :] == phrase for phrase in map(plain, phrases))
+    return any(words[-len(phrase) :] == phrase for phrase in _words_of(phrases))
 
 
 def begins_with(words: tuple[str, ...], phrases: tuple[str, ...]) -> bool:
     """Whether the first of ``words`` are one of ``phrases``."""
-    return any(0 < len(phrase) <= len(words) and words[: len(phrase)] == phrase for phrase in map(plain, phrases))
+    return any(words[: len(phrase)] == phrase for phrase in _words_of(phrases))
 
 
 def without(words: tuple[str, ...], phrases: tuple[str, ...]) -> tuple[str, ...]:
     """What of ``words`` is left once every one of ``phrases`` is taken out, the longest first."""
-    known = sorted({plain(phrase) for phrase in phrases} - {()}, key=len, reverse=True)
+    known = _words_of(phrases)
     left: list[str] = []
     place = 0
     while place < len(words):

@@ -37,6 +37,7 @@ from throughline.domain.holidays import is_day_of_year
 from throughline.domain.journeys import Journeys
 from throughline.domain.key_terms import ALWAYS, LONGEST_TERM, MOST_TERMS, MOST_TOKENS, is_term, tokens
 from throughline.domain.lexicon import Lexicon
+from throughline.domain.listening import ListeningWords, is_plain
 from throughline.domain.privacy import Privacy
 from throughline.domain.retention import Retention
 from throughline.domain.scheduling import Working, held_back, room
@@ -132,6 +133,7 @@ def load_business(folder: Path) -> Business:
         _check_promises(sla, thresholds, files)
     if phone:
         _check_expectations(phone, files)
+        _check_listening(phone.listening, files)
     if phone and company and services and territories and technicians:
         names = [company.name, *(one.name for one in technicians.technicians), *(one.name for one in territories.territories)]
         _check_key_terms(phone, [*names, *(one.appliance for one in services.services)], files)
@@ -324,6 +326,14 @@ def _check_expectations(phone: Phone, files: _Folder) -> None:
     for name, text in dataclasses.asdict(phone.line).items():
         if not text.strip():
             files.wrong("phone", "line", f"{name} is empty.", "Write what a caller is to hear there.")
+
+
+def _check_listening(listening: ListeningWords, files: _Folder) -> None:
+    for name in ("unfinished", "short_answers", "backchannels", "interruptions"):
+        for phrase in getattr(listening, name):
+            if not is_plain(phrase):
+                mend = "Write words in small letters with one blank between, without punctuation: uh huh."
+                files.wrong("phone", f"listening.{name}", f"{phrase!r} would never be heard.", mend)
 
 
 def _check_key_terms(phone: Phone, names: Iterable[str], files: _Folder) -> None:

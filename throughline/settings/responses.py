@@ -90,7 +90,8 @@ def check_responses(
         if name not in said:
             mend = _mend(str(name), [other for other in named if other not in responses])
             problems.append(Problem(f"{domain_file}:{line_of(responses, name)} responses.{name}", "nobody says it.", mend))
-    for name, where in sorted(named.items()):
+    heard_whole = dict.fromkeys(business.phone.listening.uninterruptible, "phone.yml listening.uninterruptible")
+    for name, where in sorted((heard_whole | named).items()):
         if name not in responses:
             mend = f"Add `{name}` to the responses of {domain_file}, or correct its name there."
             problems.append(Problem(where, f"{name} is said here, and does not stand in {domain_file}.", mend))

@@ -26,6 +26,7 @@ from throughline.call.effects import (
 from throughline.call.machine import CallMachine
 from throughline.call.media_streams import Audio, Caption, Clear, Dtmf, Mark, Media, Shown, Stop, Text
 from throughline.domain.listening import NO_WORDS, ListeningWords
+from throughline.domain.phone_wording import PhoneWording
 from throughline.domain.transcripts import TELEPHONE, Transcript
 from throughline.domain.turns import Expectation, TurnResult, Utterance
 from throughline.errors import ProtocolError
@@ -41,8 +42,18 @@ T = TypeVar("T")
 class Line:
     """A call whose other side plays what it gets at the pace of real time and whose voice speaks 65 ms a character."""
 
-    def __init__(self, *, page: bool = True, called: bool = False, words: ListeningWords = NO_WORDS, **settings: int) -> None:
-        self.machine = CallMachine(CallSettings(**settings), TELEPHONE, page=page, called=called, words=words)
+    def __init__(
+        self,
+        *,
+        page: bool = True,
+        called: bool = False,
+        listening: ListeningWords = NO_WORDS,
+        wording: PhoneWording | None = None,
+        **settings: int,
+    ) -> None:
+        self.machine = CallMachine(
+            CallSettings(**settings), TELEPHONE, page=page, called=called, listening=listening, wording=wording
+        )
         self.now_ms = 0.0
         self.effects: list[Effect] = []
         self._speak = True
@@ -110,9 +121,9 @@ class Line:
         return [effect for effect in self.effects if isinstance(effect, kind)]
 
 
-def greeted(*, words: ListeningWords = NO_WORDS, **settings: int) -> Line:
+def greeted(*, listening: ListeningWords = NO_WORDS, **settings: int) -> Line:
     """A call that has been greeted and is listening."""
-    line = Line(words=words, **settings)
+    line = Line(listening=listening, **settings)
     line.take(line.machine.begin(0))
     line.result("Good morning.")
     line.wait(2000)
@@ -120,18 +131,18 @@ def greeted(*, words: ListeningWords = NO_WORDS, **settings: int) -> Line:
     return line
 
 
-def thinking(*, words: ListeningWords = NO_WORDS, **settings: int) -> Line:
+def thinking(*, listening: ListeningWords = NO_WORDS, **settings: int) -> Line:
     """A call with a turn under way."""
-    line = greeted(words=words, **settings)
+    line = greeted(listening=listening, **settings)
     line.says("it leaks")
     line.wait_for(AskTurn)
     line.effects.clear()
     return line
 
 
-def speaking(*, interruptible: bool = True, end: bool = False, page: bool = True, words: ListeningWords = NO_WORDS) -> Line:
+def speaking(*, interruptible: bool = True, end: bool = False, page: bool = True, listening: ListeningWords = NO_WORDS) -> Line:
     """A call one second into a sentence of three."""
-    line = Line(page=page, words=words)
+    line = Line(page=page, listening=listening)
     line.take(line.machine.begin(0))
     line.result("one two three four five six seven eight nine ten", interruptible=interruptible, end=end)
     line.wait(1000)
@@ -236,7 +247,7 @@ def test_words_that_follow_the_sound_interrupt() -> None:
 
 
 def test_a_mutter_makes_it_pause_no_longer_than_the_mutter() -> None:
-    line = speaking(words=WORDS)
+    line = speaking(listening=WORDS)
     hears(line, QUIET, 400)
     hears(line, LOUD, 300)
     line.says("uh huh")
@@ -280,8 +291,49 @@ def test_a_caller_who_speaks_on_has_the_turn_withdrawn_and_says_it_whole() -> No
     assert line.wait_for(AskTurn).text == "it leaks since yesterday"
 
 
+def test_who_hangs_up_while_a_turn_is_withdrawn_has_said_it_all_the_same() -> None:
+    line = thinking()
+    line.says("since", final=False)
+    line.does(Stop())
+    line.take(line.machine.result(TurnResult("c_1", (), withdrawn=True), line.now_ms))
+    (hang_up,) = line.all(HangUp)
+    assert [turn.text for turn in line.all(AskTurn)] == ["it leaks"]
+    assert [turn.text for turn in hang_up.last_turns] == ["since"]
+
+
+def paused_in_a_filler() -> Line:
+    """A call whose filler pauses for a sound while the turn is still with the dialogue."""
+    line = Line(wording=PhoneWording(fillers=("one two three four five six seven eight nine ten",)))
+    line.take(line.machine.begin(0))
+    line.result("Good morning.")
+    line.wait(2000)
+    line.says("it leaks")
+    line.wait_for(AskTurn)
+    line.wait(1200)
+    line.effects.clear()
+    hears(line, QUIET, 200)
+    hears(line, LOUD, 220)
+    assert line.all(Clear)
+    return line
+
+
+def test_what_has_to_be_heard_is_said_though_a_filler_pauses() -> None:
+    line = paused_in_a_filler()
+    line.result("Leave the house now.", interruptible=False)
+    hears(line, LOUD, 8000)
+    assert [heard.event_id for heard in line.all(Heard) if heard.complete] == ["e-Leave the house now."]
+
+
+def test_the_last_words_are_said_though_a_filler_pauses() -> None:
+    line = paused_in_a_filler()
+    line.result("Goodbye.", end=True)
+    hears(line, LOUD, 8000)
+    assert [heard.event_id for heard in line.all(Heard) if heard.complete] == ["e-Goodbye."]
+    assert line.all(HangUp)[0].reason == "completed"
+
+
 def test_a_mutter_does_not_withdraw_a_turn() -> None:
-    line = thinking(words=WORDS)
+    line = thinking(listening=WORDS)
     line.says("okay")
     assert not line.all(Withdraw)
 

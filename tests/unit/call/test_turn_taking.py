@@ -203,6 +203,15 @@ def test_what_may_be_the_turn_is_told_ahead_once() -> None:
     assert taking.foresight(1300) == "My washer leaks."
 
 
+def test_what_the_engine_thinks_may_be_all_is_told_ahead_on_a_noisy_line_too() -> None:
+    taking = turns()
+    sound(taking, LOUD, 0, 1000)
+    taking.transcript(interim("my washer leaks"), 1000)
+    assert taking.foresight(1000) is None
+    taking.transcript(Transcript("my washer leaks", final=False, eager=True), 1020)
+    assert taking.foresight(1020) == "my washer leaks"
+
+
 def test_a_turn_that_is_put_back_comes_before_what_was_said_since() -> None:
     taking = turns()
     taking.transcript(final("my number is"), 0)

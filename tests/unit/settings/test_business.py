@@ -72,6 +72,7 @@ def test_the_page_is_told_what_it_shows() -> None:
             "message_taken is empty",
         ),
         ("phone.yml", "  voice: Polly.Joanna\n", "", "phone.yml", "voice"),
+        ("phone.yml", "[uh huh, uhhuh", "[Uh-huh, uhhuh", "phone.yml:63 listening.backchannels", "never be heard"),
         ("prices.yml", "callout: 89", "callout: free", "prices.yml:2 callout", "whole number"),
         ("prices.yml", "  dryer: {low: 140, high: 320}\n", "", "prices.yml", "dryer"),
         ("prices.yml", "{low: 140, high: 320}", "{low: 400, high: 320}", "prices.yml", "low above its high"),
