@@ -34,18 +34,19 @@ class Foresight:
         self._found: OrderedDict[tuple[str, str | None], tuple[float, dict[str, Any]]] = OrderedDict()
         self.used = 0
 
-    async def look(self, text: str, slot: str | None) -> None:
+    async def look(self, text: str, slot: str | None) -> dict[str, Any]:
         """Parse ``text`` as the answer to the question for ``slot``."""
         key = (text, slot)
-        if self._known(key) is not None:
-            return
+        if (known := self._known(key)) is not None:
+            return known
         slots = [declared for declared in self._processor.domain.slots if declared.name == REQUESTED_SLOT]
         tracker = DialogueStateTracker.from_events("foresight", [SlotSet(REQUESTED_SLOT, slot)], slots=slots)
-        parsed = await self._parse(UserMessage(text), tracker)
+        parsed: dict[str, Any] = await self._parse(UserMessage(text), tracker)
         self._found.pop(key, None)
         self._found[key] = time.monotonic(), parsed
         while len(self._found) > _MOST or self._known(next(iter(self._found))) is None:  # words are not kept beyond their use
             self._found.popitem(last=False)
+        return parsed
 
     async def parse_message(
         self, message: UserMessage, tracker: DialogueStateTracker | None = None, only_output_properties: bool = True

@@ -277,6 +277,8 @@ def _call_settings(phone: PhoneSettings, company: CompanysPhone) -> CallSettings
     """The operator's settings of the phone line, and the company's, as a call's."""
     return CallSettings(
         end_of_turn_ms=phone.end_of_turn_ms,
+        end_of_turn_told_ms=phone.end_of_turn_told_ms,
+        end_of_turn_whole_ms=phone.end_of_turn_whole_ms,
         end_of_turn_short_ms=phone.end_of_turn_short_ms,
         end_of_turn_long_ms=phone.end_of_turn_long_ms,
         barge_in_words=phone.barge_in_words,

@@ -182,10 +182,10 @@ class PhoneLine:
             self._expects = result.expects
         return result
 
-    async def foresee(self, text: str) -> None:
+    async def foresee(self, text: str) -> bool:
         """Have it understood ahead."""
-        if words := plain_words(text):
-            await self._server.runner.foresee(words, self._expects.slot)
+        words = plain_words(text)
+        return bool(words) and await self._server.runner.foresee(words, self._expects.slot)
 
     async def withdraw(self) -> None:
         """Take the turn back that is under way."""

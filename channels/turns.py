@@ -37,6 +37,7 @@ from channels.foresight import Foresight
 from channels.graph_order import InOrder
 from channels.holding import Holding
 from channels.turn_loop import TurnLoop
+from channels.whole_turns import is_whole
 from channels.withdrawal import Withdrawal, Withdrawn
 from throughline import log
 from throughline.bootstrap import Application
@@ -125,9 +126,9 @@ class TurnRunner:
         stored: then nothing was acknowledged."""
         return await self._loop.run(self._take(turn))
 
-    async def foresee(self, text: str, slot: str | None) -> None:
-        """The next turn may be ``text``, as an answer to the question for ``slot``: understand it ahead."""
-        await self._loop.run(self._foresee(text, slot))
+    async def foresee(self, text: str, slot: str | None) -> bool:
+        """The next turn may be ``text``, as an answer to the question for ``slot``: understand it ahead. Whether it is whole."""
+        return await self._loop.run(self._foresee(text, slot))
 
     async def withdraw(self, message_id: str) -> None:
         """Take back the turn of this message, if nothing has come of it yet: its result is ``withdrawn`` then."""
@@ -183,9 +184,11 @@ class TurnRunner:
             processor.parse_message = self._foresight.parse_message
         return processor
 
-    async def _foresee(self, text: str, slot: str | None) -> None:
-        if self._processor and self._foresight:
-            await self._foresight.look(text, slot)
+    async def _foresee(self, text: str, slot: str | None) -> bool:
+        if not (self._processor and self._foresight):
+            return False
+        parsed = await self._foresight.look(text, slot)
+        return is_whole(parsed, slot, self.domain.slots, self._app.business.phone.listening)
 
     async def _withdraw(self, message_id: str) -> None:
         if message_id in self._under_way:

@@ -373,6 +373,24 @@ async def test_what_was_understood_ahead_is_what_the_turn_would_have_understood(
     assert other.facts()["since"] == ahead
 
 
+@pytest.mark.parametrize(
+    ("text", "slot", "is_whole"),
+    [
+        ("samsung I'm pretty sure", "brand", True),
+        ("it just sits there full of water", "brand", False),  # no brand, and a story
+        ("since sunday night I think", "since", True),
+        ("how much is a visit", None, True),
+        ("my dryer stopped", None, False),
+        ("no that's all thank you", None, True),
+        ("I can manage for a few days", "urgent", True),  # an intent answers
+    ],
+)
+async def test_what_somebody_says_whole_is_told_from_what_may_go_on(
+    assistant: Assistant, text: str, slot: str | None, is_whole: bool
+) -> None:
+    assert await assistant.runner.foresee(text, slot) is is_whole
+
+
 # ---- a record that cannot be written
 
 

@@ -13,7 +13,7 @@ import re
 from datetime import datetime, timezone
 from enum import Enum
 
-from throughline.domain.listening import ListeningWords, ends_with, plain, without
+from throughline.domain.listening import ListeningWords, begins_with, ends_with, plain, without
 from throughline.domain.turns import Expectation
 from throughline.nlu.spoken_digits import CODE_DIGITS, NATIONAL_PHONE_DIGITS, POSTCODE_DIGITS, REFERENCE_DIGITS
 from throughline.nlu.spoken_grammar import find
@@ -26,6 +26,7 @@ _FULL_LENGTH = {
     "phone_number": NATIONAL_PHONE_DIGITS,
 }
 _ANSWERED_BY = {"date": ("date", "since", "part_of_day"), "time": ("time", "part_of_day")}
+_NO_NUMBERS = ("free", "yes_no", "choice", "name")
 _LONGEST_NAME = 3  # words
 _LONGEST_CHOICE = 4
 _LONGEST_SHORT_ANSWER = 3  # words beside the yes or the no: "yes please do that"
@@ -47,15 +48,15 @@ def judge(text: str, expectation: Expectation, words: ListeningWords) -> Complet
     said = plain(text)
     if not said:
         return Completeness.OPEN
+    if expectation.kind == "yes_no" and not without(said, words.short_answers):
+        return Completeness.COMPLETE  # "yes it is" too
     if _HANGING.search(text) or ends_with(said, words.unfinished):
         return Completeness.UNFINISHED
     if expectation.kind in _FULL_LENGTH:
         return _of_number(text, expectation.kind)
-    if _is_whole(text, said, expectation.kind, words):
-        return Completeness.COMPLETE
-    if expectation.kind in ("free", "digits") and _is_cut_number(text):
-        return Completeness.UNFINISHED if expectation.kind == "free" else Completeness.OPEN
-    return Completeness.OPEN
+    if expectation.kind in _NO_NUMBERS and _is_cut_number(text):
+        return Completeness.UNFINISHED  # they tell a number all the same
+    return Completeness.COMPLETE if _is_whole(text, said, expectation.kind, words) else Completeness.OPEN
 
 
 def _of_number(text: str, kind: str) -> Completeness:
@@ -69,9 +70,9 @@ def _of_number(text: str, kind: str) -> Completeness:
 def _is_whole(text: str, said: tuple[str, ...], kind: str, words: ListeningWords) -> bool:
     if kind == "yes_no":
         rest = without(said, words.short_answers)
-        return len(rest) < len(said) and len(rest) <= _LONGEST_SHORT_ANSWER and not _is_cut_number(text)
+        return len(rest) < len(said) and len(rest) <= _LONGEST_SHORT_ANSWER
     if kind == "choice":
-        return len(said) <= _LONGEST_CHOICE
+        return len(said) <= _LONGEST_CHOICE and not begins_with(said, words.beginnings)
     if kind == "name":
         return 1 < len(said) <= _LONGEST_NAME
     if kind == "digits":

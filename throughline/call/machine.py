@@ -150,13 +150,18 @@ class CallMachine:
             return []
         if self._deaf:
             return self._settled(now_ms)
-        self._turns.transcript(transcript, now_ms)
+        self._turns.transcript(transcript, now_ms, at_the_end=self._playback.at_the_end)
         if transcript.text.strip():
             self._quiet_since_ms = now_ms
             self._out.append(Caption("customer", self._turns.text, final=False))
             if self._spoken and not self._withdrawing and self._turns.speaks_on:
                 self._withdrawing = True
                 self._out.append(Withdraw())
+        return self._settled(now_ms)
+
+    def is_whole(self, text: str, now_ms: float) -> list[Effect]:
+        """What was to be foreseen is all that the caller has to say, as the dialogue understands it."""
+        self._turns.is_whole(text)
         return self._settled(now_ms)
 
     def result(self, result: TurnResult, now_ms: float) -> list[Effect]:
@@ -194,8 +199,11 @@ class CallMachine:
         self._quiet_since_ms = now_ms
         self._speed = result.speed or self._speed
         self._play(self._playback.withdraw(), now_ms)  # a filler of which nothing was heard yet
+        speaks_on = spoken is not None and not self._playback.busy and self._turns.sounds_on(now_ms)
         self._turns.reply_begins()
         self._play(self._playback.say(result.utterances, result.speed_once or self._speed), now_ms)
+        if speaks_on and self._may_hold:
+            self._out += self._playback.hold(now_ms)
         if withdrawing and self._playback.busy and self._playback.interruptible and not self._ending:
             self._timing = None
             self._out += self._playback.interrupt(now_ms)  # they speak on, and would not hear it
@@ -331,12 +339,16 @@ class CallMachine:
             self._false_alarms += 1
             self._play(playback.resume(now_ms), now_ms)
 
+    @property
+    def _may_hold(self) -> bool:
+        """What is to be said may wait until words say what a sound is."""
+        may_wait = self._playback.busy and self._playback.interruptible and self._ending in ("", "silence")
+        heeds_sounds = self._settings.barge_in_hold_ms > 0 and self._false_alarms < _FALSE_ALARMS_MAX
+        return may_wait and heeds_sounds and not self._deaf  # deaf: nothing they say can interrupt
+
     def _hold_if_wanted(self, now_ms: float) -> None:
-        """Pause for a sound, until words say what it is."""
-        hold_ms = self._settings.barge_in_hold_ms
-        if self._deaf:  # nothing they say can interrupt
-            return
-        if hold_ms and self._false_alarms < _FALSE_ALARMS_MAX and self._turns.sounding_ms(now_ms) >= hold_ms:
+        """Pause for a sound."""
+        if self._may_hold and self._turns.sounding_ms(now_ms) >= self._settings.barge_in_hold_ms:
             self._out += self._playback.hold(now_ms)
 
     def _was_nothing(self, now_ms: float, held_since_ms: float) -> bool:

@@ -88,7 +88,7 @@ class Playback:
         self._played_out_ms = 0.0  # when everything sent so far will have been played
         self._line_delay_ms = 0.0
         self._held_since_ms: float | None = None
-        self._said_of_late: deque[str] = deque(maxlen=_LATE_SENTENCES)
+        self._said_of_late: list[str] = []
 
     @property
     def held_since_ms(self) -> float | None:
@@ -97,7 +97,7 @@ class Playback:
 
     @property
     def said_of_late(self) -> str:
-        """The sentences that have been sent last, the one at hand too: what may come back from a loudspeaker."""
+        """What has been sent of this reply, and the end of the one before: what may come back from a loudspeaker."""
         return " ".join(self._said_of_late)
 
     @property
@@ -127,6 +127,8 @@ class Playback:
     def say(self, utterances: Iterable[Utterance], speed: float = 1.0) -> list[Effect]:
         """Queue utterances, to be said ``speed`` times as fast as usual. Returns what speech to make."""
         effects: list[Effect] = []
+        if not self._lines:
+            del self._said_of_late[:-_LATE_SENTENCES]
         for utterance in utterances:
             line = _Line(utterance, [])
             for text in self._wording.pieces_of(utterance.text):

@@ -67,8 +67,9 @@ class CallPort(Protocol):
     async def turn(self, text: str, *, source: str, confidence: float | None) -> TurnResult:
         """What the caller said leads to. ``source`` is ``speech``, ``keypad`` or ``typed``."""
 
-    async def foresee(self, text: str) -> None:
-        """The next turn may be ``text``: whatever of it has no effect may be done ahead. Raises nothing: it is only a hint."""
+    async def foresee(self, text: str) -> bool:
+        """The next turn may be ``text``: whatever of it has no effect may be done ahead. Whether that is all the caller has to say, as it
+        is understood: an answer to what was asked, or something that is said whole."""
 
     async def withdraw(self) -> None:
         """The turn that is under way was none yet: the caller speaks on. Where nothing has come of it so far, nothing does, and its result

@@ -103,6 +103,7 @@ class CallSession:
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked: asyncio.Task[None] | None = None
         self._foreseeing: asyncio.Task[None] | None = None
+        self._to_foresee = ""
         self._outbox: deque[Message | None] = deque()  # None ends it
         self._outbox_most = 0
         self._outbox_filled = asyncio.Event()
@@ -257,9 +258,16 @@ class CallSession:
                 self._post(effect)
 
     def _foresee(self, text: str) -> None:
-        """Have the dialogue look ahead, one text at a time: what came meanwhile is looked at when it is a turn."""
+        """Have the dialogue look ahead, at one text at a time, the latest."""
+        self._to_foresee = text
         if self._foreseeing is None or self._foreseeing.done():
-            self._foreseeing = self._begin(self._quietly(self._port.foresee(text), "port.foresee"))
+            self._foreseeing = self._begin(self._quietly(self._look_ahead(), "port.foresee"))
+
+    async def _look_ahead(self) -> None:
+        while text := self._to_foresee:
+            self._to_foresee = ""
+            if await self._port.foresee(text):
+                self._do(self._machine.is_whole(text, self._now()))
 
     def _post(self, message: Message | None) -> None:
         if isinstance(message, Clear):  # what is still here has not been sent, and must not be

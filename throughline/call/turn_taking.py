@@ -2,10 +2,11 @@
 
 Takes what the recogniser reports and how loud the line is; ``machine.py`` asks it what to do. Times are passed in.
 
-How long a pause ends the turn depends on how far the caller is with what the dialogue asked (completeness.py): a whole answer is taken
-after a short one, half a telephone number is waited for, whatever the recogniser thinks. The pause is counted from the last sound on the
-line (loudness.py) and from the recogniser's own reports, whichever is longer. While somebody is audibly speaking on, their turn isn't
-ended, for a while.
+How long a pause ends the turn depends on how far the caller is with what the dialogue asked (completeness.py, and what the dialogue
+understands ahead): a whole answer is taken after a short one, half a telephone number is waited for, whatever the recogniser thinks. A
+recogniser that takes them to be done shortens the pause, but for what is plainly unfinished. It is counted from the last sound on the line
+(loudness.py) and from the recogniser's own reports, whichever is longer. While somebody is audibly speaking on, their turn isn't ended,
+for a while.
 
 Always holds: every final transcript ends up in exactly one turn, but what a listener mutters while the assistant speaks, and the
 assistant's own words. What comes while a turn is thought about, or while the assistant speaks without being interrupted, is kept and
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from throughline.call.call_settings import CallSettings
 from throughline.call.completeness import Completeness, judge
 from throughline.call.loudness import Loudness
-from throughline.domain.listening import NO_WORDS, ListeningWords, begins_with, plain, without
+from throughline.domain.listening import NO_WORDS, ListeningWords, begins_with, plain, undecided, without
 from throughline.domain.transcripts import Transcript
 from throughline.domain.turns import Expectation
 
@@ -66,6 +67,7 @@ class TurnTaking:
         self._not_before_ms = 0.0
         self._so_far: Completeness | None = None  # how far it is; None when it is to be judged anew
         self._foreseen = ""
+        self._whole = ""  # what the dialogue takes to be all of it
         self._before_reply = 0  # how many of _finals are older than the assistant's current words
         self._replying = False
         self._usual_dbfs: float | None = None  # how loud the caller is
@@ -96,11 +98,20 @@ class TurnTaking:
         """How far the caller is with it."""
         if self._so_far is None:
             self._so_far = judge(self.text, self._expectation, self._words)
+            if self._so_far is Completeness.OPEN and self.text == self._whole:
+                self._so_far = Completeness.COMPLETE
         return self._so_far
 
-    def transcript(self, transcript: Transcript, now_ms: float) -> None:
-        """Take what the recogniser reports."""
+    def is_whole(self, text: str) -> None:
+        """The dialogue understands ``text`` as all that the caller has to say."""
+        self._whole, self._so_far = text, None
+
+    def transcript(self, transcript: Transcript, now_ms: float, *, at_the_end: bool = True) -> None:
+        """Take what the recogniser reports. ``at_the_end``: where the assistant speaks, it is at its last sentence; a yes that comes
+        before is no answer to a question that has not been put."""
         text, before = transcript.text.strip(), self.text
+        if self._replying and transcript.final and not at_the_end and not without(plain(text), self._words.backchannels):
+            text = ""
         asked, self._flushed = self._flushed, False  # what was asked for its last word says that this is the end
         if not before:
             self._began_ms = now_ms
@@ -140,7 +151,9 @@ class TurnTaking:
         settings = self._settings
         if self.completeness is Completeness.UNFINISHED:
             return settings.end_of_turn_long_ms
-        return settings.end_of_turn_short_ms if self.completeness is Completeness.COMPLETE else settings.end_of_turn_ms
+        if self.completeness is Completeness.COMPLETE:
+            return settings.end_of_turn_short_ms if self._ended else settings.end_of_turn_whole_ms
+        return settings.end_of_turn_told_ms if self._ended else settings.end_of_turn_ms
 
     def _quiet_ms(self, now_ms: float) -> float:
         """For how long the caller has been quiet: by the line, or by the recogniser where that tells of more."""
@@ -151,8 +164,8 @@ class TurnTaking:
         quiet_ms = self._line.quiet_ms(now_ms)
         return quiet_ms if now_ms - quiet_ms >= self._began_ms - _REPORTED_WITHIN_MS else 0.0
 
-    def _speaks_on(self, now_ms: float) -> bool:
-        """They are heard to, though no word of it has been reported yet. A noise that brings no words is not waited for long."""
+    def sounds_on(self, now_ms: float) -> bool:
+        """They are heard to speak, though no word of it has been reported yet. A noise that brings no words is not waited for long."""
         sounding_ms = self._line.sounding_ms(now_ms)
         return self._settings.speaks_on_ms <= sounding_ms <= self._settings.noise_ms
 
@@ -182,10 +195,8 @@ class TurnTaking:
 
     def due(self, now_ms: float) -> bool:
         """The caller's turn is over."""
-        if not self._finals or self._interim or now_ms < self._not_before_ms or self._speaks_on(now_ms):
+        if not self._finals or self._interim or now_ms < self._not_before_ms or self.sounds_on(now_ms):
             return False
-        if self._ended and self.completeness is not Completeness.UNFINISHED:
-            return True
         return self._quiet_ms(now_ms) >= self._pause_ms()
 
     def foresight(self, now_ms: float) -> str | None:
@@ -207,7 +218,7 @@ class TurnTaking:
         known = [transcript.confidence for transcript in self._finals if transcript.confidence is not None]
         quiet_ms = None if now_ms is None else self._quiet_ms(now_ms)
         self._finals, self._interim, self._before_reply = [], "", 0
-        self._ended, self._so_far, self._foreseen = False, None, ""
+        self._ended, self._so_far, self._foreseen, self._whole = False, None, "", ""
         return Spoken(text, min(known, default=None), self._heard_ms, quiet_ms)
 
     # While the assistant speaks
@@ -263,12 +274,14 @@ class TurnTaking:
         """What the caller has said since the assistant began is enough to interrupt it. ``saying``: what it has been saying of late.
         ``at_the_end``: these are its last words, so that a yes may be the answer to its question."""
         words = self._new_words()
-        if begins_with(words, self._words.interruptions):
-            return True
         if self._is_echo(words, saying):
             return False
+        if begins_with(words, self._words.interruptions):
+            return True
         if not (at_the_end and self._expectation.kind == "yes_no"):
             words = without(words, self._words.backchannels)
+            if self._interim_is_new and self._interim:
+                words = undecided(words, self._words.backchannels)
         if len(words) >= self._settings.barge_in_words:
             return True
         return len(words) > 0 and self._line.loud_ms >= self._settings.barge_in_speech_ms

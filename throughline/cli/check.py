@@ -24,7 +24,7 @@ from throughline.errors import ConfigurationError, Problem, ThroughlineError
 from throughline.settings.business import load_business
 from throughline.settings.checked_yaml import load_mapping
 from throughline.settings.privacy import DOMAIN_FILE, check_privacy
-from throughline.settings.responses import check_responses
+from throughline.settings.responses import check_intents, check_responses
 from throughline.settings.server import FILE, Settings, load_settings
 from throughline.website_login import website_login
 
@@ -74,6 +74,7 @@ def _business(settings: Settings) -> str:
     domain = load_mapping(DOMAIN_FILE, problems)
     problems += check_privacy(folder, domain.get("responses") or {}, domain.get("slots") or {})
     problems += check_responses(DOMAIN_FILE, business)
+    problems += check_intents(DOMAIN_FILE, business)
     if problems:
         raise ConfigurationError(problems)
     return f"{settings.business_dir}: {business.company.name}"

@@ -16,7 +16,10 @@ class ListeningWords:
     """Lists of words and short phrases in small letters, without punctuation."""
 
     unfinished: tuple[str, ...] = field(metadata=doc("What a sentence that goes on ends with: it is waited for."))
+    beginnings: tuple[str, ...] = field(metadata=doc("What a short answer begins with that may be the beginning of a story."))
     short_answers: tuple[str, ...] = field(metadata=doc("A yes or a no: whole answers where one is expected."))
+    whole_intents: tuple[str, ...] = field(metadata=doc("Intents of what people say whole: who says one and pauses is done."))
+    whole_confidence: float = field(metadata=doc("How sure the model has to be of such an intent.", minimum=0.3, maximum=1.0))
     backchannels: tuple[str, ...] = field(
         metadata=doc("What a listener says who listens: it interrupts nothing, and answers nothing.")
     )
@@ -24,7 +27,7 @@ class ListeningWords:
     uninterruptible: tuple[str, ...] = field(metadata=doc("Responses of domain.yml that a caller has to hear to their end."))
 
 
-NO_WORDS = ListeningWords((), (), (), (), ())
+NO_WORDS = ListeningWords((), (), (), (), 1.0, (), (), ())
 """Listens by pauses alone."""
 
 
@@ -52,6 +55,15 @@ def ends_with(words: tuple[str, ...], phrases: tuple[str, ...]) -> bool:
 def begins_with(words: tuple[str, ...], phrases: tuple[str, ...]) -> bool:
     """Whether the first of ``words`` are one of ``phrases``."""
     return any(words[: len(phrase)] == phrase for phrase in _words_of(phrases))
+
+
+def undecided(words: tuple[str, ...], phrases: tuple[str, ...]) -> tuple[str, ...]:
+    """The same ``words`` without a beginning of one of ``phrases`` at their end, of which the rest may still come: "all" of "all right"."""
+    for phrase in _words_of(phrases):
+        for length in range(len(phrase) - 1, 0, -1):
+            if words[-length:] == phrase[:length]:
+                return words[:-length]
+    return words
 
 
 def without(words: tuple[str, ...], phrases: tuple[str, ...]) -> tuple[str, ...]:

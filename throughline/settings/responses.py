@@ -1,4 +1,4 @@
-"""Checks that every response of the domain is said by somebody, and that what is said is there.
+"""Checks that every response of the domain is said by somebody, and that what is said or named is there.
 
 Rules and stories say some of them; the rest is said by actions, by the channels and by Rasa's form, which asks for a slot with
 ``utter_ask_<slot>``. What code says is read out of the code itself: a response named there as it is, and families that it puts together
@@ -95,6 +95,18 @@ def check_responses(
         if name not in responses:
             mend = f"Add `{name}` to the responses of {domain_file}, or correct its name there."
             problems.append(Problem(where, f"{name} is said here, and does not stand in {domain_file}.", mend))
+    return problems
+
+
+def check_intents(domain_file: Path, business: Business) -> list[Problem]:
+    """A problem for each intent that phone.yml names and ``domain_file`` does not have."""
+    problems = list[Problem]()
+    known = [str(intent) for intent in load_mapping(domain_file, problems).get("intents") or ()]
+    for name in business.phone.listening.whole_intents:
+        if known and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            mend = f"Is `{near[0]}` meant?" if near else f"Take it out, or add it to the intents of {domain_file}."
+            problems.append(Problem("phone.yml listening.whole_intents", f"there is no intent {name!r}.", mend))
     return problems
 
 

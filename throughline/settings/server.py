@@ -186,11 +186,18 @@ class PhoneSettings:
     max_calls: int = setting(8, minimum=1, maximum=200, doc="Calls held at once. One more hears the busy message.")
     calls_per_minute: int = setting(10, minimum=1, maximum=600, doc="Page calls one network address may start in a minute.")
     end_of_turn_ms: int = setting(
-        700, minimum=200, maximum=3000, doc="Silence that ends a caller's turn where nothing tells whether they are done."
+        800, minimum=200, maximum=3000, doc="Silence that ends a caller's turn where nothing tells whether they are done."
     )
-    end_of_turn_short_ms: int = setting(
-        250, minimum=100, maximum=3000, doc="The same once they have said all that was asked for."
+    end_of_turn_told_ms: int = setting(
+        650,
+        minimum=100,
+        maximum=3000,
+        doc="The same where the recogniser takes them to be done: it is wrong about many a pause.",
     )
+    end_of_turn_whole_ms: int = setting(
+        550, minimum=100, maximum=3000, doc="The same once they have said all that was asked for."
+    )
+    end_of_turn_short_ms: int = setting(330, minimum=100, maximum=3000, doc="The same where both is so.")
     end_of_turn_long_ms: int = setting(
         1600, minimum=300, maximum=5000, doc='The same where they stop in the middle ("my number is four seven").'
     )

@@ -184,7 +184,8 @@ def test_the_stages_of_a_turn_are_timed() -> None:
     line.take(line.machine.result(TurnResult("c_1", (Utterance("e-1", "Which brand?"),), message_id="m-1"), line.now_ms))
     line.wait(40)
     line.take(line.machine.audio(2, b"\x80" * 160, line.now_ms))
-    timed = TurnTimed("speech", endpoint_ms=700, turn_ms=60, first_audio_ms=40, quiet_ms=700, message_id="m-1")
+    pause_ms = CallSettings().end_of_turn_ms
+    timed = TurnTimed("speech", pause_ms, turn_ms=60, first_audio_ms=40, quiet_ms=pause_ms, message_id="m-1")
     assert line.all(TurnTimed) == [timed]
 
 
@@ -330,6 +331,33 @@ def test_the_last_words_are_said_though_a_filler_pauses() -> None:
     hears(line, LOUD, 8000)
     assert [heard.event_id for heard in line.all(Heard) if heard.complete] == ["e-Goodbye."]
     assert line.all(HangUp)[0].reason == "completed"
+
+
+def speaks_on_as_the_reply_comes() -> Line:
+    """A caller who is heard again while their turn is with the dialogue, too late for words; the reply has come."""
+    line = thinking()
+    line.effects.clear()
+    hears(line, QUIET, 200)
+    hears(line, LOUD, 80)
+    line.result("How long has it been leaking?")
+    return line
+
+
+def test_no_reply_begins_while_its_caller_is_heard() -> None:
+    line = speaks_on_as_the_reply_comes()
+    hears(line, LOUD, 300)
+    assert not line.all(Audio)
+    line.says("since yesterday", final=False)
+    assert [heard.text_heard for heard in line.all(Heard)] == [""]
+    line.says("since yesterday")
+    hears(line, QUIET, 1000)
+    assert [turn.text for turn in line.all(AskTurn)] == ["since yesterday"]
+
+
+def test_a_reply_that_waits_for_a_sound_comes_when_it_was_nothing() -> None:
+    line = speaks_on_as_the_reply_comes()
+    hears(line, QUIET, 500)
+    assert line.all(Audio)
 
 
 def test_a_mutter_does_not_withdraw_a_turn() -> None:

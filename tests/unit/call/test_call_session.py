@@ -199,6 +199,7 @@ class FakePort:
         self.page = True
         self.calls: list[tuple[Any, ...]] = []
         self.foreseen: list[str] = []
+        self.whole: set[str] = set()
         self.timed_turns: list[TurnTimed] = []
         self.answers: dict[str, TurnResult | Exception] = {}
         self.refuses: Exception | None = None
@@ -222,8 +223,11 @@ class FakePort:
             await self.held.wait()
         return self._answer(self.answers.get(text, said("I see.")))
 
-    async def foresee(self, text: str) -> None:
+    async def foresee(self, text: str) -> bool:
         self.foreseen.append(text)
+        if self.held:
+            await self.held.wait()
+        return text in self.whole
 
     async def withdraw(self) -> None:
         self.calls.append(("withdraw",))
@@ -320,6 +324,36 @@ class Call:
         assert [call[0] for call in self.port.calls].count("ended") == 1
         assert self.port.calls[-1][0] == "ended"
         return str(self.port.of("ended")[0][0])
+
+
+async def test_what_the_dialogue_understands_as_whole_is_taken_sooner() -> None:
+    call = Call(end_of_turn_ms=800, end_of_turn_whole_ms=300)
+    call.port.whole = {"how much is a visit"}
+    await call.greeted()
+    await call.says("how much is a visit")
+    await call.clock.advance(320)
+    await call.says("it is a bosch")
+    await call.clock.advance(320)
+    assert [turn[0] for turn in call.port.of("turn")] == ["how much is a visit"]
+    await call.clock.advance(600)
+    assert [turn[0] for turn in call.port.of("turn")] == ["how much is a visit", "it is a bosch"]
+    call.socket.incoming.put_nowait(LOST)
+    await call.over()
+
+
+async def test_of_what_is_said_while_the_dialogue_looks_ahead_it_looks_at_the_latest() -> None:
+    call = Call()
+    await call.greeted()
+    call.port.held = asyncio.Event()
+    for text in ("how much", "is a visit", "on sundays"):
+        await call.says(text)
+        await call.clock.advance(40)
+    assert call.port.foreseen == ["how much"]
+    call.port.held.set()
+    await settle()
+    assert call.port.foreseen == ["how much", "how much is a visit on sundays"]
+    call.socket.incoming.put_nowait(LOST)
+    await call.over()
 
 
 async def test_a_call_from_greeting_to_good_bye() -> None:

@@ -13,11 +13,12 @@ from throughline.settings.business import load_business
 pytestmark = pytest.mark.unit
 
 LOUD, QUIET = -20.0, -70.0
+SETTINGS = CallSettings(end_of_turn_ms=700, end_of_turn_told_ms=600, end_of_turn_whole_ms=250, end_of_turn_short_ms=200)
 WORDS = load_business(Path("data/business")).phone.listening
 
 
 def turns(expects: str = "free") -> TurnTaking:
-    taking = TurnTaking(CallSettings(), WORDS)
+    taking = TurnTaking(SETTINGS, WORDS)
     taking.expectation = Expectation(expects)
     return taking
 
@@ -63,17 +64,42 @@ def test_an_interim_transcript_never_ends_a_turn() -> None:
     assert taking.pending
 
 
-def test_the_engine_may_end_the_turn_at_once() -> None:
+def test_a_whole_answer_that_the_engine_takes_for_one_is_given_the_shortest_pause() -> None:
+    taking = turns("yes_no")
+    taking.transcript(Transcript("yes it is", final=True, end_of_turn=True), 1000)
+    assert not taking.due(1199)
+    assert taking.due(1200)
+
+
+def test_what_the_dialogue_understands_as_whole_is() -> None:
+    taking = turns()
+    taking.transcript(final("how much is a visit"), 0)
+    taking.is_whole("how much is a visit")
+    assert taking.due(250)
+    taking.transcript(final("on sundays"), 240)  # but this is not what it has understood
+    assert not taking.due(250 + 600)
+
+
+def test_half_a_sentence_is_not_whole_whatever_is_understood() -> None:
+    taking = turns()
+    taking.transcript(final("how much is a visit for"), 0)
+    taking.is_whole("how much is a visit for")
+    assert not taking.due(1599)
+
+
+def test_the_engine_shortens_the_pause_where_nothing_else_tells() -> None:
     taking = turns()
     taking.transcript(Transcript("it leaks", final=True, end_of_turn=True), 1000)
-    assert taking.due(1000)
+    assert not taking.due(1599)
+    assert taking.due(1600)
 
 
 def test_the_engine_may_end_the_turn_with_nothing_new_to_say() -> None:
     taking = turns()
     taking.transcript(final("it leaks"), 1000)
-    taking.transcript(Transcript("", final=True, end_of_turn=True), 1200)
-    assert taking.due(1200)
+    taking.transcript(Transcript("", final=True, end_of_turn=True), 1040)
+    assert not taking.due(1639)
+    assert taking.due(1640)
 
 
 def test_finals_before_the_pause_make_one_turn() -> None:
@@ -112,6 +138,10 @@ def test_an_empty_final_says_nothing() -> None:
         ("name", "Dana Reyes.", 250),
         ("name", "my name is", 1600),
         ("choice", "the second one", 250),
+        ("choice", "my washing machine", 700),
+        ("yes_no", "thank you", 700),
+        ("name", "two oh six", 1600),
+        ("yes_no", "five oh three", 1600),
         ("postcode", "nine seven two", 1600),
         ("postcode", "nine seven two oh one", 250),
         ("postcode", "97201", 250),
@@ -144,7 +174,7 @@ def test_the_engine_does_not_end_what_is_not_finished() -> None:
     taking.transcript(Transcript("five oh three", final=True, end_of_turn=True), 0)
     assert not taking.due(1599)
     taking.transcript(Transcript("five five five oh one four two", final=True, end_of_turn=True), 1599)
-    assert taking.due(1599)
+    assert taking.due(1799)
 
 
 def test_the_pause_is_counted_from_the_last_sound() -> None:
@@ -319,6 +349,25 @@ def test_who_wants_to_be_let_in_is(words: str) -> None:
     assert taking.interrupts("we can come on thursday or on friday")
 
 
+def test_the_beginning_of_a_mutter_interrupts_nothing() -> None:
+    taking = turns()
+    taking.reply_begins()
+    sound(taking, LOUD, 0, 600)
+    taking.transcript(interim("all"), 600)  # right
+    assert not taking.interrupts("we can come on thursday or on friday")
+    taking.transcript(final("all"), 700)
+    assert taking.interrupts("we can come on thursday or on friday")
+
+
+def test_a_yes_before_the_question_answers_nothing() -> None:
+    taking = turns("yes_no")
+    taking.reply_begins()
+    taking.transcript(final("okay"), 700, at_the_end=False)
+    taking.transcript(final("no"), 1400, at_the_end=False)
+    taking.reply_ends(3000, "we can come on thursday shall I book it")
+    assert taking.text == "no"
+
+
 def test_a_yes_to_the_question_that_is_being_put_is_an_answer() -> None:
     taking = turns("yes_no")
     taking.reply_begins()
@@ -339,6 +388,19 @@ def test_the_assistants_own_voice_from_a_loudspeaker_is_no_answer() -> None:
     assert not taking.interrupts(saying)
     taking.reply_ends(3000, saying)
     assert not taking.pending
+
+
+def test_its_own_voice_does_not_interrupt_even_where_it_says_what_a_caller_would() -> None:
+    taking = turns()
+    sound(taking, -15.0, 0, 400)
+    sound(taking, QUIET, 400, 1000)
+    taking.reply_begins()
+    sound(taking, -30.0, 1000, 1600)
+    taking.transcript(interim("sorry I didn't"), 1700)
+    assert not taking.interrupts("Sorry, I didn't understand that.")
+    sound(taking, -15.0, 1700, 4000)  # and this is no loudspeaker
+    taking.transcript(final("sorry"), 4000)
+    assert taking.interrupts("Sorry, I didn't understand that.")
 
 
 def test_who_repeats_an_offer_interrupts() -> None:

@@ -12,7 +12,7 @@ from rasa.utils.common import EXPECTED_WARNINGS
 from rasa.validator import Validator
 
 from throughline.settings.business import load_business
-from throughline.settings.responses import check_responses
+from throughline.settings.responses import check_intents, check_responses
 
 pytestmark = pytest.mark.unit
 
@@ -53,6 +53,15 @@ def test_a_slip_in_a_name_is_found_on_both_sides(domain: Path, name: str) -> Non
     assert f"`{name}`" in unsaid.mend
     (missing,) = [problem for problem in found if f"{name} is said" in problem.what]
     assert ".py:" in missing.where or ".yml" in missing.where
+
+
+def test_an_intent_that_is_not_there_is_found(domain: Path) -> None:
+    assert check_intents(domain, BUSINESS) == []
+    spoil(domain, "  - goodbye\n", "  - good_bye\n")
+    (problem,) = check_intents(domain, BUSINESS)
+    assert "whole_intents" in problem.where
+    assert "'goodbye'" in problem.what
+    assert "`good_bye`" in problem.mend
 
 
 def test_a_question_of_no_slot_is_found(domain: Path) -> None:

@@ -1,0 +1,30 @@
+"""Whether what a caller has said so far is all of it, as the model understands it.
+
+``throughline/call/completeness.py`` judges by the kind of answer that is asked for, and by the last words. Neither tells anything of "since
+around noon I think" or "how much is a visit"; their parsing does: the question that is open has its answer, or it is one of the things
+that people say whole (data/business/phone.yml: listening.whole_intents).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from throughline.domain.listening import ListeningWords
+
+
+def is_whole(parsed: Mapping[str, Any], slot: str | None, slots: Iterable[Any], listening: ListeningWords) -> bool:
+    """Of Rasa's parse of a text: it answers the question for ``slot``, one of the domain's ``slots``, or needs nothing more."""
+    intent = parsed["intent"]
+    if intent["name"] in listening.whole_intents and intent["confidence"] >= listening.whole_confidence:
+        return True
+    asked = (one for one in slots if slot is not None and one.name == slot)
+    return any(_fills(mapping, intent["name"], parsed["entities"]) for one in asked for mapping in one.mappings)
+
+
+def _fills(mapping: Mapping[str, Any], intent: str, entities: Iterable[Mapping[str, Any]]) -> bool:
+    if intent in mapping.get("not_intent", ()):
+        return False
+    if mapping["type"] == "from_intent":
+        return bool(mapping["intent"] == intent)
+    return mapping["type"] == "from_entity" and any(entity["entity"] == mapping["entity"] for entity in entities)
