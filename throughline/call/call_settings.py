@@ -52,7 +52,9 @@ class CallSettings:
     """The same once somebody has typed into the page: writing takes longer than saying."""
     keypad_pause_ms: int = 2500
     """Pause that ends a number typed on the keypad."""
-    keypad_max_digits: int = 8
+    keypad_whole_pause_ms: int = 700
+    """The same once it has as many digits as were asked for."""
+    keypad_max_digits: int = 20
     """Digits that end a number at once."""
     typed_max_chars: int = 500
     """Longest text the page may send as a turn; a longer one is answered by utter_too_long."""

@@ -13,18 +13,13 @@ import re
 from datetime import datetime, timezone
 from enum import Enum
 
+from throughline.call.keypad import DIGITS_OF
 from throughline.domain.listening import ListeningWords, begins_with, ends_with, plain, without
 from throughline.domain.turns import Expectation
-from throughline.nlu.spoken_digits import CODE_DIGITS, NATIONAL_PHONE_DIGITS, POSTCODE_DIGITS, REFERENCE_DIGITS
 from throughline.nlu.spoken_grammar import find
 from throughline.nlu.spoken_text import SpokenText
 
-_FULL_LENGTH = {
-    "postcode": POSTCODE_DIGITS,
-    "reference": REFERENCE_DIGITS,
-    "code": CODE_DIGITS,
-    "phone_number": NATIONAL_PHONE_DIGITS,
-}
+_NUMBERS = ("postcode", "reference", "code", "phone_number")
 _ANSWERED_BY = {"date": ("date", "since", "part_of_day"), "time": ("time", "part_of_day")}
 _NO_NUMBERS = ("free", "yes_no", "choice", "name")
 _LONGEST_NAME = 3  # words
@@ -52,7 +47,7 @@ def judge(text: str, expectation: Expectation, words: ListeningWords) -> Complet
         return Completeness.COMPLETE  # "yes it is" too
     if _HANGING.search(text) or ends_with(said, words.unfinished):
         return Completeness.UNFINISHED
-    if expectation.kind in _FULL_LENGTH:
+    if expectation.kind in _NUMBERS:
         return _of_number(text, expectation.kind)
     if expectation.kind in _NO_NUMBERS and _is_cut_number(text):
         return Completeness.UNFINISHED  # they tell a number all the same
@@ -64,7 +59,7 @@ def _of_number(text: str, kind: str) -> Completeness:
     if any(item.kind == kind for item in found):
         return Completeness.COMPLETE
     digits = sum(character.isdigit() for character in SpokenText(text).text)
-    return Completeness.UNFINISHED if 0 < digits < _FULL_LENGTH[kind] else Completeness.OPEN
+    return Completeness.UNFINISHED if 0 < digits < DIGITS_OF[kind] else Completeness.OPEN
 
 
 def _is_whole(text: str, said: tuple[str, ...], kind: str, words: ListeningWords) -> bool:

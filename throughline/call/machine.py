@@ -81,7 +81,11 @@ class CallMachine:
         self._page = page
         self._deaf = called  # until the first words are over
         self._turns = TurnTaking(settings, listening)
-        self._keypad = Keypad(pause_ms=settings.keypad_pause_ms, max_digits=settings.keypad_max_digits)
+        self._keypad = Keypad(
+            pause_ms=settings.keypad_pause_ms,
+            whole_pause_ms=settings.keypad_whole_pause_ms,
+            max_digits=settings.keypad_max_digits,
+        )
         self._playback = Playback(audio, settings, wording)
         self._fillers = deque(wording.fillers if wording else ())  # the one that was said longest ago comes first
         self._filler_due_ms = float("inf")
@@ -259,7 +263,7 @@ class CallMachine:
         if self._over:
             return []
         self._play(self._playback.tick(now_ms), now_ms)
-        digits = self._keypad.tick(now_ms)
+        digits = self._keypad.tick(now_ms, self.expectation.kind)
         if digits:
             self._wait(AskTurn(digits, "keypad"))
         if self._turns.wants_flush(now_ms):

@@ -3,7 +3,7 @@
 RFC 3966 knows no pauses in a ``tel:`` address (RFC 2806 did, as ``p``), but the two systems that make up nearly all mobile phones, Android
 (PhoneNumberUtils.PAUSE) and iOS, take a comma for two seconds of silence and send the digits behind it as keypad tones. A ``;`` would make
 them ask the caller first. There is no closing ``#``: iOS dials no address with ``#`` or ``*`` in it (Apple URL Scheme Reference, "Phone
-Links"), and the keypad takes a code's eight digits as complete without one.
+Links"), and the keypad takes a code's eight digits as complete soon after the last of them.
 """
 
 from __future__ import annotations

@@ -475,6 +475,7 @@ def test_too_much_typed_at_once_breaks_the_protocol() -> None:
 def test_eight_keys_are_a_turn() -> None:
     line = greeted()
     line.keys("12345678")
+    line.wait(700)
     assert line.all(AskTurn) == [AskTurn("12345678", "keypad")]
 
 
@@ -723,6 +724,7 @@ def test_what_is_said_while_keys_are_pressed_waits_for_the_number() -> None:
     line.says("my code is")
     line.wait(1000)
     line.keys("5678")
+    line.wait(700)
     assert line.all(AskTurn) == [AskTurn("12345678", "keypad")]
     line.result()
     assert line.all(AskTurn)[-1].text == "my code is"

@@ -485,7 +485,7 @@ async def test_a_slow_dialogue_blocks_neither_ears_nor_keypad() -> None:
     assert call.stt.ears[0].audio == FRAME
     assert call.port.of("turn") == [("it leaks", "typed", None)]
     call.port.held.set()
-    await settle()
+    await call.clock.advance(720)
     assert call.port.of("turn")[1:] == [("12345678", "keypad", None)]
     await call.caller(LOST)
     await call.over()

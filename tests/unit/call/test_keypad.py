@@ -8,15 +8,33 @@ pytestmark = pytest.mark.unit
 
 
 def pad() -> Keypad:
-    return Keypad(pause_ms=2500, max_digits=8)
+    return Keypad(pause_ms=2500, whole_pause_ms=700, max_digits=20)
 
 
 def press(keypad: Keypad, keys: str, at_ms: float = 0) -> list[str]:
     return [number for key in keys if (number := keypad.press(key, at_ms))]
 
 
-def test_eight_digits_end_at_once() -> None:
-    assert press(pad(), "12345678") == ["12345678"]
+@pytest.mark.parametrize(
+    ("kind", "digits"),
+    [("free", "12345678"), ("postcode", "97201"), ("postcode", "12345678"), ("phone_number", "5035550142"), ("choice", "2")],
+)
+def test_a_short_pause_ends_a_whole_number(kind: str, digits: str) -> None:
+    keypad = pad()
+    press(keypad, digits, 1000)
+    assert keypad.tick(1699, kind) is None
+    assert keypad.tick(1700, kind) == digits
+
+
+def test_a_number_that_is_longer_than_a_code_is_not_cut() -> None:
+    keypad = pad()
+    press(keypad, "50355501", 1000)
+    press(keypad, "42", 1600)
+    assert keypad.tick(2300, "phone_number") == "5035550142"
+
+
+def test_the_longest_number_ends_at_once() -> None:
+    assert press(pad(), "1" * 20) == ["1" * 20]
 
 
 def test_the_hash_key_ends_a_number() -> None:
