@@ -86,6 +86,8 @@ class Ignored:
 
     said_whole: bool
     paused_ms: float
+    seen: str
+    """What was said, and what came of it."""
 
 
 class Line:
@@ -128,7 +130,7 @@ class Line:
         await asyncio.sleep(max(0.0, first_s + into_s - time.monotonic()))
         since_s = time.monotonic()
         await self.caller.say(self._speech[words])
-        return await self._heard_out(captions, start, since_s)
+        return await self._heard_out(captions, start, since_s, words)
 
     async def echo(self, question: str, teach: Callable[[str, bytes], None]) -> Ignored:
         """Hear the answer to ``question``, then ask again, and let what is said then come back."""
@@ -146,18 +148,19 @@ class Line:
         captions, start, first_s = await self.ask(question)
         self.caller.listeners.append(come_back)
         try:
-            return await self._heard_out(captions, start, first_s)
+            return await self._heard_out(captions, start, first_s, "echo")
         finally:
             self.caller.listeners.remove(come_back)
 
-    async def _heard_out(self, captions: int, start: int, since_s: float) -> Ignored:
+    async def _heard_out(self, captions: int, start: int, since_s: float, words: str) -> Ignored:
         await self.caller.wait_quiet(_QUIET_S)
         audible = [since_s, *(at_s for at_s in self._listener.audible_s if at_s > since_s)]
         gaps = [after_s - at_s for at_s, after_s in pairwise(audible)]
         told = [caption["text"] for caption in self.caller.captions[captions:] if caption["who"] == "assistant"]
         text = told[0] if told else ""
-        whole = _words_heard(text, bytes(self.caller.heard[start:])) == len(text.split())
-        return Ignored(whole and len(told) == 1, max(gaps, default=0.0) * 1000)
+        heard, there_are = _words_heard(text, bytes(self.caller.heard[start:])), len(marks_of(text))
+        seen = f"{words}: {heard} of {there_are} words of {text!r}" + "".join(f", then {other!r}" for other in told[1:])
+        return Ignored(heard == there_are and len(told) == 1, max(gaps, default=0.0) * 1000, seen)
 
 
 def _words_heard(text: str, played: bytes) -> int:
@@ -284,6 +287,9 @@ def _print(measured: Measured, console: Console) -> bool:
                       f"{statistics.median(pauses):.0f} / {percentile(pauses, 0.95):.0f}")  # fmt: skip
     table.add_row("mutters that became turns", str(measured.mutters_taken))
     console.print(table)
+    for one in (*measured.mutters, *measured.echoes):
+        if not one.said_whole:
+            console.print(f"not ignored: {one.seen}", markup=False)
     ignored_share = sum(one.said_whole for one in measured.mutters) / len(measured.mutters)
     return (
         len(stops) == len(measured.interrupted)

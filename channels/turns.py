@@ -43,6 +43,7 @@ from throughline import log
 from throughline.bootstrap import Application
 from throughline.domain.turns import PHONE, Button, Expectation, Turn, TurnResult, Utterance
 from throughline.errors import Overtaken, Postponed, Rejected, ThroughlineError, Unavailable
+from throughline.nlu.card_numbers import without_card_numbers
 from throughline.record import turn_context
 from throughline.record.entries import LeftOver, Stored, Window
 from throughline.record.events import new_event
@@ -124,7 +125,8 @@ class TurnRunner:
     async def take(self, turn: Turn) -> TurnResult:
         """Take one turn of a customer. Raises Postponed when it is stored and will be finished later, Unavailable when nothing could be
         stored: then nothing was acknowledged."""
-        return await self._loop.run(self._take(turn))
+        kept = replace(turn, text=without_card_numbers(turn.text, self._app.business.privacy.card_number))
+        return await self._loop.run(self._take(kept))
 
     async def foresee(self, text: str, slot: str | None) -> bool:
         """The next turn may be ``text``, as an answer to the question for ``slot``: understand it ahead. Whether it is whole."""

@@ -391,6 +391,13 @@ async def test_what_somebody_says_whole_is_told_from_what_may_go_on(
     assert await assistant.runner.foresee(text, slot) is is_whole
 
 
+async def test_a_card_number_is_kept_nowhere_and_answered(assistant: Assistant, customer: Customer) -> None:
+    answer = await customer.says("I'd like to pay, it's 4242 4242 4242 4242")
+    assert "never ask for card numbers" in answer
+    assert "4242" not in str([event.data for event in assistant.app.record.conversation(customer.contact_id)])
+    assert words(assistant, customer.contact_id) == ["I'd like to pay, it's my credit card number"]
+
+
 # ---- a record that cannot be written
 
 

@@ -51,6 +51,12 @@ class Privacy:
         metadata=doc("How long a chat and the call it led to count as one visit.", minimum=0, maximum=10_080)
     )
 
+    card_number: str = field(
+        metadata=doc(
+            "The words that stand in the place of a payment card's number, which is kept nowhere and understood by nobody."
+        )
+    )
+
     @property
     def other_visits_level(self) -> Assurance:
         """``other_visits`` as a level."""

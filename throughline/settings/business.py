@@ -380,6 +380,10 @@ def _check_lexicon(lexicon: Lexicon, files: _Folder) -> None:
 
 
 def _check_privacy(privacy: Privacy, files: _Folder) -> None:
+    if not privacy.card_number.strip():
+        files.wrong(
+            "privacy", "card_number", "it is empty.", "Write what the assistant is to answer instead: my credit card number."
+        )
     for name in sorted(set(privacy.slots) & set(privacy.values)):
         files.wrong("privacy", "values", f"{name} stands under `slots` too.", "Leave it in one of the two.")
     for name, kept in {**privacy.slots, **privacy.values}.items():

@@ -60,7 +60,7 @@ def test_what_the_conversation_knows_of_a_value_counts_before_what_is_said_of_it
 
 
 def test_a_value_for_the_ear_is_told_as_the_one_for_the_eye() -> None:
-    privacy = Privacy({"place": SLOT}, {"day": VALUE}, "possessed", 60)
+    privacy = Privacy({"place": SLOT}, {"day": VALUE}, "possessed", 60, "my card number")
     assert privacy.kept("place_spoken") is SLOT
     assert privacy.kept("day_spoken") is VALUE
     assert privacy.kept("spoken") is None
