@@ -150,15 +150,20 @@ class Listener:
 
 
 async def _call(
-    address: str, source: str, lines: Sequence[str], speech: dict[str, bytes], tick: Callable[[], None]
+    address: str,
+    source: str,
+    lines: Sequence[str],
+    speech: dict[str, bytes],
+    tick: Callable[[], None],
+    is_enough: Callable[[], bool],
 ) -> list[Turn]:
-    """One call, a turn for each of ``lines``, as long as it lasts."""
+    """One call, a turn for each of ``lines``, as long as it lasts, and until ``is_enough``."""
     taken: list[Turn] = []
     async with await page_caller(address, audio=TELEPHONE) as caller:
         listener = Listener(caller)
         await caller.wait_quiet(_QUIET_S)
         for line in lines:
-            if caller.ended.is_set():
+            if caller.ended.is_set() or is_enough():
                 break
             began_s = time.monotonic()
             await caller.say(speech[line])
@@ -181,14 +186,19 @@ async def _calls(address: str, count: int, at_once: int, speech: dict[str, bytes
     """At least ``count`` turns, on ``at_once`` calls at a time."""
     taken: list[Turn] = []
     calls = _by_turns()
-    begun = 0
+    begun = told = 0
+
+    def one_more() -> None:
+        nonlocal told
+        told += 1
+        tick()
 
     async def line() -> None:
         nonlocal begun
         while len(taken) < count:
             source, lines = calls[begun % len(calls)]
             begun += 1
-            taken.extend(await _call(address, source, lines, speech, tick))
+            taken.extend(await _call(address, source, lines, speech, one_more, lambda: told >= count))
 
     await asyncio.gather(*(line() for _ in range(at_once)))
     return taken

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 _ABOVE_FLOOR_DB = 12.0
 _RISE_DB_PER_S = 1.5
-_HANGOVER_MS = 60.0
+_HANGOVER_MS = 120.0
 """A gap between two sounds that is shorter is none: plosives are silent for so long."""
 _FORGET_MS = 1000.0
 """Recognisers report some time after the words; until then the sound that came with them must be remembered."""

@@ -4,9 +4,9 @@ Takes what the recogniser reports and how loud the line is; ``machine.py`` asks 
 
 How long a pause ends the turn depends on how far the caller is with what the dialogue asked (completeness.py, and what the dialogue
 understands ahead): a whole answer is taken after a short one, half a telephone number is waited for, whatever the recogniser thinks. A
-recogniser that takes them to be done shortens the pause, but for what is plainly unfinished. It is counted from the last sound on the line
-(loudness.py) and from the recogniser's own reports, whichever is longer. While somebody is audibly speaking on, their turn isn't ended,
-for a while.
+recogniser that takes them to be done shortens the pause, but for what is plainly unfinished. It is counted from the last sound on the
+line (loudness.py), or by the recogniser's reports where the line did not hear the words. While somebody is audibly speaking on, their
+turn isn't ended, for a while.
 
 Always holds: every final transcript ends up in exactly one turn, but what a listener mutters while the assistant speaks, and the
 assistant's own words. What comes while a turn is thought about, or while the assistant speaks without being interrupted, is kept and
@@ -156,13 +156,20 @@ class TurnTaking:
         return settings.end_of_turn_told_ms if self._ended else settings.end_of_turn_ms
 
     def _quiet_ms(self, now_ms: float) -> float:
-        """For how long the caller has been quiet: by the line, or by the recogniser where that tells of more."""
-        return max(now_ms - self._quiet_from_ms, self._line_quiet_ms(now_ms))
+        """For how long the caller has been quiet: by the line, and by the recogniser where the line did not hear their words, or has
+        heard something since that brought none: a dog, a television."""
+        told_ms = now_ms - self._quiet_from_ms
+        if self._line_heard(now_ms):
+            return max(self._line.quiet_ms(now_ms), told_ms - _REPORTED_WITHIN_MS)
+        return told_ms
+
+    def _line_heard(self, now_ms: float) -> bool:
+        """The line heard the words that were reported: whoever speaks softly is no silence."""
+        return now_ms - self._line.quiet_ms(now_ms) >= self._began_ms - _REPORTED_WITHIN_MS
 
     def _line_quiet_ms(self, now_ms: float) -> float:
-        """The same by the line alone; 0 where it did not hear the words that were reported: whoever speaks softly is no silence."""
-        quiet_ms = self._line.quiet_ms(now_ms)
-        return quiet_ms if now_ms - quiet_ms >= self._began_ms - _REPORTED_WITHIN_MS else 0.0
+        """The quiet by the line alone; 0 where it did not hear the words."""
+        return self._line.quiet_ms(now_ms) if self._line_heard(now_ms) else 0.0
 
     def sounds_on(self, now_ms: float) -> bool:
         """They are heard to speak, though no word of it has been reported yet. A noise that brings no words is not waited for long."""
