@@ -49,7 +49,7 @@ from throughline.simulate.in_thread import in_thread
 from throughline.simulate.page_call import page_caller
 from throughline.speech.audio import l16_to_mulaw, mulaw_to_l16
 
-QUESTIONS = ("what are your prices", "how much notice do I need to cancel", "what does the warranty cover")
+QUESTIONS = ("what are your prices", "how long does a visit take", "what does the warranty cover")
 INTERRUPTIONS = (
     "no wait",
     "hold on",
@@ -156,11 +156,14 @@ class Line:
         await self.caller.wait_quiet(_QUIET_S)
         audible = [since_s, *(at_s for at_s in self._listener.audible_s if at_s > since_s)]
         gaps = [after_s - at_s for at_s, after_s in pairwise(audible)]
-        told = [caption["text"] for caption in self.caller.captions[captions:] if caption["who"] == "assistant"]
-        text = told[0] if told else ""
+        shown = self.caller.captions[captions:]
+        text = " ".join(caption["text"] for caption in shown if caption["who"] == "assistant")
+        taken = [caption["text"] for caption in shown if caption["who"] == "customer" and caption["final"]][
+            1:
+        ]  # the question first
         heard, there_are = _words_heard(text, bytes(self.caller.heard[start:])), len(marks_of(text))
-        seen = f"{words}: {heard} of {there_are} words of {text!r}" + "".join(f", then {other!r}" for other in told[1:])
-        return Ignored(heard == there_are and len(told) == 1, max(gaps, default=0.0) * 1000, seen)
+        seen = f"{words}: {heard} of {there_are} words of {text!r}" + "".join(f", taken: {other!r}" for other in taken)
+        return Ignored(heard == there_are and not taken, max(gaps, default=0.0) * 1000, seen)
 
 
 def _words_heard(text: str, played: bytes) -> int:
@@ -198,12 +201,13 @@ async def _talk(
     chosen = random.Random(1)  # noqa: S311 -- when somebody speaks
     measured = Measured([], [], [], [], 0)
     for number in range(each):
+        question, into_s = QUESTIONS[number % len(QUESTIONS)], chosen.uniform(_EARLIEST_S, _LATEST_S)
         async with await page_caller(address, audio=TELEPHONE) as caller:
             line = Line(caller, speech)
-            question = QUESTIONS[number % len(QUESTIONS)]
-            into_s = chosen.uniform(_EARLIEST_S, _LATEST_S)
             measured.interrupted.append(await line.interrupt(INTERRUPTIONS[number % len(INTERRUPTIONS)], question, into_s))
             tick()
+        async with await page_caller(address, audio=TELEPHONE) as caller:
+            line = Line(caller, speech)
             measured.mutters.append(await line.mutter(MUTTERS[number % len(MUTTERS)], question, into_s))
             tick()
             if number % 4 == 0:

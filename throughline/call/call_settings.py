@@ -35,7 +35,7 @@ class CallSettings:
     """Words of a transcript that interrupt the assistant."""
     barge_in_speech_ms: int = 500
     """Loud speech that interrupts the assistant with a transcript of any length."""
-    barge_in_hold_ms: int = 180
+    barge_in_hold_ms: int = 160
     """A sound of this length makes the assistant pause, until it is clear whether it is an interruption. 0: it never pauses."""
     barge_in_verdict_ms: int = 350
     """Quiet of this length after such a sound, and no word reported: it was none, and the assistant goes on."""

@@ -203,7 +203,7 @@ class PhoneSettings:
     )
     barge_in_words: int = setting(2, minimum=1, maximum=10, doc="Words heard before a caller interrupts the assistant.")
     barge_in_hold_ms: int = setting(
-        180, minimum=0, maximum=2000, doc="Sound for which the assistant pauses until words tell what it is. 0: it never does."
+        160, minimum=0, maximum=2000, doc="Sound for which the assistant pauses until words tell what it is. 0: it never does."
     )
     silence_ms: int = setting(8000, minimum=2000, maximum=60000, doc="Silence before the next silence prompt.")
     keypad_pause_ms: int = setting(2500, minimum=500, maximum=10000, doc="Pause that ends a number typed on the keypad.")
