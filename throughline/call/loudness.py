@@ -15,6 +15,7 @@ _HANGOVER_MS = 120.0
 """A gap between two sounds that is shorter is none: plosives are silent for so long."""
 _FORGET_MS = 1000.0
 """Recognisers report some time after the words; until then the sound that came with them must be remembered."""
+_LATELY_MS = 80.0
 
 
 class Loudness:
@@ -29,6 +30,7 @@ class Loudness:
         self._loud_ms = 0.0
         self._heard_dbfs = 0.0
         self._heard_frames = 0
+        self._lately_dbfs: float | None = None
 
     def frame(self, level_dbfs: float, length_ms: float, now_ms: float) -> None:
         """A frame of ``length_ms`` that ends now."""
@@ -41,6 +43,8 @@ class Loudness:
             self._sound_ended_ms = now_ms
             self._heard_dbfs += level_dbfs
             self._heard_frames += 1
+            lately_dbfs = level_dbfs if self._lately_dbfs is None else self._lately_dbfs
+            self._lately_dbfs = lately_dbfs + (level_dbfs - lately_dbfs) * min(1.0, length_ms / _LATELY_MS)
         elif self.quiet_ms(now_ms) >= _FORGET_MS:
             self._loud_ms = 0.0
 
@@ -53,6 +57,11 @@ class Loudness:
     def loud_ms(self) -> float:
         """All sound since ``begin``, but what a second of quiet has ended."""
         return self._loud_ms
+
+    @property
+    def lately_dbfs(self) -> float | None:
+        """How loud the sound has been lately; None where there was none yet."""
+        return self._lately_dbfs
 
     @property
     def mean_dbfs(self) -> float | None:

@@ -352,7 +352,7 @@ class CallMachine:
 
     def _hold_if_wanted(self, now_ms: float) -> None:
         """Pause for a sound."""
-        if self._may_hold and self._turns.sounding_ms(now_ms) >= self._settings.barge_in_hold_ms:
+        if self._may_hold and self._turns.breaks_in(now_ms):
             self._out += self._playback.hold(now_ms)
 
     def _was_nothing(self, now_ms: float, held_since_ms: float) -> bool:

@@ -29,6 +29,8 @@ _ECHO_SHARE = 0.7
 """So many of the words that came back were just being said by the assistant: then they are its own."""
 _ECHO_QUIETER_DB = 6.0
 """A loudspeaker's sound comes back quieter than the caller's own voice by so much."""
+_ECHO_LATE_MS = 2000.0
+"""So long after the assistant has ended its own words may still be reported."""
 _STABLE_MS = 60.0
 """Interim words that haven't changed for so long, on a quiet line, may be the last."""
 _REPORTED_WITHIN_MS = 1000.0
@@ -71,6 +73,8 @@ class TurnTaking:
         self._before_reply = 0  # how many of _finals are older than the assistant's current words
         self._replying = False
         self._usual_dbfs: float | None = None  # how loud the caller is
+        self._echoed = ""  # what the assistant has said that is coming back
+        self._echoes_until_ms = 0.0
 
     # What is expected, and what was said
 
@@ -110,6 +114,8 @@ class TurnTaking:
         """Take what the recogniser reports. ``at_the_end``: where the assistant speaks, it is at its last sentence; a yes that comes
         before is no answer to a question that has not been put."""
         text, before = transcript.text.strip(), self.text
+        if not self._replying and now_ms < self._echoes_until_ms:
+            text = self._without_echo(text)
         if self._replying and transcript.final and not at_the_end and not without(plain(text), self._words.backchannels):
             text = ""
         asked, self._flushed = self._flushed, False  # what was asked for its last word says that this is the end
@@ -244,6 +250,10 @@ class TurnTaking:
         what was only muttered meanwhile, and the assistant's own words, are no answer."""
         if self._before_reply and self._finals:
             self._not_before_ms = now_ms + self._settings.end_of_turn_ms
+        is_echo = self._is_echo(self._new_words(), said)
+        self._echoed, self._echoes_until_ms = (said, now_ms + _ECHO_LATE_MS) if is_echo else ("", 0.0)
+        if is_echo and self._interim_is_new:
+            self._interim, self._so_far = "", None
         during = self._finals[self._before_reply :]
         kept = [final for final in during if not self._means_nothing(plain(final.text), said)]
         if len(kept) != len(during):
@@ -259,9 +269,12 @@ class TurnTaking:
             return True
         return self._expectation.kind != "yes_no" and not without(words, self._words.backchannels)
 
-    def sounding_ms(self, now_ms: float) -> float:
-        """For how long the sound at hand has lasted."""
-        return self._line.sounding_ms(now_ms)
+    def breaks_in(self, now_ms: float) -> bool:
+        """A sound, as loud as the caller is, has lasted for as long as the assistant should pause for it."""
+        lately_dbfs, usual_dbfs = self._line.lately_dbfs, self._usual_dbfs
+        if lately_dbfs is not None and usual_dbfs is not None and lately_dbfs < usual_dbfs - _ECHO_QUIETER_DB:
+            return False
+        return self._line.sounding_ms(now_ms) >= self._settings.barge_in_hold_ms
 
     def line_quiet_ms(self, now_ms: float) -> float:
         """For how long the line has been quiet."""
@@ -292,6 +305,17 @@ class TurnTaking:
         if len(words) >= self._settings.barge_in_words:
             return True
         return len(words) > 0 and self._line.loud_ms >= self._settings.barge_in_speech_ms
+
+    def _without_echo(self, text: str) -> str:
+        """What of ``text`` comes after the assistant's own words, of which the last are reported when it has ended."""
+        said, place, found, own = plain(self._echoed), 0, 0, 0
+        words = text.split()
+        for number, word in enumerate(words, 1):
+            (spoken,) = plain(word)[:1] or ("",)
+            if spoken in said[place:]:
+                place, found = said.index(spoken, place) + 1, found + 1
+                own = number if found >= _ECHO_SHARE * number else own
+        return " ".join(words[own:])
 
     def _is_echo(self, words: tuple[str, ...], saying: str) -> bool:
         """Whether ``words`` are what the assistant was ``saying``, come back from a loudspeaker: in its order, and no louder than such a

@@ -223,7 +223,7 @@ def hears(line: Line, event: Media, length_ms: int) -> list[Effect]:
 def test_a_sound_makes_it_pause_and_what_was_nothing_makes_it_go_on_where_it_was() -> None:
     line = speaking()
     hears(line, QUIET, 400)
-    before = hears(line, LOUD, 160)
+    before = hears(line, LOUD, 140)
     assert not [effect for effect in before if isinstance(effect, Clear)]
     assert [effect for effect in hears(line, LOUD, 40) if isinstance(effect, Clear)]
     assert not [effect for effect in hears(line, LOUD, 200) if isinstance(effect, Audio)]

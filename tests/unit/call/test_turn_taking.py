@@ -390,6 +390,41 @@ def test_the_assistants_own_voice_from_a_loudspeaker_is_no_answer() -> None:
     assert not taking.pending
 
 
+def test_its_own_last_words_come_back_after_it_has_ended() -> None:
+    taking = turns()
+    sound(taking, -15.0, 0, 400)
+    sound(taking, QUIET, 400, 1000)
+    taking.reply_begins()
+    sound(taking, -30.0, 1000, 2800)
+    taking.transcript(interim("We can come on Thursday"), 2800)
+    taking.reply_ends(3000, "We can come on Thursday, or on Friday.")
+    assert not taking.pending
+    sound(taking, -30.0, 3000, 3200)
+    taking.transcript(final("We can come on Thursday or on Friday"), 3400)
+    assert not taking.pending
+    taking.transcript(interim("on Friday okay Friday"), 3900)  # and the answer right behind
+    assert taking.text == "okay Friday"
+
+
+def test_without_an_echo_before_nothing_is_taken_for_one() -> None:
+    taking = turns()
+    taking.reply_begins()
+    taking.reply_ends(3000, "We can come on Thursday, or on Friday.")
+    taking.transcript(final("on Friday"), 4000)
+    assert taking.text == "on Friday"
+
+
+def test_a_sound_much_quieter_than_the_caller_is_not_paused_for() -> None:
+    taking = turns()
+    sound(taking, -15.0, 0, 400)
+    sound(taking, QUIET, 400, 1000)
+    taking.reply_begins()
+    sound(taking, -30.0, 1000, 1400)
+    assert not taking.breaks_in(1400)
+    sound(taking, -15.0, 1400, 1600)
+    assert taking.breaks_in(1600)
+
+
 def test_its_own_voice_does_not_interrupt_even_where_it_says_what_a_caller_would() -> None:
     taking = turns()
     sound(taking, -15.0, 0, 400)
