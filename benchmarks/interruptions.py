@@ -189,6 +189,7 @@ class Measured:
     interrupted: list[Interrupted]
     mutters: list[Ignored]
     echoes: list[Ignored]
+    off_by_more: list[str]
     record_off: list[int]
     """For each interruption, by how many words the record is off."""
     mutters_taken: int
@@ -199,7 +200,7 @@ async def _talk(
     address: str, each: int, speech: dict[str, bytes], teach: Callable[[str, bytes], None], tick: Callable[[], None]
 ) -> Measured:
     chosen = random.Random(1)  # noqa: S311 -- when somebody speaks
-    measured = Measured([], [], [], [], 0)
+    measured = Measured([], [], [], [], [], 0)
     for number in range(each):
         question, into_s = QUESTIONS[number % len(QUESTIONS)], chosen.uniform(_EARLIEST_S, _LATEST_S)
         async with await page_caller(address, audio=TELEPHONE) as caller:
@@ -237,6 +238,8 @@ def _compare(measured: Measured, database: Path) -> None:
         for count in counts:  # a mutter may have ended the same answer once more
             nearest = min(known, key=lambda other: abs(other - count), default=None)
             measured.record_off.append(len(text.split()) if nearest is None else abs(nearest - count))
+            if measured.record_off[-1] > 1:
+                measured.off_by_more.append(f"{count} words heard, {nearest} in the record: {text!r}")
             if nearest is not None:
                 known.remove(nearest)
     measured.mutters_taken = sum(said[mutter.lower()] for mutter in MUTTERS)
@@ -291,6 +294,8 @@ def _print(measured: Measured, console: Console) -> bool:
                       f"{statistics.median(pauses):.0f} / {percentile(pauses, 0.95):.0f}")  # fmt: skip
     table.add_row("mutters that became turns", str(measured.mutters_taken))
     console.print(table)
+    for told in measured.off_by_more:
+        console.print(told, markup=False)
     for one in (*measured.mutters, *measured.echoes):
         if not one.said_whole:
             console.print(f"not ignored: {one.seen}", markup=False)

@@ -29,6 +29,8 @@ _ECHO_SHARE = 0.7
 """So many of the words that came back were just being said by the assistant: then they are its own."""
 _ECHO_QUIETER_DB = 6.0
 """A loudspeaker's sound comes back quieter than the caller's own voice by so much."""
+_SOFTER_DB = 10.0
+"""The first sounds of somebody's words are softer than the rest by up to this."""
 _ECHO_LATE_MS = 2000.0
 """So long after the assistant has ended its own words may still be reported."""
 _STABLE_MS = 60.0
@@ -272,7 +274,7 @@ class TurnTaking:
     def breaks_in(self, now_ms: float) -> bool:
         """A sound, as loud as the caller is, has lasted for as long as the assistant should pause for it."""
         lately_dbfs, usual_dbfs = self._line.lately_dbfs, self._usual_dbfs
-        if lately_dbfs is not None and usual_dbfs is not None and lately_dbfs < usual_dbfs - _ECHO_QUIETER_DB:
+        if lately_dbfs is not None and usual_dbfs is not None and lately_dbfs < usual_dbfs - _SOFTER_DB:
             return False
         return self._line.sounding_ms(now_ms) >= self._settings.barge_in_hold_ms
 
