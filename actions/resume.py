@@ -1,4 +1,5 @@
-"""Goes on with a conversation on another channel: greets with what is known, and puts the next open question, nothing else.
+"""Goes on with a conversation on another channel: greets with what is known, and puts the next open question, nothing else. Who was cut off
+just now is told the rest of what they were being told instead of what is known, which they know.
 
 The runner runs it without a message of the customer, when a call begins and after a merge.
 """
@@ -12,6 +13,7 @@ from rasa_sdk import Action, Tracker
 from rasa_sdk.events import ActiveLoop, SlotSet
 from rasa_sdk.executor import CollectingDispatcher
 
+from actions.cut_off import CutOff, cut_off
 from actions.guesses import put_guess_again
 from actions.questions import open_question, put
 from actions.situation import FORM, Event, Situation, both, comma_name, situation
@@ -37,6 +39,11 @@ class Resume(Action):
         if tracker.get_slot("ui_placed"):  # we have called, and don't know yet who has picked up
             dispatcher.utter_message(response="utter_call_placed")
             return []
+        cut = await _cut_off(where)
+        if cut:
+            dispatcher.utter_message(response="utter_resume", comma_name=comma_name(where))
+            dispatcher.utter_message(response="utter_cut_off", said=cut.rest, told_in=cut.session_id)
+            return await _ask_on(where, dispatcher) if where.in_form else []
         handed_over, booked = tracker.get_slot("ui_handed_over"), tracker.get_slot("ui_visit")
         if not (where.facts or where.in_form or handed_over or booked):
             _greet_with_nothing_known(where, dispatcher)
@@ -72,6 +79,10 @@ def _greet_with_nothing_known(where: Situation, dispatcher: CollectingDispatcher
 async def _go_on(where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:
     needed = {slot: value for slot, value in where.facts.items() if slot in where.journey.needs}
     _say_known(where, dispatcher, needed)
+    return await _ask_on(where, dispatcher)
+
+
+async def _ask_on(where: Situation, dispatcher: CollectingDispatcher) -> list[Event]:
     slot = open_question(where)
     if slot:
         await put(slot, where, dispatcher)
@@ -83,6 +94,14 @@ def _say_known(where: Situation, dispatcher: CollectingDispatcher, facts: Mappin
     known = recap.in_one_breath(facts, where.words, where.today, without=("customer_name",))
     if known is not None:
         dispatcher.utter_message(response="utter_resume_known", **both(known=known))
+
+
+async def _cut_off(where: Situation) -> CutOff | None:
+    try:
+        return await cut_off(where)
+    except (Unavailable, Rejected) as error:
+        _log.error("resume.no_record", error=str(error))
+        return None
 
 
 async def _visit(where: Situation) -> Visit | None:

@@ -190,6 +190,7 @@ class Measured:
     mutters: list[Ignored]
     echoes: list[Ignored]
     off_by_more: list[str]
+    """What the record says of those where it is off by more than a word."""
     record_off: list[int]
     """For each interruption, by how many words the record is off."""
     mutters_taken: int

@@ -353,3 +353,32 @@ async def test_what_after_the_greeting_is_answered_in_other_words_then_in_the_sa
     assert customer.last.speed_once is None
     assert await customer.says("sorry what was that") == again
     assert (customer.last.speed, customer.last.speed_once) == (None, 0.85)
+
+
+async def cut_off_while_told(customer: Customer, assistant: Assistant, heard: str, reason: str = "line_lost") -> None:
+    """The call at hand ends in the middle of what was said last, of which ``heard`` was heard."""
+    record = assistant.app.record
+    for utterance in customer.last.utterances:
+        text = heard if utterance.text.startswith(heard) else ""
+        record.record_heard(utterance.event_id, session_id=customer.session_id, text_heard=text, complete=False)
+    record.end_session(customer.session_id, reason)
+
+
+async def test_who_was_cut_off_and_calls_again_hears_the_rest(assistant: Assistant, customer: Customer) -> None:
+    await customer.calls()
+    await customer.says("my dryer doesn't heat")
+    answer, question = (await customer.says("how much is a visit")).split("\n")
+    first, second = answer.split(". ", 1)
+    await cut_off_while_told(customer, assistant, f"{first}. {second[:9]}")
+    again = (await customer.calls()).split("\n")
+    assert again[1:] == [f"We were cut off. I was saying: {second}", question]
+    assert customer.asked == "brand"
+
+
+@pytest.mark.parametrize("reason", ["completed", "silence"])
+async def test_a_call_that_we_ended_was_not_cut_off(assistant: Assistant, customer: Customer, reason: str) -> None:
+    await customer.calls()
+    await customer.says("my dryer doesn't heat")
+    answer = (await customer.says("how much is a visit")).split("\n")[0]
+    await cut_off_while_told(customer, assistant, answer[:9], reason)
+    assert "cut off" not in await customer.calls()

@@ -250,6 +250,13 @@ class Phone:
     line: LineWords = field(metadata=doc("What the telephone company's own voice says."))
     message_s: int = field(metadata=doc("The longest message a caller may leave, in seconds.", minimum=10, maximum=600))
     listening: ListeningWords = field(metadata=doc("The words by which a caller's turn and an interruption are told."))
+    cut_off_minutes: int = field(
+        metadata=doc(
+            "Who calls again so soon after a call that ended in the middle of our words hears the rest of them.",
+            minimum=0,
+            maximum=60,
+        )
+    )
     recent_days: int = field(
         metadata=doc("For so many days a conversation is recent enough to ask a caller about it.", minimum=1, maximum=365)
     )
