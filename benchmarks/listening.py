@@ -250,7 +250,7 @@ def _measure(policy: Policy, count: int, at_once: int, tick: Callable[[], None])
         speech: dict[str, bytes] = {}
         for line in (line for name in (KNOWN, UNSEEN) for script in scripts(name) for line in script):
             speech[line] = asyncio.run(recorded(line))
-            deepgram.teach(words_of(line), TELEPHONE, speech[line])
+            deepgram.teach(line, TELEPHONE, speech[line])
         engines = {"stt": "deepgram", "tts": "elevenlabs", "deepgram": {"model": FLUX}}
         keys = {"DEEPGRAM_API_KEY": _KEY, "ELEVENLABS_API_KEY": _KEY}
         vendors = {**keys, "DEEPGRAM_URL": deepgram.url, "ELEVENLABS_URL": elevenlabs.url}

@@ -20,7 +20,6 @@ from benchmarks.listening import (
     END_OF_TURN_SPREAD_MS,
     FIRST_BYTE_MS,
     FIRST_BYTE_SPREAD_MS,
-    words_of,
 )
 from throughline.domain.transcripts import TELEPHONE
 from throughline.simulate.deepgram import DeepgramServer
@@ -53,7 +52,7 @@ def deepgram(speech: Mapping[str, bytes], mistaken: float) -> DeepgramServer:
         key=KEY, end_of_turn_ms=END_OF_TURN_MS, end_of_turn_spread_ms=END_OF_TURN_SPREAD_MS, mistaken=mistaken
     )
     for line, audio in speech.items():
-        server.teach(words_of(line), TELEPHONE, audio)
+        server.teach(line, TELEPHONE, audio)
     return server
 
 

@@ -214,7 +214,7 @@ def _taught(voice: str, deepgram: DeepgramServer) -> Line:
     line = Line()
     for text in dict.fromkeys(text for script in SCRIPTS for text in script):
         line.speech[text] = asyncio.run(recorded(text, voice))
-        line.known[text] = deepgram.teach(words_of(text), TELEPHONE, line.speech[text])
+        line.known[text] = deepgram.teach(text, TELEPHONE, line.speech[text])
     return line
 
 

@@ -190,7 +190,7 @@ class TurnRunner:
         if not (self._processor and self._foresight):
             return False
         parsed = await self._foresight.look(text, slot)
-        return is_whole(parsed, slot, self.domain.slots, self._app.business.phone.listening)
+        return is_whole(parsed, slot, self.domain.slots, self._app.business)
 
     async def _withdraw(self, message_id: str) -> None:
         if message_id in self._under_way:

@@ -10,14 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from throughline.domain.listening import ListeningWords
+from throughline.domain.company import Business
+from throughline.domain.listening import plain
+
+_CHOSEN = ("date", "time", "choice")  # kinds of answers of which some are offered
 
 
-def is_whole(parsed: Mapping[str, Any], slot: str | None, slots: Iterable[Any], listening: ListeningWords) -> bool:
+def is_whole(parsed: Mapping[str, Any], slot: str | None, slots: Iterable[Any], business: Business) -> bool:
     """Of Rasa's parse of a text: it answers the question for ``slot``, one of the domain's ``slots``, or needs nothing more."""
-    intent = parsed["intent"]
+    intent, listening = parsed["intent"], business.phone.listening
     if intent["name"] in listening.whole_intents and intent["confidence"] >= listening.whole_confidence:
         return True
+    if slot and business.phone.expects.get(slot) in _CHOSEN and set(plain(parsed["text"])) & set(business.dialogue.ordinals):
+        return True  # "the earlier one please"
+    if any(entity["entity"] == "phone_number" and entity["end"] == len(parsed["text"]) for entity in parsed["entities"]):
+        return True  # told without being asked for: it has all its digits
     asked = (one for one in slots if slot is not None and one.name == slot)
     return any(_fills(mapping, intent["name"], parsed["entities"]) for one in asked for mapping in one.mappings)
 

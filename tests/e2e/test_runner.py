@@ -380,6 +380,9 @@ async def test_what_was_understood_ahead_is_what_the_turn_would_have_understood(
         ("it just sits there full of water", "brand", False),  # no brand, and a story
         ("since sunday night I think", "since", True),
         ("how much is a visit", None, True),
+        ("second one's better for me", "visit_day", True),
+        ("my cell is three six zero five five five oh one six one", None, True),
+        ("my cell is three six zero five five five", None, False),
         ("my dryer stopped", None, False),
         ("no that's all thank you", None, True),
         ("I can manage for a few days", "urgent", True),  # an intent answers

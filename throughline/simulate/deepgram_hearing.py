@@ -6,6 +6,7 @@ however fast; so a stream that is cut in two and sent again gives the words that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from throughline.speech.audio import Framer, level_dbfs
 
 _SILENT_DBFS = -60.0
 _ENOUGH = 0.5
+_SILENCE = re.compile(r"\[(\d+)\]")
 
 
 @dataclass(frozen=True)
@@ -43,22 +45,39 @@ class Recordings:
         self._places: dict[bytes, list[tuple[Recording, int]]] = {}
 
     def teach(self, text: str, audio_format: AudioFormat, audio: bytes) -> Recording:
-        """Learn that ``audio`` says ``text``. Its words are taken to be spoken evenly, by their letters."""
+        """Learn that ``audio`` says ``text``, in which ``[600]`` is a silence of 600 ms. The words between two such are taken to be spoken
+        evenly, by their letters."""
         if known := self._taught.get((text, audio)):
             return known
         frames = Framer(audio_format.frame_bytes).push(audio)
-        loud = [number for number, frame in enumerate(frames) if level_dbfs(frame, audio_format) > _SILENT_DBFS]
-        words = text.split()
-        letters = [word for word, spelled in enumerate(words) for _ in spelled + " "]
-        recording = self._taught[text, audio] = Recording(words, [[] for _ in words])
-        for n, number in enumerate(loud):
-            recording.frames[letters[n * len(letters) // len(loud)]].append(number)
-            self._places.setdefault(frames[number], []).append((recording, number))
+        is_loud = [level_dbfs(frame, audio_format) > _SILENT_DBFS for frame in frames]
+        recording = self._taught[text, audio] = Recording([], [])
+        for spoken, span in _stretches(text, is_loud):
+            loud = [number for number in span if is_loud[number]]
+            words = spoken.split()
+            letters = [len(recording.words) + word for word, spelled in enumerate(words) for _ in spelled + " "]
+            recording.words.extend(words)
+            recording.frames.extend([] for _ in words)
+            for n, number in enumerate(loud):
+                recording.frames[letters[n * len(letters) // len(loud)]].append(number)
+                self._places.setdefault(frames[number], []).append((recording, number))
         return recording
 
     def places(self, frame: bytes) -> list[tuple[Recording, int]]:
         """The recordings that have this frame, and where."""
         return self._places.get(frame, [])
+
+
+def _stretches(text: str, is_loud: list[bool]) -> Iterator[tuple[str, range]]:
+    """What is said between two of the silences that ``text`` names, with the numbers of its frames."""
+    spoken, *others = _SILENCE.split(text)
+    start = 0
+    for length_ms, after in zip(others[::2], others[1::2], strict=True):
+        length = max(1, int(length_ms) // FRAME_MS)
+        end = next(place for place in range(start, len(is_loud)) if not any(is_loud[place : place + length]))
+        yield spoken, range(start, end)
+        spoken, start = after, end + length
+    yield spoken, range(start, len(is_loud))
 
 
 @dataclass

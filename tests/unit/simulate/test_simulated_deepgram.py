@@ -72,6 +72,13 @@ class TestHearing:
         assert self.heard(recordings, voice("one two three")[: 160 * 20]) == "one two"
         assert self.heard(recordings, voice("one two three")[: 160 * 14]) == "one"
 
+    def test_a_named_silence_lies_between_its_words(self) -> None:
+        recordings = Recordings()
+        audio = voice("five oh") + silence(400) + voice("seventeen")  # of which the letters alone would take a part of "oh"
+        recordings.teach("five oh [400] seventeen", TELEPHONE, audio)
+        assert self.heard(recordings, audio[: len(voice("five oh")) + 160 * 20]) == "five oh"
+        assert self.heard(recordings, audio) == "five oh seventeen"
+
     def test_the_rest_of_a_stream_that_was_cut_has_the_rest_of_the_words(self) -> None:
         recordings = taught("one two three")
         assert self.heard(recordings, voice("one two three")[160 * 11 :]) == "two three"
