@@ -138,8 +138,8 @@ class DeepgramServer:
     # What it can be told
 
     def teach(self, text: str, audio: AudioFormat, recording: bytes) -> Recording:
-        """Learn that ``recording`` says ``text``, in which ``[600]`` is a silence of 600 ms: whoever sends its frames of 20 ms, byte for byte, has said that. (espeak never says
-        a thing twice in quite the same way: keep what it made.)"""
+        """Learn that ``recording`` says ``text``, in which ``[600]`` is a silence of 600 ms: whoever sends its frames of 20 ms, byte for
+        byte, has said that. (espeak never says a thing twice in quite the same way: keep what it made.)"""
         return self._recordings.teach(text, audio, recording)
 
     def lose(self, recording: Recording, fault: str, *, after: int, then: str | int | None = None) -> Loss:
