@@ -21,11 +21,14 @@ def is_whole(parsed: Mapping[str, Any], slot: str | None, slots: Iterable[Any], 
     intent, listening = parsed["intent"], business.phone.listening
     if intent["name"] in listening.whole_intents and intent["confidence"] >= listening.whole_confidence:
         return True
-    if slot and business.phone.expects.get(slot) in _CHOSEN and set(plain(parsed["text"])) & set(business.dialogue.ordinals):
+    kind = business.phone.expects.get(slot or "", "free")
+    if kind in _CHOSEN and set(plain(parsed["text"])) & set(business.dialogue.ordinals):
         return True  # "the earlier one please"
     if any(entity["entity"] == "phone_number" and entity["end"] == len(parsed["text"]) for entity in parsed["entities"]):
         return True  # told without being asked for: it has all its digits
-    asked = (one for one in slots if slot is not None and one.name == slot)
+    if kind == "free":
+        return False  # a story: it may go on
+    asked = (one for one in slots if one.name == slot)
     return any(_fills(mapping, intent["name"], parsed["entities"]) for one in asked for mapping in one.mappings)
 
 

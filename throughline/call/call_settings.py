@@ -19,7 +19,7 @@ class CallSettings:
     """The same where the recogniser takes them to be done."""
     end_of_turn_whole_ms: int = 550
     """The same where they have said all that was asked for."""
-    end_of_turn_short_ms: int = 290
+    end_of_turn_short_ms: int = 310
     """The same where both is so."""
     end_of_turn_long_ms: int = 1600
     """The same where they stopped in the middle: "my number is four seven", "it's um"."""

@@ -197,7 +197,7 @@ class PhoneSettings:
     end_of_turn_whole_ms: int = setting(
         550, minimum=100, maximum=3000, doc="The same once they have said all that was asked for."
     )
-    end_of_turn_short_ms: int = setting(290, minimum=100, maximum=3000, doc="The same where both is so.")
+    end_of_turn_short_ms: int = setting(310, minimum=100, maximum=3000, doc="The same where both is so.")
     end_of_turn_long_ms: int = setting(
         1600, minimum=300, maximum=5000, doc='The same where they stop in the middle ("my number is four seven").'
     )
