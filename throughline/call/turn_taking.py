@@ -232,6 +232,8 @@ class TurnTaking:
             return None
         known = [transcript.confidence for transcript in self._finals if transcript.confidence is not None]
         quiet_ms = None if now_ms is None else self._quiet_ms(now_ms)
+        if self._line.mean_dbfs is not None:
+            self._usual_dbfs = self._line.mean_dbfs  # of what was a turn: an echo is no measure
         self._finals, self._interim, self._before_reply = [], "", 0
         self._ended, self._so_far, self._foreseen, self._whole = False, None, "", ""
         return Spoken(text, min(known, default=None), self._heard_ms, quiet_ms)
@@ -240,8 +242,6 @@ class TurnTaking:
 
     def reply_begins(self) -> None:
         """The assistant begins to speak."""
-        if self._line.mean_dbfs is not None:
-            self._usual_dbfs = self._line.mean_dbfs
         self._before_reply = len(self._finals)
         self._interim_is_new = False
         self._replying = True

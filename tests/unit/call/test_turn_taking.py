@@ -37,6 +37,14 @@ def sound(taking: TurnTaking, level_dbfs: float, from_ms: int, to_ms: int) -> No
         taking.sound(level_dbfs, 20, now_ms)
 
 
+def speaks_once(taking: TurnTaking) -> None:
+    """The caller's first turn, which tells how loud they are."""
+    sound(taking, -15.0, 0, 400)
+    taking.transcript(final("hello"), 600)
+    sound(taking, QUIET, 400, 1000)
+    assert taking.take(1000)
+
+
 def test_a_pause_after_a_final_transcript_ends_the_turn() -> None:
     taking = turns()
     taking.transcript(interim("my washing"), 0)
@@ -379,8 +387,7 @@ def test_a_yes_to_the_question_that_is_being_put_is_an_answer() -> None:
 
 def test_the_assistants_own_voice_from_a_loudspeaker_is_no_answer() -> None:
     taking = turns()
-    sound(taking, -15.0, 0, 400)  # how loud they are
-    sound(taking, QUIET, 400, 1000)
+    speaks_once(taking)
     taking.reply_begins()
     sound(taking, -30.0, 1000, 1600)
     taking.transcript(final("come on thursday or Friday"), 1700)
@@ -392,8 +399,7 @@ def test_the_assistants_own_voice_from_a_loudspeaker_is_no_answer() -> None:
 
 def test_its_own_last_words_come_back_after_it_has_ended() -> None:
     taking = turns()
-    sound(taking, -15.0, 0, 400)
-    sound(taking, QUIET, 400, 1000)
+    speaks_once(taking)
     taking.reply_begins()
     sound(taking, -30.0, 1000, 2800)
     taking.transcript(interim("We can come on Thursday"), 2800)
@@ -406,6 +412,19 @@ def test_its_own_last_words_come_back_after_it_has_ended() -> None:
     assert taking.text == "okay Friday"
 
 
+def test_an_echo_is_no_measure_of_how_loud_the_caller_is() -> None:
+    taking = turns()
+    speaks_once(taking)
+    for begins_ms in (1000, 12_000):  # the second time after silence
+        taking.reply_begins()
+        sound(taking, -30.0, begins_ms, begins_ms + 1800)
+        taking.transcript(interim("Are you still there"), begins_ms + 1800)
+        assert not taking.interrupts("Are you still there?")
+        taking.reply_ends(begins_ms + 1900, "Are you still there?")
+        sound(taking, -30.0, begins_ms + 1900, begins_ms + 2100)
+        sound(taking, QUIET, begins_ms + 2100, begins_ms + 8000)
+
+
 def test_without_an_echo_before_nothing_is_taken_for_one() -> None:
     taking = turns()
     taking.reply_begins()
@@ -416,8 +435,7 @@ def test_without_an_echo_before_nothing_is_taken_for_one() -> None:
 
 def test_a_sound_much_quieter_than_the_caller_is_not_paused_for() -> None:
     taking = turns()
-    sound(taking, -15.0, 0, 400)
-    sound(taking, QUIET, 400, 1000)
+    speaks_once(taking)
     taking.reply_begins()
     sound(taking, -30.0, 1000, 1400)
     assert not taking.breaks_in(1400)
@@ -427,8 +445,7 @@ def test_a_sound_much_quieter_than_the_caller_is_not_paused_for() -> None:
 
 def test_its_own_voice_does_not_interrupt_even_where_it_says_what_a_caller_would() -> None:
     taking = turns()
-    sound(taking, -15.0, 0, 400)
-    sound(taking, QUIET, 400, 1000)
+    speaks_once(taking)
     taking.reply_begins()
     sound(taking, -30.0, 1000, 1600)
     taking.transcript(interim("sorry I didn't"), 1700)
@@ -440,8 +457,7 @@ def test_its_own_voice_does_not_interrupt_even_where_it_says_what_a_caller_would
 
 def test_who_repeats_an_offer_interrupts() -> None:
     taking = turns()
-    sound(taking, -15.0, 0, 400)
-    sound(taking, QUIET, 400, 1000)
+    speaks_once(taking)
     taking.reply_begins()
     sound(taking, -16.0, 1000, 1600)
     taking.transcript(final("Thursday at nine"), 1700)
