@@ -287,6 +287,7 @@ def _call_settings(phone: PhoneSettings, company: CompanysPhone) -> CallSettings
         keypad_pause_ms=phone.keypad_pause_ms,
         max_call_ms=phone.max_call_minutes * 60_000,
         turn_timeout_ms=phone.turn_timeout_ms,
+        asks_rating=company.asks_rating,
         filler_after_ms=company.filler_after_ms,
         filler_again_ms=company.filler_again_ms,
     )

@@ -20,6 +20,7 @@ from throughline.bootstrap import Telephone
 from throughline.call.effects import TurnTimed
 from throughline.call.media_streams import MAX_TOKEN_CHARS, Start
 from throughline.call.port import Admission
+from throughline.call.rating import MOST
 from throughline.domain.assurance import ATTESTED, CALLER_ID, FALSE_NUMBER, FULL_ATTESTATION, PROVEN_NUMBER, Assurance
 from throughline.domain.turns import PAGE_CALL, PHONE, Expectation, Turn, TurnResult
 from throughline.errors import Rejected, ThroughlineError, Unavailable
@@ -190,6 +191,17 @@ class PhoneLine:
     async def withdraw(self) -> None:
         """Take the turn back that is under way."""
         await self._server.runner.withdraw(self._message_id)
+
+    async def rated(self, rating: int) -> None:
+        """Keep it as an outcome of the call."""
+        await self._record.call(
+            self._record.record_outcome,
+            self._contact_id,
+            self._session_id,
+            kind="rating",
+            data={"rating": rating, "of": MOST},
+            idempotency_key=f"{self._session_id}:rating",
+        )
 
     async def timed(self, timed: TurnTimed) -> None:
         """Keep it with the turn's message."""

@@ -70,6 +70,11 @@ class CallSettings:
     mark_grace_ms: int = 2000
     """How long a mark may be late before its audio is taken to have played."""
 
+    asks_rating: bool = False
+    """Callers are asked how it was when the dialogue has ended the call."""
+    rating_wait_ms: int = 6000
+    """How long their answer is waited for."""
+
     filler_after_ms: int = 1000
     """A turn that takes longer is bridged by a filler, such as "One moment."."""
     filler_again_ms: int = 5000

@@ -98,6 +98,13 @@ class FlushListening:
 
 
 @dataclass(frozen=True)
+class Rated:
+    """Tell ``port.rated``: from 1, the worst, to 5."""
+
+    rating: int
+
+
+@dataclass(frozen=True)
 class TurnTimed:
     """The stages of one turn in order, in milliseconds. ``quiet_ms``: for how long the caller had been quiet when the turn was taken to be
     over, None where it was not spoken; ``endpoint_ms``: from the report of their last words until then; ``turn_ms``: with the dialogue;
@@ -129,4 +136,6 @@ class HangUp:
 
 
 Ask = AskBegin | AskTurn | AskPrompt
-Effect = Message | Ask | Foresee | Withdraw | Speak | StopSpeaking | Heard | Expect | FlushListening | TurnTimed | HangUp
+Effect = (
+    Message | Ask | Foresee | Withdraw | Speak | StopSpeaking | Heard | Expect | FlushListening | Rated | TurnTimed | HangUp
+)

@@ -15,7 +15,8 @@ Always holds:
 - Everything the caller said, keyed or typed becomes part of exactly one turn, up to the end of the call: what is left then goes
   with ``HangUp``. Only once the dialogue itself has ended the call is nothing more taken. Of somebody whom we have called no
   spoken word is taken before they have heard the first words to their end: "yes?" into a telephone that has just rung answers nothing.
-- A call that is to end says its last words to their end. Only the good-bye after silence may be interrupted: the call goes on.
+- A call that is to end says its last words to their end. Only the good-bye after silence may be interrupted: the call goes on. Where
+  the company wants it, whoever the dialogue has parted from is asked how it was (rating.py).
 - Whatever is said is reported as heard, partly heard or not heard, once.
 - A caller who speaks on while their turn is with the dialogue has it withdrawn: what they say is one turn. Where that comes too late, its
   reply isn't spoken, and what they say is the next one.
@@ -41,12 +42,14 @@ from throughline.call.effects import (
     Foresee,
     HangUp,
     Heard,
+    Rated,
     TurnTimed,
     Withdraw,
 )
 from throughline.call.keypad import Keypad
 from throughline.call.media_streams import Audio, Caption, Dtmf, Event, Mark, Media, Shown, Stop, Text
 from throughline.call.playback import Playback
+from throughline.call.rating import Rating
 from throughline.call.turn_taking import Spoken, TurnTaking
 from throughline.domain.listening import NO_WORDS, ListeningWords
 from throughline.domain.phone_wording import PhoneWording
@@ -87,6 +90,7 @@ class CallMachine:
             max_digits=settings.keypad_max_digits,
         )
         self._playback = Playback(audio, settings, wording)
+        self._rating = Rating(asks=settings.asks_rating, wait_ms=settings.rating_wait_ms)
         self._fillers = deque(wording.fillers if wording else ())  # the one that was said longest ago comes first
         self._filler_due_ms = float("inf")
         self._fillers_left = 0
@@ -155,7 +159,9 @@ class CallMachine:
         if self._deaf:
             return self._settled(now_ms)
         self._turns.transcript(transcript, now_ms, at_the_end=self._playback.at_the_end)
-        if transcript.text.strip():
+        if transcript.final and (rating := self._rating.words(transcript.text)) is not None:
+            self._rated(rating, now_ms)
+        elif transcript.text.strip():
             self._quiet_since_ms = now_ms
             self._out.append(Caption("customer", self._turns.text, final=False))
             if self._spoken and not self._withdrawing and self._turns.speaks_on:
@@ -287,9 +293,17 @@ class CallMachine:
 
     def _key(self, key: str, now_ms: float) -> None:
         self._quiet_since_ms = now_ms
+        if (rating := self._rating.key(key)) is not None:
+            self._rated(rating, now_ms)
+            return
         digits = self._keypad.press(key, now_ms)
         if digits:
             self._wait(AskTurn(digits, "keypad"))
+
+    def _rated(self, rating: int, now_ms: float) -> None:
+        self._out.append(Rated(rating))
+        if self._playback.busy:
+            self._play(self._playback.interrupt(now_ms), now_ms)
 
     def _typed(self, text: str, now_ms: float) -> None:
         if not text:
@@ -367,8 +381,12 @@ class CallMachine:
         caller_waits = bool(self._waiting or self._keypad.gathering or self._turns.pending)
         if self._ending == "silence" and caller_waits:
             self._stay()
-        if self._ending:
-            self._hang_up(self._ending, now_ms)
+        if self._ending == "completed" and (name := self._rating.next_prompt()):
+            self._leave(self._ending, now_ms)
+            self._ask(AskPrompt(name), now_ms)
+        elif self._ending:
+            if self._ending != "completed" or self._rating.is_over(now_ms):
+                self._hang_up(self._ending, now_ms)
         elif self._next_prompt:
             (name, ending), self._next_prompt = self._next_prompt, None
             if ending:

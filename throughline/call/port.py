@@ -83,6 +83,9 @@ class CallPort(Protocol):
         """How much of an utterance the caller heard: ``text_heard`` is a beginning of its text, maybe empty. Called once
         for every utterance, in the order in which they were to be spoken."""
 
+    async def rated(self, rating: int) -> None:
+        """How the caller says that the call was: from 1, the worst, to 5."""
+
     async def timed(self, timed: TurnTimed) -> None:
         """How long each stage of a turn took, once its reply is heard."""
 

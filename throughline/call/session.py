@@ -33,6 +33,7 @@ from throughline.call.effects import (
     Foresee,
     HangUp,
     Heard,
+    Rated,
     Speak,
     StopSpeaking,
     TurnTimed,
@@ -248,6 +249,8 @@ class CallSession:
                 self._foresee(effect.text)
             elif isinstance(effect, Withdraw):
                 self._begin(self._quietly(self._port.withdraw(), "port.withdraw"))
+            elif isinstance(effect, Rated):
+                self._begin(self._quietly(self._port.rated(effect.rating), "port.rated"))
             elif isinstance(effect, TurnTimed):
                 _log.info("call.turn", source=effect.source, **effect.stages)
                 self._begin(self._quietly(self._port.timed(effect), "port.timed"))

@@ -257,6 +257,7 @@ class Phone:
             maximum=60,
         )
     )
+    asks_rating: bool = field(metadata=doc("Whether a caller is asked how it was, once the assistant has said goodbye."))
     recent_days: int = field(
         metadata=doc("For so many days a conversation is recent enough to ask a caller about it.", minimum=1, maximum=365)
     )

@@ -18,6 +18,7 @@ from throughline.call.effects import (
     FlushListening,
     HangUp,
     Heard,
+    Rated,
     Speak,
     StopSpeaking,
     TurnTimed,
@@ -728,3 +729,44 @@ def test_what_is_said_while_keys_are_pressed_waits_for_the_number() -> None:
     assert line.all(AskTurn) == [AskTurn("12345678", "keypad")]
     line.result()
     assert line.all(AskTurn)[-1].text == "my code is"
+
+
+def parted_from(**settings: int) -> Line:
+    """A call that the dialogue has ended, and whose caller has heard its last words."""
+    line = thinking(asks_rating=True, rating_wait_ms=3000, **settings)
+    line.result("Goodbye.", end=True)
+    line.wait_for(AskPrompt)
+    line.result("How easy was that?")
+    return line
+
+
+def test_who_the_dialogue_has_parted_from_is_asked_how_it_was() -> None:
+    line = parted_from()
+    assert line.all(AskPrompt) == [AskPrompt("utter_ask_rating")]
+    line.keys("4")  # before the question has ended
+    assert line.all(Rated) == [Rated(4)]
+    assert line.all(AskPrompt)[1:] == [AskPrompt("utter_rated")]
+    line.result("Thank you.")
+    assert line.wait_for(HangUp) == HangUp("completed")
+    assert not line.all(AskTurn)
+
+
+def test_how_it_was_may_be_said() -> None:
+    line = parted_from()
+    line.wait(2000)
+    line.says("five")
+    assert line.all(Rated) == [Rated(5)]
+
+
+def test_who_says_nothing_is_let_go() -> None:
+    line = parted_from()
+    line.wait(2900)
+    assert not line.all(HangUp)
+    assert line.wait_for(HangUp) == HangUp("completed")
+
+
+def test_who_is_put_through_is_not_asked() -> None:
+    line = thinking(asks_rating=True)
+    line.take(line.machine.result(TurnResult("c_1", (), end_session=True, transfer=True), line.now_ms))
+    assert line.all(HangUp) == [HangUp("transferred")]
+    assert not line.all(AskPrompt)

@@ -232,6 +232,9 @@ class FakePort:
     async def withdraw(self) -> None:
         self.calls.append(("withdraw",))
 
+    async def rated(self, rating: int) -> None:
+        self.calls.append(("rated", rating))
+
     async def timed(self, timed: TurnTimed) -> None:
         self.timed_turns.append(timed)
 

@@ -242,3 +242,12 @@ async def test_the_dialogue_is_told_that_we_have_called(server: SmallServer, mon
     await port.begin()
     await (await telephone_call(server, 3)).begin()
     assert asked == [{"claimed": False, "called": True}, {"claimed": True, "called": False}]
+
+
+async def test_how_a_caller_says_that_it_was_is_an_outcome_of_the_call(server: SmallServer) -> None:
+    contact = server.record.create_contact()
+    port = await page_call(server, server.record.open_session(contact, WEB_CHAT))
+    await port.rated(4)
+    await port.rated(5)  # said twice, it counts once
+    (outcome,) = server.record.outcomes(contact)
+    assert (outcome.kind, outcome.data, outcome.session_id) == ("rating", {"rating": 4, "of": 5}, session_of(port).session_id)
