@@ -13,6 +13,7 @@ from typing import Any
 from throughline.domain.company import Business
 from throughline.domain.listening import plain
 
+_BESIDE, _BESIDE_IN_A_STORY = 3, 1  # words
 _CHOSEN = ("date", "time", "choice")  # kinds of answers of which some are offered
 
 
@@ -26,15 +27,17 @@ def is_whole(parsed: Mapping[str, Any], slot: str | None, slots: Iterable[Any], 
         return True  # "the earlier one please"
     if any(entity["entity"] == "phone_number" and entity["end"] == len(parsed["text"]) for entity in parsed["entities"]):
         return True  # told without being asked for: it has all its digits
-    if kind == "free":
-        return False  # a story: it may go on
     asked = (one for one in slots if one.name == slot)
-    return any(_fills(mapping, intent["name"], parsed["entities"]) for one in asked for mapping in one.mappings)
+    beside = _BESIDE_IN_A_STORY if kind == "free" else _BESIDE
+    return any(_fills(mapping, parsed, beside) for one in asked for mapping in one.mappings)
 
 
-def _fills(mapping: Mapping[str, Any], intent: str, entities: Iterable[Mapping[str, Any]]) -> bool:
+def _fills(mapping: Mapping[str, Any], parsed: Mapping[str, Any], beside: int) -> bool:
+    """Whether it answers the question, with at most ``beside`` words around the answer: in more there may be a story."""
+    intent, text = parsed["intent"]["name"], parsed["text"]
     if intent in mapping.get("not_intent", ()):
         return False
     if mapping["type"] == "from_intent":
         return bool(mapping["intent"] == intent)
-    return mapping["type"] == "from_entity" and any(entity["entity"] == mapping["entity"] for entity in entities)
+    answers = [entity for entity in parsed["entities"] if entity["entity"] == mapping.get("entity")]
+    return any(len(plain(f"{text[: answer['start']]} {text[answer['end'] :]}")) <= beside for answer in answers)

@@ -378,7 +378,9 @@ async def test_what_was_understood_ahead_is_what_the_turn_would_have_understood(
     [
         ("samsung I'm pretty sure", "brand", True),
         ("it just sits there full of water", "brand", False),  # no brand, and a story
-        ("since sunday night I think", "since", False),  # "and then it got worse"
+        ("since yesterday", "since", True),
+        ("it began on sunday night I think", "since", False),  # "and then it got worse"
+        ("my boiler keeps shutting off", "appliance", False),
         ("how much is a visit", None, True),
         ("second one's better for me", "visit_day", True),
         ("my cell is three six zero five five five oh one six one", None, True),

@@ -23,6 +23,7 @@ _NUMBERS = ("postcode", "reference", "code", "phone_number")
 _ANSWERED_BY = {"date": ("date", "since", "part_of_day"), "time": ("time", "part_of_day")}
 _NO_NUMBERS = ("free", "yes_no", "choice", "name")
 _LONGEST_NAME = 3  # words
+_PERSON = "customer_name"  # after a person's first name the last one may come
 _LONGEST_CHOICE = 4
 _LONGEST_SHORT_ANSWER = 3  # words beside the yes or the no: "yes please do that"
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -51,7 +52,7 @@ def judge(text: str, expectation: Expectation, words: ListeningWords) -> Complet
         return _of_number(text, expectation.kind)
     if expectation.kind in _NO_NUMBERS and _is_cut_number(text):
         return Completeness.UNFINISHED  # they tell a number all the same
-    return Completeness.COMPLETE if _is_whole(text, said, expectation.kind, words) else Completeness.OPEN
+    return Completeness.COMPLETE if _is_whole(text, said, expectation, words) else Completeness.OPEN
 
 
 def _of_number(text: str, kind: str) -> Completeness:
@@ -62,14 +63,15 @@ def _of_number(text: str, kind: str) -> Completeness:
     return Completeness.UNFINISHED if 0 < digits < DIGITS_OF[kind] else Completeness.OPEN
 
 
-def _is_whole(text: str, said: tuple[str, ...], kind: str, words: ListeningWords) -> bool:
+def _is_whole(text: str, said: tuple[str, ...], expectation: Expectation, words: ListeningWords) -> bool:
+    kind = expectation.kind
     if kind == "yes_no":
         rest = without(said, words.short_answers)
         return len(rest) < len(said) and len(rest) <= _LONGEST_SHORT_ANSWER
     if kind == "choice":
         return len(said) <= _LONGEST_CHOICE and not begins_with(said, words.beginnings)
     if kind == "name":
-        return 1 < len(said) <= _LONGEST_NAME
+        return (expectation.slot != _PERSON or len(said) > 1) and len(said) <= _LONGEST_NAME
     if kind == "digits":
         return any(item.kind == "phone_number" for item in find(text, _ANY_DAY))
     if kind in _ANSWERED_BY:

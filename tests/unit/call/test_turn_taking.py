@@ -19,7 +19,7 @@ WORDS = load_business(Path("data/business")).phone.listening
 
 def turns(expects: str = "free") -> TurnTaking:
     taking = TurnTaking(SETTINGS, WORDS)
-    taking.expectation = Expectation(expects)
+    taking.expectation = Expectation(expects, "customer_name" if expects == "name" else None)
     return taking
 
 
@@ -144,6 +144,7 @@ def test_an_empty_final_says_nothing() -> None:
         ("time", "half past two", 250),
         ("time", "in the morning", 250),
         ("name", "Dana Reyes.", 250),
+        ("name", "Dana", 700),
         ("name", "my name is", 1600),
         ("choice", "the second one", 250),
         ("choice", "my washing machine", 700),
@@ -462,3 +463,10 @@ def test_who_repeats_an_offer_interrupts() -> None:
     sound(taking, -16.0, 1000, 1600)
     taking.transcript(final("Thursday at nine"), 1700)
     assert taking.interrupts("I have Thursday at nine, or Friday at two.")
+
+
+def test_a_brand_is_whole_as_one_word() -> None:
+    taking = turns()
+    taking.expectation = Expectation("name", "brand")
+    taking.transcript(final("carrier"), 0)
+    assert taking.due(250)
