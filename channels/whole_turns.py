@@ -20,7 +20,8 @@ _CHOSEN = ("date", "time", "choice")  # kinds of answers of which some are offer
 def is_whole(parsed: Mapping[str, Any], slot: str | None, slots: Iterable[Any], business: Business) -> bool:
     """Of Rasa's parse of a text: it answers the question for ``slot``, one of the domain's ``slots``, or needs nothing more."""
     intent, listening = parsed["intent"], business.phone.listening
-    if intent["name"] in listening.whole_intents and intent["confidence"] >= listening.whole_confidence:
+    begins = intent["name"] in business.dialogue.courtesies and parsed["entities"]  # "hello I'm calling about the furnace"
+    if intent["name"] in listening.whole_intents and intent["confidence"] >= listening.whole_confidence and not begins:
         return True
     kind = business.phone.expects.get(slot or "", "free")
     if kind in _CHOSEN and set(plain(parsed["text"])) & set(business.dialogue.ordinals):

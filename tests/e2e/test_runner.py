@@ -378,6 +378,8 @@ async def test_what_was_understood_ahead_is_what_the_turn_would_have_understood(
     [
         ("samsung I'm pretty sure", "brand", True),
         ("it just sits there full of water", "brand", False),  # no brand, and a story
+        ("hello", None, True),
+        ("hello I'm calling about the furnace", None, False),
         ("since yesterday", "since", True),
         ("it began on sunday night I think", "since", False),  # "and then it got worse"
         ("my boiler keeps shutting off", "appliance", False),
