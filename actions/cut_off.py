@@ -1,7 +1,7 @@
 """What a caller had not heard to its end when their last call broke off: said again to whoever calls again right away.
 
-Only of the latest call, if it has ended, and only what was said after the caller's last words. The greeting isn't said again, and where a
-question is open it is put anyway.
+Only of the latest call, if it has ended, and only what was said after the caller's last words. Of a call that ended with its greeting nothing
+is: they are greeted anew. Where a question is open it is put anyway.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from throughline.domain.turns import PHONE
 from throughline.record.entries import Heard, StoredEvent
 
 _MESSAGES = 12  # of the latest ones, the greeting of the call at hand and a proof among them
-_NOT_AGAIN = ("utter_resume", "utter_call_", "utter_ask_", "utter_goodbye")  # greetings, questions and partings
+_GREETING = ("utter_resume", "utter_call_")
+_NOT_AGAIN = ("utter_ask_", "utter_goodbye")
 _BY_US = ("completed", "transferred", "silence", "too_long")  # calls that were not cut off (call/effects.py: REASONS)
 
 
@@ -51,12 +52,15 @@ async def cut_off(where: Situation) -> CutOff | None:
 
 
 def _said_last(events: Sequence[StoredEvent], without: tuple[str, ...]) -> list[StoredEvent]:
-    """What the assistant said after the caller's last words, but responses whose names begin as ``without`` says."""
+    """What the assistant said after the caller's last words, but responses whose names begin as ``without`` says; nothing where it was
+    greeting them."""
     said: list[StoredEvent] = []
     for event in reversed(events):
         if event.type_name == "user":
             break
         response = str((event.data.get("metadata") or {}).get("utter_action") or "")
+        if response.startswith(_GREETING):
+            return []
         if event.type_name == "bot" and not response.startswith(without):
             said.insert(0, event)
     return said

@@ -375,6 +375,13 @@ async def test_who_was_cut_off_and_calls_again_hears_the_rest(assistant: Assista
     assert customer.asked == "brand"
 
 
+async def test_who_was_cut_off_while_they_were_greeted_is_greeted_anew(assistant: Assistant, customer: Customer) -> None:
+    await customer.says("my dryer doesn't heat")
+    greeting = await customer.calls()
+    await cut_off_while_told(customer, assistant, "Hi")
+    assert (await customer.calls()).split("\n")[1:] == greeting.split("\n")[1:]
+
+
 @pytest.mark.parametrize("reason", ["completed", "silence"])
 async def test_a_call_that_we_ended_was_not_cut_off(assistant: Assistant, customer: Customer, reason: str) -> None:
     await customer.calls()
