@@ -1,7 +1,7 @@
 """What a caller had not heard to its end when their last call broke off: said again to whoever calls again right away.
 
-Only of the latest call, if it has ended, and only what was said after the caller's last words. Of a call that ended with its greeting nothing
-is: they are greeted anew. Where a question is open it is put anyway.
+Only of the latest call, if it has ended, and only what was said after the caller's last words. Of a call that ended with its greeting
+nothing is: they are greeted anew. Where a question is open it is put anyway.
 """
 
 from __future__ import annotations
