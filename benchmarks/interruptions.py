@@ -158,9 +158,7 @@ class Line:
         gaps = [after_s - at_s for at_s, after_s in pairwise(audible)]
         shown = self.caller.captions[captions:]
         text = " ".join(caption["text"] for caption in shown if caption["who"] == "assistant")
-        taken = [caption["text"] for caption in shown if caption["who"] == "customer" and caption["final"]][
-            1:
-        ]  # the question first
+        _question, *taken = [caption["text"] for caption in shown if caption["who"] == "customer" and caption["final"]]
         heard, there_are = _words_heard(text, bytes(self.caller.heard[start:])), len(marks_of(text))
         seen = f"{words}: {heard} of {there_are} words of {text!r}" + "".join(f", taken: {other!r}" for other in taken)
         return Ignored(heard == there_are and not taken, max(gaps, default=0.0) * 1000, seen)

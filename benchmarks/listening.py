@@ -6,8 +6,9 @@ The gap is what a caller notices: from the last frame of their speech, as it is 
 is played, on the wire of calls at real time. A cut-in is an answer that begins while its caller has not finished. The callers
 (benchmarks/callers, a figure in brackets is a pause in milliseconds) say everything that a call brings: yes and no, names, numbers in
 groups, days, questions and whole stories, with pauses where people make them. Who wrote them had seen nothing of how we listen, but for
-the first three calls. The words and pauses of data/business/phone.yml and endpoints.yml were chosen with ``known.txt``; ``unseen.txt``
-has been looked at by nobody who chose them.
+the first three calls. The words and pauses of data/business/phone.yml and endpoints.yml were chosen with ``known.txt``; nobody read
+``unseen.txt`` for that, but where one of its callers was cut in on, this command printed it, and what was said of a fault since when was
+taken for a story after that.
 
 Deepgram's Flux and ElevenLabs are local servers that speak the vendors' protocols at the latencies they publish: the end of a turn
 after 260 ms of silence in the median (160 to 360), the first byte of a voice after 75 ms (45 to 105). How often Flux takes a pause for
