@@ -128,6 +128,8 @@ class _Trial:
                 if way == UNDISTURBED and len(said.split()) < _LEAST_WORDS:
                     way = ""
                 async with self._alone if (WAYS.get(way) or ("", None))[1] else _Nobody():
+                    if caller.ended.is_set():  # who has waited for long is taken to have gone
+                        break
                     await self._say(line, text, Utterance(said, way), call, caller, listener)
                 await caller.wait_quiet(_QUIET_S)
         finally:

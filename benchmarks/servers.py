@@ -14,6 +14,7 @@ from pathlib import Path
 import requests
 from ruamel.yaml import YAML
 
+from throughline.bootstrap import SPEECH_FOLDER
 from throughline.cli.model import model_path, quiet_environment
 
 SECRET = "a key for trials only"  # noqa: S105 - and for nothing else
@@ -30,6 +31,15 @@ class Running:
     address: str
     process_id: int
     log_file: Path
+
+
+def wait_for(running: Running, logged: str, *, within_s: float) -> None:
+    """Return once ``running`` has logged this. Raises RuntimeError where it doesn't."""
+    deadline = time.monotonic() + within_s
+    while logged not in running.log_file.read_text(errors="replace"):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{running.name} has not logged {logged!r} within {within_s:g} s")
+        time.sleep(0.5)
 
 
 def free_port() -> int:
@@ -125,12 +135,13 @@ def stock(folder: Path, actions_address: str) -> Iterator[Running]:
 
 
 def _project(folder: Path, actions_address: str, settings: Mapping[str, Mapping[str, object]]) -> tuple[Path, Path]:
-    """The project as it is run: everything linked but endpoints.yml, where the server looks for its settings. Returns both."""
+    """The project as it is run: everything linked but endpoints.yml, where the server looks for its settings, and kept speech, which is
+    another voice's. Returns both."""
     home = folder / "project"
-    (home / "var").mkdir(parents=True)
-    for part in (*(path for path in Path().iterdir() if not path.name.startswith(".")), Path("var/cache")):
-        if part.name not in ("endpoints.yml", "var"):
-            (home / part).symlink_to(part.resolve())
+    (home / "var/cache").mkdir(parents=True)
+    parts = [path for path in Path().iterdir() if not path.name.startswith(".") and path.name not in ("endpoints.yml", "var")]
+    for part in (*parts, *(path for path in Path("var/cache").iterdir() if path.name != SPEECH_FOLDER.name)):
+        (home / part).symlink_to(part.resolve())
     yaml = YAML()
     endpoints = yaml.load(Path("endpoints.yml"))
     endpoints["action_endpoint"]["url"] = f"{actions_address}/webhook"

@@ -15,7 +15,8 @@ _HANGOVER_MS = 120.0
 """A gap between two sounds that is shorter is none: plosives are silent for so long."""
 _FORGET_MS = 1000.0
 """Recognisers report some time after the words; until then the sound that came with them must be remembered."""
-_LATELY_MS = 80.0
+_SMOOTHED_MS = 80.0
+"""A click is shorter than a syllable: it does not make a sound loud."""
 
 
 class Loudness:
@@ -30,7 +31,7 @@ class Loudness:
         self._loud_ms = 0.0
         self._heard_dbfs = 0.0
         self._heard_frames = 0
-        self._lately_dbfs: float | None = None
+        self._smoothed_dbfs = self._loudest_dbfs = 0.0  # of the sound at hand, once there is one
 
     def frame(self, level_dbfs: float, length_ms: float, now_ms: float) -> None:
         """A frame of ``length_ms`` that ends now."""
@@ -38,13 +39,15 @@ class Loudness:
         if level_dbfs >= max(self._least_dbfs, self._floor_dbfs + _ABOVE_FLOOR_DB):
             if self.quiet_ms(now_ms) > _HANGOVER_MS + length_ms:
                 self._sounding_ms = 0.0
+            if not self._sounding_ms:
+                self._smoothed_dbfs = self._loudest_dbfs = self._least_dbfs
+            self._smoothed_dbfs += (level_dbfs - self._smoothed_dbfs) * min(1.0, length_ms / _SMOOTHED_MS)
+            self._loudest_dbfs = max(self._loudest_dbfs, self._smoothed_dbfs)
             self._sounding_ms += length_ms
             self._loud_ms += length_ms
             self._sound_ended_ms = now_ms
             self._heard_dbfs += level_dbfs
             self._heard_frames += 1
-            lately_dbfs = level_dbfs if self._lately_dbfs is None else self._lately_dbfs
-            self._lately_dbfs = lately_dbfs + (level_dbfs - lately_dbfs) * min(1.0, length_ms / _LATELY_MS)
         elif self.quiet_ms(now_ms) >= _FORGET_MS:
             self._loud_ms = 0.0
 
@@ -59,9 +62,9 @@ class Loudness:
         return self._loud_ms
 
     @property
-    def lately_dbfs(self) -> float | None:
-        """How loud the sound has been lately; None where there was none yet."""
-        return self._lately_dbfs
+    def loudest_dbfs(self) -> float | None:
+        """How loud the sound at hand has been at its loudest; None where there is none."""
+        return self._loudest_dbfs if self._sounding_ms else None
 
     @property
     def mean_dbfs(self) -> float | None:

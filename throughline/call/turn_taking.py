@@ -273,8 +273,8 @@ class TurnTaking:
 
     def breaks_in(self, now_ms: float) -> bool:
         """A sound, as loud as the caller is, has lasted for as long as the assistant should pause for it."""
-        lately_dbfs, usual_dbfs = self._line.lately_dbfs, self._usual_dbfs
-        if lately_dbfs is not None and usual_dbfs is not None and lately_dbfs < usual_dbfs - _SOFTER_DB:
+        loudest_dbfs, usual_dbfs = self._line.loudest_dbfs, self._usual_dbfs
+        if loudest_dbfs is not None and usual_dbfs is not None and loudest_dbfs < usual_dbfs - _SOFTER_DB:
             return False
         return self._line.sounding_ms(now_ms) >= self._settings.barge_in_hold_ms
 

@@ -128,7 +128,9 @@ class Caller:
         await self._socket.send(json.dumps({"sequenceNumber": str(self._sequence), "streamSid": self._stream, **message}))
 
     async def say(self, speech: bytes) -> None:
-        """Speak ``speech`` (audio in the call's format); returns when its last frame has been sent."""
+        """Speak ``speech`` (audio in the call's format); returns when its last frame has been sent, or the line is closed."""
+        if self.ended.is_set():
+            return
         self._answered.clear()
         size = self._audio.frame_bytes
         for start in range(0, len(speech), size):

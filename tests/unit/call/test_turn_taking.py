@@ -434,6 +434,24 @@ def test_without_an_echo_before_nothing_is_taken_for_one() -> None:
     assert taking.text == "on Friday"
 
 
+def test_what_begins_loudly_and_goes_on_softly_breaks_in() -> None:
+    taking = turns()
+    speaks_once(taking)
+    taking.reply_begins()
+    sound(taking, -15.0, 1000, 1080)
+    sound(taking, -38.0, 1080, 1160)  # "excuse me": its middle is all hiss
+    assert taking.breaks_in(1160)
+
+
+def test_a_click_before_something_soft_does_not_break_in() -> None:
+    taking = turns()
+    speaks_once(taking)
+    taking.reply_begins()
+    sound(taking, -15.0, 1000, 1020)
+    sound(taking, -38.0, 1020, 1400)
+    assert not taking.breaks_in(1400)
+
+
 def test_a_sound_much_quieter_than_the_caller_is_not_paused_for() -> None:
     taking = turns()
     speaks_once(taking)

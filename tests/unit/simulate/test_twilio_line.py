@@ -349,3 +349,15 @@ async def test_it_rings_no_longer_than_it_was_asked_to(small_line: SmallLine) ->
     with pytest.raises(Unavailable, match="did not ring"):
         async with line.pick_up(CALLER, within_s=0.1):
             pass
+
+
+async def test_who_speaks_into_a_line_that_is_closed_is_not_kept_waiting(small_line: SmallLine) -> None:
+    async def hang_up(stream: Stream) -> None:
+        await stream.say(SAYS, "sentence-1")
+
+    small_line.holds = hang_up
+    line = twilio(small_line)
+    async with line.call(from_=CALLER, to=NUMBER) as call:
+        await call.over()
+        await asyncio.wait_for(call.streams[0].say(SAYS), 1)
+    assert call.streams[0].ended.is_set()
