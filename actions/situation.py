@@ -24,7 +24,7 @@ from throughline.domain.company import Business
 from throughline.domain.journeys import Journey
 from throughline.domain.knowledge import Topic
 from throughline.domain.privacy import told_in
-from throughline.domain.turns import PHONE
+from throughline.domain.turns import PHONE, REHEARSED
 from throughline.domain.words import Said, Words
 from throughline.errors import Unavailable
 from throughline.settings.server import Settings
@@ -75,8 +75,16 @@ class Situation:
     @property
     def session_id(self) -> str | None:
         """The visit or call the latest message came from; None where it came from Rasa's own tools."""
-        metadata = (self.tracker.latest_message or {}).get("metadata") or {}
-        return metadata.get("session_id")
+        return self._metadata.get("session_id")
+
+    @property
+    def is_rehearsed(self) -> bool:
+        """The message has not been sent yet, and may never be: only what it would be answered is wanted."""
+        return bool(self._metadata.get(REHEARSED))
+
+    @property
+    def _metadata(self) -> Mapping[str, Any]:
+        return (self.tracker.latest_message or {}).get("metadata") or {}
 
     @property
     def channel(self) -> str:

@@ -34,7 +34,7 @@ async def open_visits(where: Situation) -> list[Visit]:
 async def find_visit(where: Situation, reference: str, postcode: str) -> Visit:
     """The visit of that reference at that ZIP code, of whichever conversation: from now on one of this session's. A wrong pair is counted.
     Raises Rejected("no_match"|"too_many_tries"|"closed"), or Unavailable."""
-    if where.session_id is None:  # Rasa's own tools: nobody's tries could be counted
+    if where.session_id is None or where.is_rehearsed:  # Rasa's own tools, or no turn yet: nobody's tries could be counted
         raise Rejected("no_match")
     record, limits = where.app.record, where.settings.codes.limits()
     await where.bounded(record.call(record.refuse_if_too_many, where.session_id, limits=limits))

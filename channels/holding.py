@@ -30,6 +30,11 @@ class Holding:
         # What aliases led to when they were last seen: a call that a code has led elsewhere says all its turns under one. Never relied on.
         self._became: dict[str, str] = {}
 
+    async def look(self, contact_id: str) -> Window:
+        """The living contact's window, with nobody held. Raises Rejected("unknown_contact"), Unavailable."""
+        window: Window = await self._agent_of().tracker_store.look(contact_id, likely=self._became.get(contact_id, contact_id))
+        return window
+
     @asynccontextmanager
     async def living(self, contact_id: str) -> AsyncIterator[Window]:
         """Hold the living contact behind ``contact_id``, also if it is merged while we wait; its window, read under that lock.

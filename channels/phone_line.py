@@ -168,25 +168,34 @@ class PhoneLine:
         words = plain_words(text)
         if not words:
             return TurnResult(self._contact_id, ())
-        turn = Turn(
+        self._message_id = f"{self._session_id}:{uuid.uuid4().hex}"
+        result = await self._server.runner.take(self._turn(words, self._message_id, source, confidence))
+        if not result.withdrawn:
+            self._expects = result.expects
+        return result
+
+    def _turn(self, words: str, message_id: str, source: str, confidence: float | None = None) -> Turn:
+        return Turn(
             contact_id=self._contact_id,
             session_id=self._session_id,
             channel=PHONE,
             text=words,
-            message_id=f"{self._session_id}:{uuid.uuid4().hex}",
+            message_id=message_id,
             source=source,
             confidence=confidence,
         )
-        self._message_id = turn.message_id
-        result = await self._server.runner.take(turn)
-        if not result.withdrawn:
-            self._expects = result.expects
-        return result
 
     async def foresee(self, text: str) -> bool:
         """Have it understood ahead."""
         words = plain_words(text)
         return bool(words) and await self._server.runner.foresee(words, self._expects.slot)
+
+    async def rehearse(self, text: str) -> TurnResult:
+        """Have it answered without any effect. What is so answered is no message, and has no id."""
+        words = plain_words(text)
+        if not words:
+            return TurnResult(self._contact_id, ())
+        return await self._server.runner.rehearse(self._turn(words, "", "speech"))
 
     async def withdraw(self) -> None:
         """Take the turn back that is under way."""

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-_ONLY_LOOK = ("validate_", "action_ask_", "action_extract_slots")
-"""How the actions are named that have no effect outside the conversation: they check answers and put questions."""
+_ONLY_LOOK = ("validate_", "action_ask_", "action_answer_", "action_extract_slots")
+"""How the actions are named that have no effect outside the conversation: they check answers, put questions and answer them."""
+
+
+def only_looks(action: str) -> bool:
+    """Whether an action of this name has no effect outside the conversation."""
+    return action.startswith(_ONLY_LOOK)
 
 
 class Withdrawn(Exception):
@@ -30,7 +35,7 @@ class Withdrawal:
     def before_action(self, name: str) -> None:
         """An action is about to be called. Raises Withdrawn."""
         self.check()
-        if not name.startswith(_ONLY_LOOK):
+        if not only_looks(name):
             self._settled = True
 
     def before_saving(self) -> None:

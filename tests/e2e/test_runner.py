@@ -354,7 +354,7 @@ async def test_a_turn_whose_action_may_have_had_an_effect_is_not_taken_back(
 async def test_what_was_understood_ahead_is_what_the_turn_would_have_understood(
     assistant: Assistant, actions: Between, customer: Customer
 ) -> None:
-    foresight = assistant.runner._foresight
+    foresight = assistant.runner._dialogue._foresight
     await customer.says(FAULT)
     await customer.says("miele")
     used = foresight.used
@@ -396,6 +396,43 @@ async def test_what_somebody_says_whole_is_told_from_what_may_go_on(
     assistant: Assistant, text: str, slot: str | None, is_whole: bool
 ) -> None:
     assert await assistant.runner.foresee(text, slot) is is_whole
+
+
+async def test_what_is_rehearsed_leaves_nothing_and_is_what_the_turn_is_answered(
+    assistant: Assistant, actions: Between, customer: Customer
+) -> None:
+    before = last_seq(assistant, customer.contact_id)
+    rehearsed = await assistant.runner.rehearse(turn_of(customer, FAULT, message_id=""))
+    assert last_seq(assistant, customer.contact_id) == before
+    assert assistant.app.record.unfinished_messages() == []
+    assert [utterance.event_id for utterance in rehearsed.utterances] == [""]
+
+    taken = await assistant.runner.take(turn_of(customer, FAULT))
+    assert lines(rehearsed) == lines(taken) != []
+    assert rehearsed.expects == taken.expects
+    assert words(assistant, customer.contact_id) == [FAULT]
+
+
+async def test_a_rehearsal_ends_where_something_would_be_done(
+    assistant: Assistant, actions: Between, customer: Customer
+) -> None:
+    rehearsed = await assistant.runner.rehearse(turn_of(customer, "I want to talk to a person", message_id=""))
+    assert lines(rehearsed) == []
+    assert "action_request_person" not in actions.called
+    assert assistant.app.record.handoffs(customer.contact_id) == []
+
+
+async def test_a_rehearsal_whose_action_fails_tells_nothing(assistant: Assistant, actions: Between, customer: Customer) -> None:
+    actions.instead[FORM] = actions.fails
+    assert lines(await assistant.runner.rehearse(turn_of(customer, FAULT, message_id=""))) == []
+    actions.begin()
+    assert lines(await assistant.runner.take(turn_of(customer, FAULT))) != []
+
+
+async def test_a_rehearsed_question_is_answered_in_full(assistant: Assistant, actions: Between, customer: Customer) -> None:
+    rehearsed = await assistant.runner.rehearse(turn_of(customer, "how much is a visit", message_id=""))
+    assert lines(rehearsed) == lines(await assistant.runner.take(turn_of(customer, "how much is a visit")))
+    assert "89" in lines(rehearsed)[0]
 
 
 async def test_a_card_number_is_kept_nowhere_and_answered(assistant: Assistant, customer: Customer) -> None:

@@ -29,6 +29,8 @@ class CallSettings:
     """A sound of this length is somebody who speaks on: their turn isn't over, whatever was reported."""
     noise_ms: int = 2500
     """A sound that goes on for longer without a new word is a noise."""
+    rehearse_ahead_ms: int = 200
+    """So long before such a pause is over the turn is rehearsed, and the voice begins with its answer."""
     lost_final_ms: int = 3000
     """An interim transcript not followed by another for so long makes the engine say what it has."""
     barge_in_words: int = 2

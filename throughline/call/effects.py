@@ -57,6 +57,13 @@ class Foresee:
 
 
 @dataclass(frozen=True)
+class Rehearse:
+    """Await ``port.rehearse``: this is the turn, unless the caller goes on soon. Its outcome goes to ``machine.rehearsed``."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Withdraw:
     """Tell ``port.withdraw``: the turn that is with the dialogue goes on. Its outcome comes all the same."""
 
@@ -67,6 +74,14 @@ class Speak:
     ``speech_id``. ``speed``: how fast it is said; 1.0 is as usual."""
 
     speech_id: int
+    text: str
+    speed: float = 1.0
+
+
+@dataclass(frozen=True)
+class PrepareSpeech:
+    """Begin with the speech for ``text``, which will probably be asked for next. Nothing of it goes to the machine before it is."""
+
     text: str
     speed: float = 1.0
 
@@ -137,5 +152,18 @@ class HangUp:
 
 Ask = AskBegin | AskTurn | AskPrompt
 Effect = (
-    Message | Ask | Foresee | Withdraw | Speak | StopSpeaking | Heard | Expect | FlushListening | Rated | TurnTimed | HangUp
+    Message
+    | Ask
+    | Foresee
+    | Rehearse
+    | Withdraw
+    | Speak
+    | PrepareSpeech
+    | StopSpeaking
+    | Heard
+    | Expect
+    | FlushListening
+    | Rated
+    | TurnTimed
+    | HangUp
 )

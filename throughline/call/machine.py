@@ -43,6 +43,7 @@ from throughline.call.effects import (
     HangUp,
     Heard,
     Rated,
+    Rehearse,
     TurnTimed,
     Withdraw,
 )
@@ -174,6 +175,12 @@ class CallMachine:
         self._turns.is_whole(text)
         return self._settled(now_ms)
 
+    def rehearsed(self, text: str, result: TurnResult, now_ms: float) -> list[Effect]:
+        """What was to be rehearsed would be answered so."""
+        if not self._over and self._asking is None and text == self._turns.text:
+            self._out += self._playback.prepare(result.utterances, result.speed_once or result.speed or self._speed)
+        return self._settled(now_ms)
+
     def result(self, result: TurnResult, now_ms: float) -> list[Effect]:
         """The dialogue answers what was asked."""
         if self._over:
@@ -276,6 +283,8 @@ class CallMachine:
             self._out.append(FlushListening())
         if self._asking is None and not self._ending and (text := self._turns.foresight(now_ms)):
             self._out.append(Foresee(text))
+        if self._asking is None and not self._ending and not self._playback.busy and (text := self._turns.rehearsal(now_ms)):
+            self._out.append(Rehearse(text))
         if now_ms >= self._filler_due_ms:
             self._fill(now_ms)
         if now_ms - self._begun_ms >= self._settings.max_call_ms and not self._ending:

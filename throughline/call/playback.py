@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from throughline.call.call_settings import CallSettings
-from throughline.call.effects import Effect, Heard, Speak, StopSpeaking
+from throughline.call.effects import Effect, Heard, PrepareSpeech, Speak, StopSpeaking
 from throughline.call.media_streams import Audio, Caption, Clear, Mark
 from throughline.domain.phone_wording import PhoneWording
 from throughline.domain.transcripts import FRAME_MS, AudioFormat
@@ -138,6 +138,13 @@ class Playback:
                 self._next_id += 1
             self._lines.append(line)
         return effects
+
+    def prepare(self, utterances: Iterable[Utterance], speed: float = 1.0) -> list[Effect]:
+        """``say`` will probably be called with this: the voice may begin with the first piece of it."""
+        for utterance in utterances:
+            for text in self._wording.pieces_of(utterance.text)[:1]:
+                return [PrepareSpeech(self._wording.spoken(text), speed)]
+        return []
 
     def withdraw(self) -> list[Effect]:
         """Forget what is queued, unless something of it has been sent already."""

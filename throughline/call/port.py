@@ -71,6 +71,10 @@ class CallPort(Protocol):
         """The next turn may be ``text``: whatever of it has no effect may be done ahead. Whether that is all the caller has to say, as it
         is understood: an answer to what was asked, or something that is said whole."""
 
+    async def rehearse(self, text: str) -> TurnResult:
+        """What a turn ``text`` would be answered now, as far as that can be told; nothing comes of it, and its utterances are in no record.
+        Raises ThroughlineError."""
+
     async def withdraw(self) -> None:
         """The turn that is under way was none yet: the caller speaks on. Where nothing has come of it so far, nothing does, and its result
         is ``withdrawn``; else it goes its way. Raises nothing."""

@@ -5,9 +5,9 @@ can hold up another: what they report goes to the machine at once, what the mach
 
     socket -> _receive -> codec -> machine -> outbox -> _send -> socket
     socket -> _receive -> recogniser -> _listen -> machine
-    machine -> Speak -> _speak, _make (voice) -> machine
+    machine -> PrepareSpeech, Speak -> _speak, _make (voice) -> machine
     machine -> AskTurn -> _ask (dialogue) -> machine
-    machine -> Foresee, Withdraw -> dialogue
+    machine -> Foresee, Rehearse, Withdraw -> dialogue
     machine -> Heard -> _report -> dialogue
     clock -> _keep_time -> machine
 
@@ -33,7 +33,9 @@ from throughline.call.effects import (
     Foresee,
     HangUp,
     Heard,
+    PrepareSpeech,
     Rated,
+    Rehearse,
     Speak,
     StopSpeaking,
     TurnTimed,
@@ -49,6 +51,7 @@ from throughline.domain.turns import TurnResult
 from throughline.errors import ProtocolError, Rejected, ThroughlineError, Unavailable
 from throughline.log import get_logger, told
 from throughline.speech.stt.protocol import SpeechToText, SttStream
+from throughline.speech.tts.ahead import SpeechAhead
 from throughline.speech.tts.protocol import TextToSpeech
 from throughline.speech.within import closed_after, next_within, within
 
@@ -95,7 +98,7 @@ class CallSession:
         self._socket = socket
         self._port = port
         self._stt = stt
-        self._tts = tts
+        self._voice = SpeechAhead(tts)
         self._settings = settings
         self._clock = clock
         self._listening = listening
@@ -217,6 +220,7 @@ class CallSession:
                 task.cancel()
             if left:
                 await asyncio.wait(left, timeout=self._settings.close_timeout_ms / 1000)
+            await self._quietly(self._voice.close(), "tts.close")
 
     # What the machine wants
 
@@ -247,6 +251,10 @@ class CallSession:
                     self._ear.flush()
             elif isinstance(effect, Foresee):
                 self._foresee(effect.text)
+            elif isinstance(effect, Rehearse):
+                self._begin(self._quietly(self._rehearse(effect.text), "port.rehearse"))
+            elif isinstance(effect, PrepareSpeech):
+                self._voice.prepare(effect.text, self._audio, speed=effect.speed)
             elif isinstance(effect, Withdraw):
                 self._begin(self._quietly(self._port.withdraw(), "port.withdraw"))
             elif isinstance(effect, Rated):
@@ -271,6 +279,9 @@ class CallSession:
             self._to_foresee = ""
             if await self._port.foresee(text):
                 self._do(self._machine.is_whole(text, self._now()))
+
+    async def _rehearse(self, text: str) -> None:
+        self._do(self._machine.rehearsed(text, await self._port.rehearse(text), self._now()))
 
     def _post(self, message: Message | None) -> None:
         if isinstance(message, Clear):  # what is still here has not been sent, and must not be
@@ -370,7 +381,7 @@ class CallSession:
         made = False
         for _ in range(2):
             try:
-                async with closed_after(self._tts.speak(speech.text, self._audio, speed=speech.speed)) as chunks:
+                async with closed_after(self._voice.speak(speech.text, self._audio, speed=speech.speed)) as chunks:
                     while (chunk := await next_within(chunks, self._settings.speech_timeout_ms)) is not None:
                         made = True
                         self._do(self._machine.audio(speech.speech_id, chunk, self._now()))

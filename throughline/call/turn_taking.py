@@ -70,7 +70,7 @@ class TurnTaking:
         self._ended = False  # the recogniser says that the turn is over
         self._not_before_ms = 0.0
         self._so_far: Completeness | None = None  # how far it is; None when it is to be judged anew
-        self._foreseen = ""
+        self._foreseen = self._rehearsed = ""
         self._whole = ""  # what the dialogue takes to be all of it
         self._before_reply = 0  # how many of _finals are older than the assistant's current words
         self._replying = False
@@ -225,6 +225,16 @@ class TurnTaking:
         self._foreseen = text
         return text
 
+    def rehearsal(self, now_ms: float) -> str | None:
+        """Words that are the turn unless more come soon; each once."""
+        text, settings = self.text, self._settings
+        if not text or text == self._rehearsed or self._replying or self.sounds_on(now_ms):
+            return None
+        if self._quiet_ms(now_ms) < max(_STABLE_MS, self._pause_ms() - settings.rehearse_ahead_ms):
+            return None
+        self._rehearsed = text
+        return text
+
     def take(self, now_ms: float | None = None) -> Spoken | None:
         """The turn, which ends now; None if nothing was said."""
         text = self.text
@@ -235,7 +245,7 @@ class TurnTaking:
         if self._line.mean_dbfs is not None:
             self._usual_dbfs = self._line.mean_dbfs  # of what was a turn: an echo is no measure
         self._finals, self._interim, self._before_reply = [], "", 0
-        self._ended, self._so_far, self._foreseen, self._whole = False, None, "", ""
+        self._ended, self._so_far, self._foreseen, self._rehearsed, self._whole = False, None, "", "", ""
         return Spoken(text, min(known, default=None), self._heard_ms, quiet_ms)
 
     # While the assistant speaks

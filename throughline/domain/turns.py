@@ -13,6 +13,9 @@ PHONE = "phone"
 PAGE_CALL = "page"
 TELEPHONE_CALL = "twilio"
 
+REHEARSED = "rehearsed"
+"""Stands in the metadata of a message whose turn is only rehearsed: whatever would count it does not."""
+
 
 @dataclass(frozen=True)
 class Turn:

@@ -17,7 +17,7 @@ from tests.unit.actions.conftest import NOW, Conversation, Done
 from tests.unit.actions.test_journeys import at, begin, booked, goes_on
 from throughline.bootstrap import Application
 from throughline.connectors.calendar.embedded import EmbeddedCalendar
-from throughline.domain.turns import PHONE, WEB_CHAT
+from throughline.domain.turns import PHONE, REHEARSED, WEB_CHAT
 from throughline.domain.visits import Visit, VisitSlot
 from throughline.errors import Unavailable
 
@@ -65,6 +65,19 @@ async def test_it_is_found_and_moved_and_stays_the_other_ones(talk: Conversation
     [now_at] = app.record.calendar.visits_of(visit.contact_id)
     assert now_at.slot.start == at(25, 8)
     assert app.record.calendar.visits_of(talk.contact_id) == []
+
+
+async def test_what_is_only_rehearsed_finds_nothing_and_counts_as_no_try(
+    talk: Conversation, visit: Visit, app: Application
+) -> None:
+    await begin(talk, "move my visit", "move_visit")
+    talk.know(visit_reference=visit.reference).asks("visit_postcode")
+    for _ in range(20):
+        talk.hears("97213", postcode="97213").message["metadata"][REHEARSED] = True
+        talk.slots["postcode"] = "97213"
+        assert (await talk.do(FORM)).said == ["utter_visit_not_found"]
+    talk.slots["postcode"] = None
+    assert (await tries(talk, visit.reference, "97201")).said == ["utter_visit_found"]
 
 
 async def test_told_at_once_it_is_not_asked_for(talk: Conversation, visit: Visit) -> None:

@@ -199,6 +199,8 @@ class FakePort:
         self.page = True
         self.calls: list[tuple[Any, ...]] = []
         self.foreseen: list[str] = []
+        self.rehearsed: list[str] = []
+        self.rehearsal_fails = False
         self.whole: set[str] = set()
         self.timed_turns: list[TurnTimed] = []
         self.answers: dict[str, TurnResult | Exception] = {}
@@ -228,6 +230,12 @@ class FakePort:
         if self.held:
             await self.held.wait()
         return text in self.whole
+
+    async def rehearse(self, text: str) -> TurnResult:
+        self.rehearsed.append(text)
+        if self.rehearsal_fails:
+            raise Unavailable("no dialogue")
+        return self._answer(self.answers.get(text, said("I see.")))
 
     async def withdraw(self) -> None:
         self.calls.append(("withdraw",))
@@ -355,6 +363,53 @@ async def test_of_what_is_said_while_the_dialogue_looks_ahead_it_looks_at_the_la
     call.port.held.set()
     await settle()
     assert call.port.foreseen == ["how much", "how much is a visit on sundays"]
+    call.socket.incoming.put_nowait(LOST)
+    await call.over()
+
+
+async def test_the_voice_begins_with_the_answer_before_the_turn_is_over() -> None:
+    call = Call()
+    call.port.answers["it leaks"] = said("Which brand is it?")
+    await call.greeted()
+    await call.says("it leaks")
+    await call.clock.advance(700)
+    assert call.port.rehearsed == ["it leaks"]
+    assert call.port.of("turn") == [], "nothing is acted on yet"
+    assert call.tts.spoken == ["Good morning.", "Which brand is it?"]
+    assert not any(
+        body["event"] == "media" for body in call.socket.sent[call.socket.sent.index(call.socket.events("mark")[0]) :]
+    )
+    await call.clock.advance(400)
+    assert call.port.of("turn") == [("it leaks", "speech", None)]
+    assert call.tts.spoken == ["Good morning.", "Which brand is it?"], "it is not made a second time"
+    assert call.socket.events("caption")[-1]["text"] == "Which brand is it?"
+    call.socket.incoming.put_nowait(LOST)
+    await call.over()
+
+
+async def test_who_goes_on_is_answered_otherwise_and_nothing_is_left_of_what_was_begun() -> None:
+    call = Call()
+    call.port.answers |= {"it leaks": said("Which brand is it?"), "it leaks on Sundays": said("Only then?")}
+    await call.greeted()
+    await call.says("it leaks")
+    await call.clock.advance(700)
+    await call.says("on Sundays")
+    await call.clock.advance(1200)
+    assert call.port.rehearsed == ["it leaks", "it leaks on Sundays"]
+    assert call.port.of("turn") == [("it leaks on Sundays", "speech", None)]
+    assert call.tts.spoken == ["Good morning.", "Which brand is it?", "Only then?"]
+    call.socket.incoming.put_nowait(LOST)
+    await call.over()  # looks whether every voice is closed
+
+
+async def test_a_rehearsal_that_fails_costs_nothing_but_its_answer() -> None:
+    call = Call()
+    call.port.rehearsal_fails = True
+    await call.greeted()
+    await call.says("it leaks")
+    await call.clock.advance(1200)
+    assert call.port.of("turn") == [("it leaks", "speech", None)]
+    assert call.tts.spoken == ["Good morning.", "I see."]
     call.socket.incoming.put_nowait(LOST)
     await call.over()
 

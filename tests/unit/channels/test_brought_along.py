@@ -7,7 +7,7 @@ from rasa.shared.core.domain import Domain
 from rasa.shared.core.events import ActiveLoop, Event, SlotSet
 from rasa.shared.core.trackers import DialogueStateTracker
 
-from channels.turns import _brought_along
+from channels.resuming import brought_along
 
 pytestmark = pytest.mark.unit
 
@@ -21,23 +21,23 @@ def tracker(*events: Event) -> DialogueStateTracker:
 
 
 def test_the_form_comes_along_unless_the_other_is_in_one() -> None:
-    assert _brought_along(tracker(*FORM), None) == FORM
-    assert _brought_along(tracker(*FORM), tracker()) == FORM
-    assert _brought_along(tracker(*FORM), tracker(ActiveLoop("journey_form"))) == ()
+    assert brought_along(tracker(*FORM), None) == FORM
+    assert brought_along(tracker(*FORM), tracker()) == FORM
+    assert brought_along(tracker(*FORM), tracker(ActiveLoop("journey_form"))) == ()
 
 
 def test_a_booked_visit_comes_along_unless_the_other_has_one() -> None:
-    assert _brought_along(tracker(*BOOKED), tracker()) == BOOKED
-    assert _brought_along(tracker(*BOOKED, *FORM), None) == (*BOOKED, *FORM)
-    assert _brought_along(tracker(*BOOKED), tracker(SlotSet("ui_visit", "ABCDEF"))) == ()
+    assert brought_along(tracker(*BOOKED), tracker()) == BOOKED
+    assert brought_along(tracker(*BOOKED, *FORM), None) == (*BOOKED, *FORM)
+    assert brought_along(tracker(*BOOKED), tracker(SlotSet("ui_visit", "ABCDEF"))) == ()
 
 
 def test_how_fast_to_speak_is_what_the_caller_has_just_asked_for() -> None:
     slower = SlotSet("ui_speed", 0.85)
-    assert _brought_along(tracker(slower), tracker(SlotSet("ui_speed", 1.15), *FORM)) == (slower,)
-    assert _brought_along(tracker(slower, *FORM), None) == (slower, *FORM)
+    assert brought_along(tracker(slower), tracker(SlotSet("ui_speed", 1.15), *FORM)) == (slower,)
+    assert brought_along(tracker(slower, *FORM), None) == (slower, *FORM)
 
 
 def test_nobody_brings_nothing() -> None:
-    assert _brought_along(None, tracker()) == ()
-    assert _brought_along(tracker(), None) == ()
+    assert brought_along(None, tracker()) == ()
+    assert brought_along(tracker(), None) == ()
