@@ -378,6 +378,9 @@ async def test_what_was_understood_ahead_is_what_the_turn_would_have_understood(
     [
         ("samsung I'm pretty sure", "brand", True),
         ("it just sits there full of water", "brand", False),  # no brand, and a story
+        ("it's a maytag", "since", True),  # answers another question than the one that is open
+        ("since last thursday", "brand", True),
+        ("my maytag dryer", "since", False),
         ("hello", None, True),
         ("hello I'm calling about the furnace", None, False),
         ("since yesterday", "since", True),
