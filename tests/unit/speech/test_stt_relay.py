@@ -427,6 +427,86 @@ class TestLosing:
         await stream.close()
 
 
+class TestGoingBack:
+    async def lost(self, clock: Clock, *outcomes: object) -> tuple[FakeEngine, FakeEngine, SttStream, Listener]:
+        """A call that goes on with the second best, because the best has failed as soon as it was listening."""
+        best, other = FakeEngine("best", None, *outcomes), FakeEngine("other", demo=True)
+        stream = await relay(best, other, clock=clock).open(TELEPHONE)
+        listener = Listener(stream)
+        best.ears[0].lose()
+        await settle()
+        assert (best.asked, other.asked) == (1, 1)
+        return best, other, stream, listener
+
+    async def test_once_the_best_has_rested_the_call_goes_back_to_it_after_an_utterance(self) -> None:
+        clock = Clock()
+        best, other, stream, listener = await self.lost(clock)
+        clock.now_s += 29
+        other.ears[0].report("a real", final=True)
+        await settle()
+        assert best.asked == 1, "it still rests"
+        clock.now_s += 1
+        other.ears[0].report("on his")
+        await settle()
+        assert best.asked == 1, "somebody is in the middle of an utterance"
+        for number in range(100):
+            stream.send(loud(number))
+        other.ears[0].report("on his own", final=True, until_ms=1500)
+        await settle()
+        assert (best.asked, other.ears[0].closed) == (2, 1)
+        assert best.ears[1].heard == [loud(number) for number in range(75, 100)], "from where the last report ended"
+        stream.send(loud(100))
+        other.ears[0].report("nobody reads this", final=True)
+        best.ears[1].report("the built in kind", final=True)
+        await settle()
+        assert best.ears[1].heard[-1] == loud(100)
+        assert [report.text for report in listener.reports] == ["a real", "on his", "on his own", "the built in kind"]
+        await stream.close()
+        assert [ear.closed for ear in best.ears] == [1, 1]
+
+    async def test_one_that_can_not_be_opened_rests_again_and_the_call_goes_on(self) -> None:
+        clock = Clock()
+        best, other, stream, listener = await self.lost(clock, Unavailable("no_credit"))
+        clock.now_s += 30
+        for _ in range(2):
+            other.ears[0].report("hello", final=True)
+            await settle()
+        assert best.asked == 2
+        assert [report.text for report in listener.reports] == ["hello", "hello"]
+        assert other.ears[0].closed == 0
+        await stream.close()
+
+    async def test_one_that_opens_when_the_call_is_over_is_closed(self) -> None:
+        clock = Clock()
+        best, other, stream, listener = await self.lost(clock, "hangs")
+        clock.now_s += 30
+        other.ears[0].report("hello", final=True)
+        await settle()
+        assert best.asked == 2
+        await stream.close()
+        await settle()
+        assert listener.task.done()
+        assert len(best.ears) == 1
+
+    async def test_where_the_other_is_lost_meanwhile_the_call_goes_on_with_what_opens(self) -> None:
+        clock = Clock()
+        best, other, stream, listener = await self.lost(clock, "hangs")
+        clock.now_s += 30
+        stream.send(loud(1))
+        other.ears[0].report("hello", final=True, until_ms=0)
+        await settle()
+        other.ears[0].lose()
+        await settle()
+        best.let_go.set()
+        await settle()
+        heard = [*best.ears[1:], *other.ears[1:]]
+        assert sum(not ear.closed for ear in heard) == 1
+        assert next(ear for ear in heard if not ear.closed).heard == [loud(1)]
+        await stream.close()
+        assert all(ear.closed for ear in (*best.ears, *other.ears))
+        assert listener.error is None
+
+
 class TestClosing:
     async def test_ends_the_transcripts_and_may_be_done_twice(self) -> None:
         best = FakeEngine("best")

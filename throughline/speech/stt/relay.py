@@ -4,7 +4,8 @@ Stands between a call and the engines, and is itself a listening engine. Whoever
 along: the audio since the last final report is kept, half a minute at most, and given to the next one. What had been reported of it
 was interim, and is replaced by what the next one reports. So no word is lost, and none is told twice.
 
-An engine that failed rests for a while, for all calls. One that had been listening well is opened once more at once, for the same
+An engine that failed rests for a while, for all calls; then a call that has gone on with another goes back to it, between two utterances:
+the next best may be a demo's. One that had been listening well is opened once more at once, for the same
 words once: networks hiccup. Should the first try not succeed soon, a second is made beside it (``second_try``).
 """
 
@@ -74,6 +75,11 @@ class SttRelay:
         now_s = self._now_s()
         awake = [engine for engine in self._engines if self._rests_until_s.get(id(engine), now_s) <= now_s]
         return awake or list(self._engines)
+
+    def better_than(self, engine: SpeechToText) -> SpeechToText | None:
+        """The best that doesn't rest, where that is a better one."""
+        best = self.in_order()[0]
+        return best if self._engines.index(best) < self._engines.index(engine) else None
 
     def rest(self, engine: SpeechToText) -> None:
         """Leave ``engine`` alone for a while: it has failed."""
@@ -188,6 +194,7 @@ class _Stream:
         self._fruitless = 0  # ears lost in a row without having reported anything
         self._closed = False
         self._opening: asyncio.Task[tuple[SpeechToText, SttStream]] | None = None
+        self._going_back: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
     def send(self, audio: bytes) -> None:
@@ -213,16 +220,18 @@ class _Stream:
     async def transcripts(self) -> AsyncIterator[Transcript]:
         """See the protocol. Raises Unavailable when no engine can go on."""
         while not self._closed:
-            if self._ear is None:
+            ear, reason = self._ear, "ended by itself"
+            if ear is None:
                 raise Unavailable("no engine listens")
-            reason = "ended by itself"
             try:
-                async with aclosing(cast("AsyncGenerator[Transcript, None]", self._ear.transcripts())) as reports:
+                async with aclosing(cast("AsyncGenerator[Transcript, None]", ear.transcripts())) as reports:
                     async for report in reports:
+                        if ear is not self._ear:
+                            break
                         yield self._noted(report)
             except Unavailable as error:
                 reason = str(error)
-            if not self._closed:
+            if not self._closed and ear is self._ear:
                 await self._open_next(reason)
 
     async def close(self) -> None:
@@ -230,8 +239,9 @@ class _Stream:
         if self._closed:
             return
         self._closed = True
-        if self._opening:
-            self._opening.cancel()
+        for opening in (self._opening, self._going_back):
+            if opening:
+                opening.cancel()
         if self._ear:
             self._close_ear(self._ear)
         if self._closing:
@@ -248,6 +258,8 @@ class _Stream:
         if report.final:
             self._flushed = self._opened_again = False
             self._kept.forget(until)
+            if self._going_back is None and (better := self._relay.better_than(self._engine)):
+                self._going_back = asyncio.ensure_future(self._go_back(better))
         return report
 
     async def _open_next(self, reason: str) -> None:
@@ -273,6 +285,23 @@ class _Stream:
             self._close_ear(ear)
         else:
             self._take_up(ear)
+
+    async def _go_back(self, better: SpeechToText) -> None:
+        """Open ``better``, and let it listen from the last final report on: what the other has reported since was interim."""
+        try:
+            engine, ear = await self._relay.first_of([better], self._audio)
+        except Unavailable:
+            return  # it rests again, and the operator was told
+        finally:
+            self._going_back = None
+        if (
+            self._closed or self._ear is None
+        ):  # what it was to make way for is lost just now, and who goes on is being looked for
+            self._close_ear(ear)
+            return
+        self._close_ear(self._ear)
+        self._engine = engine
+        self._take_up(ear)
 
     def _next_engines(self) -> list[SpeechToText]:
         """Who is to go on, in order."""
