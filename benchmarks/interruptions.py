@@ -39,7 +39,7 @@ from rich.table import Table
 from benchmarks import servers
 from benchmarks.coded_voice import CodedVoice, decoded, install, marks_of
 from benchmarks.customers import percentile
-from benchmarks.listening import FLUX, Listener, recorded
+from benchmarks.listening import FLUX, QUIET_S, Listener, recorded
 from throughline import record as record_room
 from throughline.domain.transcripts import TELEPHONE
 from throughline.simulate.call import Caller
@@ -61,7 +61,6 @@ MUTTERS = ("uh huh", "okay", "right", "yeah", "I see", "all right", "mm hm")
 WITHIN_MS, IGNORED = 250.0, 0.95
 
 _KEY = "benchmark"
-_QUIET_S = 0.9
 _BREAK_S = 0.25
 """A silence of this length within an answer is a pause, and not one between words."""
 _ECHO_DELAY_FRAMES = 10
@@ -100,7 +99,7 @@ class Line:
 
     async def ask(self, question: str) -> tuple[int, int, float]:
         """Ask, and wait until the answer is heard. Returns where its captions and its audio begin, and when it began."""
-        await self.caller.wait_quiet(_QUIET_S)
+        await self.caller.wait_quiet(QUIET_S)
         captions, heard_before, began_s = len(self.caller.captions), len(self.caller.heard), time.monotonic()
         await self.caller.say(self._speech[question])
         return captions, heard_before, await self._listener.next_after(began_s)
@@ -119,7 +118,7 @@ class Line:
         )
         end = len(self.caller.heard)
         await saying
-        await self.caller.wait_quiet(_QUIET_S)
+        await self.caller.wait_quiet(QUIET_S)
         told = [caption["text"] for caption in self.caller.captions[captions:] if caption["who"] == "assistant"]
         text = told[0] if told else ""
         return Interrupted(text, _words_heard(text, bytes(self.caller.heard[start:end])), last and (last - onset_s) * 1000)
@@ -135,7 +134,7 @@ class Line:
     async def echo(self, question: str, teach: Callable[[str, bytes], None]) -> Ignored:
         """Hear the answer to ``question``, then ask again, and let what is said then come back."""
         captions, start, _ = await self.ask(question)
-        await self.caller.wait_quiet(_QUIET_S)
+        await self.caller.wait_quiet(QUIET_S)
         text = " ".join(caption["text"] for caption in self.caller.captions[captions:] if caption["who"] == "assistant")
         teach(text, _quieter(bytes(self.caller.heard[start:])))
         played: list[bytes] = []
@@ -153,7 +152,7 @@ class Line:
             self.caller.listeners.remove(come_back)
 
     async def _heard_out(self, captions: int, start: int, since_s: float, words: str) -> Ignored:
-        await self.caller.wait_quiet(_QUIET_S)
+        await self.caller.wait_quiet(QUIET_S)
         audible = [since_s, *(at_s for at_s in self._listener.audible_s if at_s > since_s)]
         gaps = [after_s - at_s for at_s, after_s in pairwise(audible)]
         shown = self.caller.captions[captions:]

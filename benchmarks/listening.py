@@ -66,12 +66,13 @@ def scripts(name: str) -> tuple[tuple[str, ...], ...]:
 
 SCRIPTS = scripts(TUNED)
 CALLER_VOICE = "en-us+f3"
+QUIET_S = 0.9
+"""Somebody who is asked waits so long before they answer: what they listen to has pauses of its own."""
 
 _KEY = "benchmark"
 _AUDIBLE_DBFS = -50.0
 _FIRST_TURNS = 3  # a server's first turns are slower: not counted
 _ANSWERED_WITHIN_S = 12.0
-_QUIET_S = 0.9
 _SAME_TURN_S = 3.0
 _PAUSE = re.compile(r"\[(\d+)\]")
 _MADE_AHEAD, _MADE_WITHIN_S = "speech.made_ahead", 300.0
@@ -163,7 +164,7 @@ async def _call(
     taken: list[Turn] = []
     async with await page_caller(address, audio=TELEPHONE) as caller:
         listener = Listener(caller)
-        await caller.wait_quiet(_QUIET_S)
+        await caller.wait_quiet(QUIET_S)
         for line in lines:
             if caller.ended.is_set() or is_enough():
                 break
@@ -174,7 +175,7 @@ async def _call(
             gap, now = (first_s - ended_s) * 1000, datetime.now(timezone.utc)
             taken.append(Turn(words_of(line), source, gap, ended_s, now, paused="[" in line))
             tick()
-            await caller.wait_quiet(_QUIET_S)
+            await caller.wait_quiet(QUIET_S)
     return taken
 
 
@@ -234,7 +235,9 @@ def _voice_wait_ms(voices: ElevenLabsServer, turn: Turn) -> float:
     return max(((one.first_byte_s - one.received_s) * 1000 for one in asked[:1]), default=0.0)
 
 
-def _measure(policy: Policy, model: str, callers: Sequence[str], count: int, at_once: int, tick: Callable[[], None]) -> list[Turn]:
+def _measure(
+    policy: Policy, model: str, callers: Sequence[str], count: int, at_once: int, tick: Callable[[], None]
+) -> list[Turn]:
     """Raises RuntimeError if anything but the simulated vendors listened or spoke."""
     with (
         tempfile.TemporaryDirectory() as name,
@@ -294,9 +297,7 @@ def _print(measured: dict[str, list[Turn]], console: Console) -> None:
     for name, taken in measured.items():
         for turn in taken:
             if turn.cut_in and turn.source != HELD_OUT:
-                console.print(
-                    f"{name} cut in {-turn.gap:.0f} ms before the end: {turn.text} | taken: {turn.taken}"
-                )
+                console.print(f"{name} cut in {-turn.gap:.0f} ms before the end: {turn.text} | taken: {turn.taken}")
 
 
 def _cut_ins(turns: Sequence[Turn]) -> str:

@@ -49,7 +49,7 @@ from rich.table import Table
 
 from benchmarks import load_vendors, servers
 from benchmarks.customers import percentile
-from benchmarks.listening import FLUX, SCRIPTS, recorded
+from benchmarks.listening import FLUX, QUIET_S, SCRIPTS, recorded
 from benchmarks.load_callers import Heard, LightCaller, frames_of
 from benchmarks.load_vendors import KEY
 from throughline import record as record_room
@@ -60,7 +60,6 @@ from throughline.simulate.twilio import PlacedCall, TwilioLine
 
 ACCOUNT, TOKEN, COMPANY = "AC" + "5" * 32, "an auth token for trials only", "+15035550142"
 LATE_MS = 20.0
-QUIET_S = 0.35
 THINKS_S = (1.0, 6.0)  # below the silence prompt
 MISTAKEN = 0.25
 _PAST_THE_LIMIT = 3

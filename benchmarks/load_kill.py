@@ -32,7 +32,7 @@ from rich.table import Table
 
 from benchmarks import load, load_vendors, servers
 from benchmarks.customers import percentile
-from benchmarks.listening import words_of
+from benchmarks.listening import QUIET_S, words_of
 from benchmarks.load_callers import Heard, LightCaller, frames_of
 from tests.e2e import story
 from tests.postgres import Postgres
@@ -153,7 +153,7 @@ class Kill:
                 raise Unavailable("nothing was said on the second stream")
             await asyncio.sleep(0.01)
         held.again_after_s = time.monotonic() - self._killed_at
-        await stream.quiet(load.QUIET_S)
+        await stream.quiet(QUIET_S)
         after = (await self._in_thread(self._record.phone_call, held.sid)).session
         assert after is not None
         if after.session_id == held.session or after.contact_id != held.contact:
@@ -166,14 +166,14 @@ class Kill:
 
     async def _talk(self, call: PlacedCall, stream: LightCaller, held: Held) -> None:
         """Until the trial is over or the stream has ended."""
-        await stream.quiet(load.QUIET_S)
+        await stream.quiet(QUIET_S)
         while not self._over.is_set() and not stream.ended.is_set():
             await asyncio.sleep(self._random.uniform(*_THINKS_S))
             line = await self._next_line(held)
             gap_ms = await stream.say(self._frames[line])
             if gap_ms is None:
                 return
-            await stream.quiet(load.QUIET_S)
+            await stream.quiet(QUIET_S)
             if not stream.ended.is_set():
                 held.answered.append(words_of(line))
 

@@ -20,6 +20,7 @@ from benchmarks.listening import (
     FIRST_BYTE_MS,
     FIRST_BYTE_SPREAD_MS,
     FLUX,
+    QUIET_S,
     SCRIPTS,
     Listener,
     recorded,
@@ -48,7 +49,6 @@ _VOICES = ("en-us+f3", "en-us+m1", "en-us+f1", "en-us+m3", "en-us+f2", "en-us+m5
 _LEAST_WORDS = 3
 _MOST_FAILED = 0.05
 """Of the turns. They are answered with an apology: what is measured goes on."""
-_QUIET_S = 0.35
 
 
 @dataclass
@@ -117,7 +117,7 @@ class _Trial:
         async with self._alone:
             self.calls.append(call)  # in the order in which the record has their sessions
             await caller.dial()
-            await caller.wait_quiet(_QUIET_S)
+            await caller.wait_quiet(QUIET_S)
         try:
             listener = Listener(caller)
             for text in script:
@@ -131,7 +131,7 @@ class _Trial:
                     if caller.ended.is_set():  # who has waited for long is taken to have gone
                         break
                     await self._say(line, text, Utterance(said, way), call, caller, listener)
-                await caller.wait_quiet(_QUIET_S)
+                await caller.wait_quiet(QUIET_S)
         finally:
             await caller.hang_up()
 
@@ -146,8 +146,10 @@ class _Trial:
         ended_s = time.monotonic()
         try:
             utterance.silence_ms = (await listener.next_after(began_s) - ended_s) * 1000
+            if utterance.silence_ms < 0:  # the answer began in a pause: what was said after it is answered, too
+                await listener.next_after(max(ended_s, caller.last_audible_at))  # type: ignore[attr-defined]
         except RuntimeError:
-            utterance.silence_ms = float("inf")  # never answered
+            utterance.silence_ms = utterance.silence_ms or float("inf")  # never answered
         if loss is not None and loss.happened:
             self._happened += 1
             self._tick()

@@ -8,8 +8,21 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-_ONLY_LOOK = ("validate_", "action_ask_", "action_answer_", "action_extract_slots")
-"""How the actions are named that have no effect outside the conversation: they check answers, put questions and answer them."""
+_ONLY_LOOK = (
+    "validate_",
+    "action_ask_",
+    "action_answer_",
+    "action_tell_",
+    "action_extract_slots",
+    "action_clarify",
+    "action_repeat",
+    "action_wait",
+    "action_change_speed",
+    "action_new_fault",
+    "action_goodbye",
+)
+"""How the names of actions begin that have no effect outside the conversation. What they ask the server for in their events is carried out
+after the turn."""
 
 
 def only_looks(action: str) -> bool:

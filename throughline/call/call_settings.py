@@ -13,15 +13,15 @@ from dataclasses import dataclass
 class CallSettings:
     """Thresholds of one call."""
 
-    end_of_turn_ms: int = 800
+    end_of_turn_ms: int = 860
     """Pause that ends the caller's turn, where nothing tells whether they are done."""
-    end_of_turn_told_ms: int = 650
+    end_of_turn_told_ms: int = 720
     """The same where the recogniser takes them to be done."""
-    end_of_turn_whole_ms: int = 550
+    end_of_turn_whole_ms: int = 600
     """The same where they have said all that was asked for."""
-    end_of_turn_short_ms: int = 310
+    end_of_turn_short_ms: int = 380
     """The same where both is so."""
-    end_of_turn_long_ms: int = 1600
+    end_of_turn_long_ms: int = 1300
     """The same where they stopped in the middle: "my number is four seven", "it's um"."""
     flush_ahead_ms: int = 100
     """So long before such a pause is over the recogniser is asked for its last word."""

@@ -186,20 +186,20 @@ class PhoneSettings:
     max_calls: int = setting(8, minimum=1, maximum=200, doc="Calls held at once. One more hears the busy message.")
     calls_per_minute: int = setting(10, minimum=1, maximum=600, doc="Page calls one network address may start in a minute.")
     end_of_turn_ms: int = setting(
-        800, minimum=200, maximum=3000, doc="Silence that ends a caller's turn where nothing tells whether they are done."
+        860, minimum=200, maximum=3000, doc="Silence that ends a caller's turn where nothing tells whether they are done."
     )
     end_of_turn_told_ms: int = setting(
-        650,
+        720,
         minimum=100,
         maximum=3000,
         doc="The same where the recogniser takes them to be done: it is wrong about many a pause.",
     )
     end_of_turn_whole_ms: int = setting(
-        550, minimum=100, maximum=3000, doc="The same once they have said all that was asked for."
+        600, minimum=100, maximum=3000, doc="The same once they have said all that was asked for."
     )
-    end_of_turn_short_ms: int = setting(310, minimum=100, maximum=3000, doc="The same where both is so.")
+    end_of_turn_short_ms: int = setting(380, minimum=100, maximum=3000, doc="The same where both is so.")
     end_of_turn_long_ms: int = setting(
-        1600, minimum=300, maximum=5000, doc='The same where they stop in the middle ("my number is four seven").'
+        1300, minimum=300, maximum=5000, doc='The same where they stop in the middle ("my number is four seven").'
     )
     barge_in_words: int = setting(2, minimum=1, maximum=10, doc="Words heard before a caller interrupts the assistant.")
     barge_in_hold_ms: int = setting(

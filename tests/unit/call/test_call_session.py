@@ -289,6 +289,9 @@ def media(audio: bytes) -> dict[str, Any]:
     return {"event": "media", "streamSid": "MZ1", "media": {"payload": base64.b64encode(audio).decode()}}
 
 
+PAUSES = {"end_of_turn_ms": 800, "end_of_turn_told_ms": 650, "end_of_turn_whole_ms": 550, "end_of_turn_short_ms": 310}
+
+
 class Call:
     """A call under test, with everything around it."""
 
@@ -299,7 +302,7 @@ class Call:
         self.port.socket_closed = lambda: self.socket.closed
         self.stt = FakeStt()
         self.tts = FakeTts()
-        self.settings = CallSettings(**settings)
+        self.settings = CallSettings(**PAUSES | settings)
         self.wording: PhoneWording | None = None
         self._before = asyncio.all_tasks()
 

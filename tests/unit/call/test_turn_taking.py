@@ -13,7 +13,9 @@ from throughline.settings.business import load_business
 pytestmark = pytest.mark.unit
 
 LOUD, QUIET = -20.0, -70.0
-SETTINGS = CallSettings(end_of_turn_ms=700, end_of_turn_told_ms=600, end_of_turn_whole_ms=250, end_of_turn_short_ms=200)
+SETTINGS = CallSettings(
+    end_of_turn_ms=700, end_of_turn_told_ms=600, end_of_turn_whole_ms=250, end_of_turn_short_ms=200, end_of_turn_long_ms=1600
+)
 WORDS = load_business(Path("data/business")).phone.listening
 
 
