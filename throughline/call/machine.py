@@ -21,7 +21,7 @@ Always holds:
 - A caller who speaks on while their turn is with the dialogue has it withdrawn: what they say is one turn. Where that comes too late, its
   reply isn't spoken, and what they say is the next one.
 - A sound while the assistant speaks makes it pause at once, and go on where it was when the sound was nothing, or when something comes
-  that has to be heard. Words decide, never a sound alone. After false alarms in a row it pauses for sounds no more.
+  that has to be heard. Words decide, never a sound alone (barge_in.py).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from collections import deque
 from dataclasses import replace
 from itertools import pairwise
 
+from throughline.call.barge_in import BargeIn, Verdict
 from throughline.call.call_settings import CallSettings
 from throughline.call.effects import (
     Ask,
@@ -47,6 +48,7 @@ from throughline.call.effects import (
     TurnTimed,
     Withdraw,
 )
+from throughline.call.fillers import Fillers
 from throughline.call.keypad import Keypad
 from throughline.call.media_streams import Audio, Caption, Dtmf, Event, Mark, Media, Shown, Stop, Text
 from throughline.call.playback import Playback
@@ -63,8 +65,6 @@ _SILENCE_PROMPTS = ("utter_silence_1", "utter_silence_2", "utter_silence_goodbye
 _BY_DIALOGUE = ("completed", "transferred")
 _FAILURES_MAX = 2
 """Requests to the dialogue that may fail in a row before the call is given up."""
-_FALSE_ALARMS_MAX = 3
-"""Sounds that were nothing before sounds are no longer heeded: it is a noisy place, or a loudspeaker."""
 
 
 class CallMachine:
@@ -92,9 +92,9 @@ class CallMachine:
         )
         self._playback = Playback(audio, settings, wording)
         self._rating = Rating(asks=settings.asks_rating, wait_ms=settings.rating_wait_ms)
-        self._fillers = deque(wording.fillers if wording else ())  # the one that was said longest ago comes first
-        self._filler_due_ms = float("inf")
-        self._fillers_left = 0
+        self._barge_in = BargeIn(settings, self._playback, self._turns)
+        fillers = wording.fillers if wording else ()
+        self._fillers = Fillers(fillers, after_ms=settings.filler_after_ms, again_ms=settings.filler_again_ms)
         self._speed = 1.0
         self._out: list[Effect] = []
         self._begun_ms = 0.0
@@ -103,7 +103,6 @@ class CallMachine:
         self._waited_ms = 0.0
         self._spoken: Spoken | None = None  # the turn that is with the dialogue, where it was spoken
         self._withdrawing = False
-        self._false_alarms = 0
         self._waiting: deque[AskTurn] = deque()  # keyed and typed
         self._left_over: list[AskTurn] = []  # what was not yet a turn when the dialogue ended the call
         self._next_prompt: tuple[str, str] | None = None  # a prompt, and why the call ends with it (empty: it goes on)
@@ -219,7 +218,7 @@ class CallMachine:
         speaks_on = spoken is not None and not self._playback.busy and self._turns.sounds_on(now_ms)
         self._turns.reply_begins()
         self._play(self._playback.say(result.utterances, result.speed_once or self._speed), now_ms)
-        if speaks_on and self._may_hold:
+        if speaks_on and not self._deaf and self._barge_in.may_pause(ending=self._ending):
             self._out += self._playback.hold(now_ms)
         if withdrawing and self._playback.busy and self._playback.interruptible and not self._ending:
             self._timing = None
@@ -285,8 +284,7 @@ class CallMachine:
             self._out.append(Foresee(text))
         if self._asking is None and not self._ending and not self._playback.busy and (text := self._turns.rehearsal(now_ms)):
             self._out.append(Rehearse(text))
-        if now_ms >= self._filler_due_ms:
-            self._fill(now_ms)
+        self._fill(now_ms)
         if now_ms - self._begun_ms >= self._settings.max_call_ms and not self._ending:
             self._prompt_next("utter_call_over", ending="too_long")
         if now_ms >= self._ends_by_ms:
@@ -347,43 +345,16 @@ class CallMachine:
         return out
 
     def _interrupt_if_wanted(self, now_ms: float) -> None:
-        playback = self._playback
-        if not playback.interruptible or self._ending not in ("", "silence"):
-            if playback.held_since_ms is not None:  # what came since has to be heard
-                self._play(playback.resume(now_ms), now_ms)
-        elif (
-            self._waiting
-            or self._keypad.gathering
-            or self._turns.interrupts(playback.said_of_late, at_the_end=playback.at_the_end)
-        ):
+        wanted = bool(self._waiting or self._keypad.gathering)
+        verdict = self._barge_in.verdict(now_ms, ending=self._ending, wanted=wanted, deaf=self._deaf)
+        if verdict is Verdict.STOP:
             self._stay()
             self._quiet_since_ms = now_ms
-            self._false_alarms = 0
-            self._play(playback.interrupt(now_ms), now_ms)
-        elif playback.held_since_ms is None:
-            self._hold_if_wanted(now_ms)
-        elif self._was_nothing(now_ms, playback.held_since_ms):
-            self._false_alarms += 1
-            self._play(playback.resume(now_ms), now_ms)
-
-    @property
-    def _may_hold(self) -> bool:
-        """What is to be said may wait until words say what a sound is."""
-        may_wait = self._playback.busy and self._playback.interruptible and self._ending in ("", "silence")
-        heeds_sounds = self._settings.barge_in_hold_ms > 0 and self._false_alarms < _FALSE_ALARMS_MAX
-        return may_wait and heeds_sounds and not self._deaf  # deaf: nothing they say can interrupt
-
-    def _hold_if_wanted(self, now_ms: float) -> None:
-        """Pause for a sound."""
-        if self._may_hold and self._turns.breaks_in(now_ms):
+            self._play(self._playback.interrupt(now_ms), now_ms)
+        elif verdict is Verdict.RESUME:
+            self._play(self._playback.resume(now_ms), now_ms)
+        elif verdict is Verdict.PAUSE:
             self._out += self._playback.hold(now_ms)
-
-    def _was_nothing(self, now_ms: float, held_since_ms: float) -> bool:
-        """The sound that the assistant paused for was no interruption."""
-        if now_ms - held_since_ms >= self._settings.barge_in_held_ms:
-            return True
-        quiet_ms = self._turns.line_quiet_ms(now_ms)
-        return quiet_ms >= (self._settings.flush_ahead_ms if self._turns.has_new_words else self._settings.barge_in_verdict_ms)
 
     def _go_on(self, now_ms: float) -> None:
         """Nothing is being said and nothing asked: take the next thing in the order of its importance."""
@@ -421,23 +392,19 @@ class CallMachine:
         self._asking = ask
         self._asked_ms = now_ms
         self._waited_ms = waited_ms
-        self._filler_due_ms = float("inf")
+        self._fillers.end()
         if isinstance(ask, AskTurn):
             self._silence_steps = 0
-            self._filler_due_ms, self._fillers_left = now_ms + self._settings.filler_after_ms, len(self._fillers)
+            self._fillers.begin(now_ms)
         self._out.append(ask)
 
     def _fill(self, now_ms: float) -> None:
-        """Bridge a turn that takes long, unless the caller has gone on meanwhile. A turn hears no filler twice."""
-        self._filler_due_ms = now_ms + self._settings.filler_again_ms
+        """Bridge a turn that takes long, unless the caller has gone on meanwhile."""
         caller_goes_on = self._waiting or self._keypad.gathering or self._turns.pending
-        if not self._fillers_left or not isinstance(self._asking, AskTurn) or self._playback.busy or caller_goes_on:
-            return
-        self._fillers_left -= 1
-        filler = self._fillers[0]
-        self._fillers.rotate(-1)
-        self._turns.reply_begins()
-        self._play(self._playback.say([Utterance("", filler)], self._speed), now_ms)
+        fits = isinstance(self._asking, AskTurn) and not self._playback.busy and not caller_goes_on
+        if (filler := self._fillers.due(now_ms, fits=fits)) is not None:
+            self._turns.reply_begins()
+            self._play(self._playback.say([Utterance("", filler)], self._speed), now_ms)
 
     def _play(self, effects: list[Effect], now_ms: float) -> None:
         """Pass on what the playback wants, and notice its first audio and its end."""
