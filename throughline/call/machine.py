@@ -365,7 +365,7 @@ class CallMachine:
             self._leave(self._ending, now_ms)
             self._ask(AskPrompt(name), now_ms)
         elif self._ending:
-            if self._ending != "completed" or self._rating.is_over(now_ms):
+            if self._ending != "completed" or self._rating.is_over(now_ms - self._quiet_since_ms):
                 self._hang_up(self._ending, now_ms)
         elif self._next_prompt:
             (name, ending), self._next_prompt = self._next_prompt, None

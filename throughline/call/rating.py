@@ -31,7 +31,6 @@ class Rating:
         """``asks``: callers are asked at all. ``wait_ms``: how long an answer is waited for once the question has been put."""
         self._state = _State.TO_ASK if asks else _State.OVER
         self._wait_ms = wait_ms
-        self._quiet_since_ms: float | None = None
 
     @property
     def open(self) -> bool:
@@ -48,13 +47,9 @@ class Rating:
             return "utter_rated"
         return None
 
-    def is_over(self, now_ms: float) -> bool:
-        """Nothing more is waited for. To be asked while nothing is being said."""
-        if self._state is not _State.ASKED:
-            return True
-        if self._quiet_since_ms is None:
-            self._quiet_since_ms = now_ms
-        return now_ms - self._quiet_since_ms >= self._wait_ms
+    def is_over(self, quiet_ms: float) -> bool:
+        """Nothing more is waited for, when nobody has said anything for ``quiet_ms``."""
+        return self._state is not _State.ASKED or quiet_ms >= self._wait_ms
 
     def key(self, key: str) -> int | None:
         """The rating that a key is; None where it is none."""

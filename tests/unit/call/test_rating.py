@@ -17,8 +17,8 @@ def test_it_is_asked_once_and_waited_for() -> None:
     rating = asked()
     assert rating.next_prompt() is None
     assert not rating.is_over(1000)
-    assert not rating.is_over(7999)
-    assert rating.is_over(8000)
+    assert not rating.is_over(6999)
+    assert rating.is_over(7000)
 
 
 @pytest.mark.parametrize("key", "12345")
