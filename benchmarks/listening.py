@@ -16,7 +16,8 @@ the same server, told to wait 700 ms whatever was said, with a recogniser that k
 The server has been running for as long as it takes to make the speech of its fixed sentences ahead.
 
 What is ours of a gap is all but the pause that was waited for (the server's own count, kept with each turn) and the voice's wait: the
-dialogue, carrying audio and words both ways, and what the simulation costs on the same machine.
+dialogue, carrying audio and words both ways, and what the simulation costs on the same machine. It is at least what the server itself
+took from the end of that pause to the first sound: where somebody ends softly its pause began before their last audible frame.
 """
 
 from __future__ import annotations
@@ -223,16 +224,20 @@ def _with_shares(taken: list[Turn], database: Path, voices: ElevenLabsServer) ->
             parts = [text for text in within if text.lower().strip(" .") in turn.text.lower()]
             found.append(replace(turn, taken=" / ".join(parts)))
             continue
-        waited = near.timing["quiet_ms"]
-        found.append(replace(turn, waited=waited, own=turn.gap - waited - _voice_wait_ms(voices, turn)))
+        waited, thought = near.timing["quiet_ms"], near.timing["turn_ms"] + near.timing["first_audio_ms"]
+        voice = _voice_wait_ms(voices, turn, near.timing["first_audio_ms"])
+        found.append(replace(turn, waited=waited, own=max(turn.gap - waited, thought) - voice))
     return found
 
 
-def _voice_wait_ms(voices: ElevenLabsServer, turn: Turn) -> float:
-    """What the caller waited for the voice's first byte: nothing where the first words came from what was kept."""
-    until_s = turn.ended_s + turn.gap / 1000
-    asked = [one for one in voices.asked if turn.ended_s <= one.received_s <= until_s and one.first_byte_s <= until_s]
-    return max(((one.first_byte_s - one.received_s) * 1000 for one in asked[:1]), default=0.0)
+def _voice_wait_ms(voices: ElevenLabsServer, turn: Turn, first_audio_ms: float) -> float:
+    """What of ``first_audio_ms``, from the answer to its sound, was spent on the voice's first byte: nothing where the first words were kept,
+    or were made ahead."""
+    sounds_s = turn.ended_s + turn.gap / 1000
+    answered_s = sounds_s - first_audio_ms / 1000
+    bytes_s = [(one.first_byte_s, one.received_s) for one in voices.asked if answered_s <= one.first_byte_s <= sounds_s]
+    waits_s = [first_byte_s - max(received_s, answered_s) for first_byte_s, received_s in bytes_s]
+    return 1000 * waits_s[-1] if waits_s else 0.0
 
 
 def _measure(
