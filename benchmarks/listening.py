@@ -231,8 +231,8 @@ def _with_shares(taken: list[Turn], database: Path, voices: ElevenLabsServer) ->
 
 
 def _voice_wait_ms(voices: ElevenLabsServer, turn: Turn, first_audio_ms: float) -> float:
-    """What of ``first_audio_ms``, from the answer to its sound, was spent on the voice's first byte: nothing where the first words were kept,
-    or were made ahead."""
+    """What of ``first_audio_ms``, from the answer to its sound, was spent on the voice's first byte: nothing where the first words were
+    kept, or made ahead."""
     sounds_s = turn.ended_s + turn.gap / 1000
     answered_s = sounds_s - first_audio_ms / 1000
     bytes_s = [(one.first_byte_s, one.received_s) for one in voices.asked if answered_s <= one.first_byte_s <= sounds_s]
