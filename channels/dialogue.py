@@ -170,11 +170,11 @@ class Dialogue:
             tracker.update(ActionExecuted(_LISTEN), self.domain)
 
     def result(self, contact_id: str, tracker: DialogueStateTracker, saved: Sequence[Mapping[str, Any]]) -> TurnResult:
+        """What a turn led to, of whose events ``saved`` are new."""
         slot = tracker.get_slot("requested_slot") if tracker.active_loop_name else None
         kind = self._app.business.phone.expects.get(slot, "free") if slot else "free"
         if tracker.get_slot(CALLED):
             kind = "yes_no"
-        """What a turn led to, of whose events ``saved`` are new."""
         to_the_end = self._app.business.phone.listening.uninterruptible
         return TurnResult(
             contact_id=contact_id,
