@@ -212,6 +212,7 @@ class Phone(InputChannel):
             settings=self._call_settings,
             clock=MonotonicClock(),
             listening=self._server.app.business.phone.listening,
+            keys=self._server.app.business.phone.keys,
             wording=self._wording(),
         )
         # A task of its own: Sanic cancels this one as soon as the connection is gone, and the caller's last words would go with it.

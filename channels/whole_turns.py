@@ -15,7 +15,15 @@ from throughline.domain.listening import plain
 
 _BESIDE, _BESIDE_UNASKED, _BESIDE_IN_A_STORY = 3, 2, 1  # words
 _CHOSEN = ("date", "time", "choice")  # kinds of answers of which some are offered
-_ANSWERS = ("brand", "since", "date", "time", "postcode", "reference", "phone_number")  # entities that answer a question by themselves
+_ANSWERS = (
+    "brand",
+    "since",
+    "date",
+    "time",
+    "postcode",
+    "reference",
+    "phone_number",
+)  # entities that answer a question by themselves
 
 
 def is_whole(parsed: Mapping[str, Any], slot: str | None, slots: Iterable[Any], business: Business) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from throughline.domain.key_words import HINTS, KEYS_ALONE
 from throughline.domain.links import LINK_TEXT, link_words
 from throughline.domain.privacy import filled, placeholders
 from throughline.domain.turns import PHONE, WEB_CHAT
@@ -44,6 +45,8 @@ NEEDED = {
         "utter_call_over",
         "utter_call_welcome",
         FILLER,
+        KEYS_ALONE,
+        *HINTS,
         "utter_silence_1",
         "utter_silence_2",
         "utter_silence_goodbye",

@@ -15,6 +15,8 @@ DIGITS_OF = {
     "phone_number": NATIONAL_PHONE_DIGITS,
     "yes_no": 1,
     "choice": 1,
+    "date": 1,
+    "time": 1,
 }
 """How many digits answer a question, by the kind of the answer."""
 

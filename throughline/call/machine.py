@@ -50,10 +50,12 @@ from throughline.call.effects import (
 )
 from throughline.call.fillers import Fillers
 from throughline.call.keypad import Keypad
+from throughline.call.keys_alone import KeysAlone
 from throughline.call.media_streams import Audio, Caption, Dtmf, Event, Mark, Media, Shown, Stop, Text
 from throughline.call.playback import Playback
 from throughline.call.rating import Rating
 from throughline.call.turn_taking import Spoken, TurnTaking
+from throughline.domain.key_words import NO_KEYS, KeyWords
 from throughline.domain.listening import NO_WORDS, ListeningWords
 from throughline.domain.phone_wording import PhoneWording
 from throughline.domain.transcripts import AudioFormat, Transcript
@@ -78,6 +80,7 @@ class CallMachine:
         page: bool,
         called: bool = False,
         listening: ListeningWords = NO_WORDS,
+        keys: KeyWords = NO_KEYS,
         wording: PhoneWording | None = None,
     ) -> None:
         self._settings = settings
@@ -90,6 +93,8 @@ class CallMachine:
             whole_pause_ms=settings.keypad_whole_pause_ms,
             max_digits=settings.keypad_max_digits,
         )
+        self._keys = keys
+        self._keys_alone = KeysAlone(keys)
         self._playback = Playback(audio, settings, wording)
         self._rating = Rating(asks=settings.asks_rating, wait_ms=settings.rating_wait_ms)
         self._barge_in = BargeIn(settings, self._playback, self._turns)
@@ -202,6 +207,12 @@ class CallMachine:
         if result.end_session and not self._ending:
             self._left_over = self._left_to_say()
             self._leave("transferred" if result.transfer else "completed", now_ms)
+        if not self._ending and self._keys_alone.is_over(self.expectation):
+            self._prompt_next("utter_apology_person", ending="listening_lost")
+        elif not self._ending:
+            after = asked.name if isinstance(asked, AskPrompt) else ""
+            if hint := self._keys_alone.hint(self.expectation, after=after):
+                self._prompt_next(hint)
         if isinstance(asked, AskTurn) and result.utterances:
             timed = TurnTimed(
                 asked.source,
@@ -265,9 +276,12 @@ class CallMachine:
         return self._settled(now_ms)
 
     def listening_lost(self, now_ms: float) -> list[Effect]:
-        """The recogniser is gone for good."""
+        """The recogniser is gone for good: the call goes on by keys, or with a person."""
         if not self._over and not self._ending:
-            self._prompt_next("utter_apology_person", ending="listening_lost")
+            if name := self._keys_alone.begin(self.expectation):
+                self._prompt_next(name)
+            else:
+                self._prompt_next("utter_apology_person", ending="listening_lost")
         return self._settled(now_ms)
 
     def tick(self, now_ms: float) -> list[Effect]:
@@ -277,7 +291,7 @@ class CallMachine:
         self._play(self._playback.tick(now_ms), now_ms)
         digits = self._keypad.tick(now_ms, self.expectation.kind)
         if digits:
-            self._wait(AskTurn(digits, "keypad"))
+            self._wait(self._keyed(digits))
         if self._turns.wants_flush(now_ms):
             self._out.append(FlushListening())
         if self._asking is None and not self._ending and (text := self._turns.foresight(now_ms)):
@@ -305,7 +319,10 @@ class CallMachine:
             return
         digits = self._keypad.press(key, now_ms)
         if digits:
-            self._wait(AskTurn(digits, "keypad"))
+            self._wait(self._keyed(digits))
+
+    def _keyed(self, digits: str) -> AskTurn:
+        return AskTurn(self._keys.said_by(digits, self.expectation), "keypad")
 
     def _rated(self, rating: int, now_ms: float) -> None:
         self._out.append(Rated(rating))
@@ -441,7 +458,7 @@ class CallMachine:
         turns, spoken, digits = list(self._waiting), self._turns.take(), self._keypad.take()
         self._waiting.clear()
         if digits:
-            turns.append(AskTurn(digits, "keypad"))
+            turns.append(self._keyed(digits))
         if spoken:
             turns.append(AskTurn(spoken.text, "speech", spoken.confidence))
         return turns

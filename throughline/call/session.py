@@ -44,6 +44,7 @@ from throughline.call.effects import (
 from throughline.call.machine import CallMachine
 from throughline.call.media_streams import Audio, Clear, Engine, Mark, Media, MediaStream, Message, Start, Stop
 from throughline.call.port import Admission, CallPort, Clock, Socket, SocketClosed
+from throughline.domain.key_words import NO_KEYS, KeyWords
 from throughline.domain.listening import NO_WORDS, ListeningWords
 from throughline.domain.phone_wording import PhoneWording
 from throughline.domain.transcripts import FRAME_MS
@@ -93,6 +94,7 @@ class CallSession:
         settings: CallSettings,
         clock: Clock,
         listening: ListeningWords = NO_WORDS,
+        keys: KeyWords = NO_KEYS,
         wording: PhoneWording | None = None,
     ) -> None:
         self._socket = socket
@@ -102,6 +104,7 @@ class CallSession:
         self._settings = settings
         self._clock = clock
         self._listening = listening
+        self._keys = keys
         self._wording = wording
         self._stream = MediaStream()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -181,6 +184,7 @@ class CallSession:
             page=admission.page,
             called=admission.called,
             listening=self._listening,
+            keys=self._keys,
             wording=self._wording,
         )
         self._post(Engine(self._stt.name, self._stt.demo))

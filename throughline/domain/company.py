@@ -14,6 +14,7 @@ from typing import Any
 from throughline.domain.documented import doc
 from throughline.domain.holidays import in_year
 from throughline.domain.journeys import Journeys
+from throughline.domain.key_words import KeyWords
 from throughline.domain.lexicon import Lexicon
 from throughline.domain.listening import ListeningWords
 from throughline.domain.privacy import Privacy
@@ -249,6 +250,7 @@ class Phone:
     )
     line: LineWords = field(metadata=doc("What the telephone company's own voice says."))
     message_s: int = field(metadata=doc("The longest message a caller may leave, in seconds.", minimum=10, maximum=600))
+    keys: KeyWords = field(metadata=doc("What single keys say where no number is asked for."))
     listening: ListeningWords = field(metadata=doc("The words by which a caller's turn and an interruption are told."))
     cut_off_minutes: int = field(
         metadata=doc(

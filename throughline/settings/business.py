@@ -134,6 +134,7 @@ def load_business(folder: Path) -> Business:
     if phone:
         _check_expectations(phone, files)
         _check_listening(phone.listening, files)
+        _check_keys(phone, files)
     if phone and company and services and territories and technicians:
         names = [company.name, *(one.name for one in technicians.technicians), *(one.name for one in territories.territories)]
         _check_key_terms(phone, [*names, *(one.appliance for one in services.services)], files)
@@ -334,6 +335,20 @@ def _check_listening(listening: ListeningWords, files: _Folder) -> None:
             if not is_plain(phrase):
                 mend = "Write words in small letters with one blank between, without punctuation: uh huh."
                 files.wrong("phone", f"listening.{name}", f"{phrase!r} would never be heard.", mend)
+
+
+def _check_keys(phone: Phone, files: _Folder) -> None:
+    for name in ("yes_no", "offered", "always"):
+        for key, words in getattr(phone.keys, name).items():
+            if len(key) != 1 or not key.isdigit():
+                files.wrong("phone", f"keys.{name}", f"{key!r} is no single key.", 'Write one digit in quotes: "1".')
+            elif not words.strip():
+                files.wrong(
+                    "phone", f"keys.{name}", f"the key {key} says nothing.", "Write the words that a caller would say instead."
+                )
+    for slot in phone.keys.offered_for:
+        if slot not in phone.expects:
+            files.wrong("phone", "keys.offered_for", f"no question asks for {slot!r}.", "Name a slot of `expects`.")
 
 
 def _check_key_terms(phone: Phone, names: Iterable[str], files: _Folder) -> None:

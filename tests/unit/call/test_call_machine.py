@@ -26,6 +26,7 @@ from throughline.call.effects import (
 )
 from throughline.call.machine import CallMachine
 from throughline.call.media_streams import Audio, Caption, Clear, Dtmf, Mark, Media, Shown, Stop, Text
+from throughline.domain.key_words import NO_KEYS, KeyWords
 from throughline.domain.listening import NO_WORDS, ListeningWords
 from throughline.domain.phone_wording import PhoneWording
 from throughline.domain.transcripts import TELEPHONE, Transcript
@@ -36,7 +37,8 @@ from throughline.settings.business import load_business
 pytestmark = pytest.mark.unit
 
 LOUD, QUIET = Media(b"\x80" * 160), Media(b"\xff" * 160)  # mu-law full scale, and nothing
-WORDS = load_business(Path("data/business")).phone.listening
+PHONE = load_business(Path("data/business")).phone
+WORDS, KEYS = PHONE.listening, PHONE.keys
 T = TypeVar("T")
 
 
@@ -49,11 +51,12 @@ class Line:
         page: bool = True,
         called: bool = False,
         listening: ListeningWords = NO_WORDS,
+        keys: KeyWords = NO_KEYS,
         wording: PhoneWording | None = None,
         **settings: int,
     ) -> None:
         self.machine = CallMachine(
-            CallSettings(**settings), TELEPHONE, page=page, called=called, listening=listening, wording=wording
+            CallSettings(**settings), TELEPHONE, page=page, called=called, listening=listening, keys=keys, wording=wording
         )
         self.now_ms = 0.0
         self.effects: list[Effect] = []
@@ -98,10 +101,12 @@ class Line:
                     return effect
         raise AssertionError(f"no {wanted.__name__} within {limit_ms} ms")
 
-    def result(self, *texts: str, expects: str = "free", end: bool = False, interruptible: bool = True) -> list[Effect]:
+    def result(
+        self, *texts: str, expects: str = "free", slot: str | None = None, end: bool = False, interruptible: bool = True
+    ) -> list[Effect]:
         known = len(self.effects)
         said = tuple(Utterance(f"e-{text}", text, interruptible=interruptible) for text in texts)
-        self.take(self.machine.result(TurnResult("c_1", said, Expectation(expects), end_session=end), self.now_ms))
+        self.take(self.machine.result(TurnResult("c_1", said, Expectation(expects, slot), end_session=end), self.now_ms))
         return self.effects[known:]
 
     def says(self, text: str, *, final: bool = True, confidence: float | None = None) -> list[Effect]:
@@ -122,9 +127,9 @@ class Line:
         return [effect for effect in self.effects if isinstance(effect, kind)]
 
 
-def greeted(*, listening: ListeningWords = NO_WORDS, **settings: int) -> Line:
+def greeted(*, listening: ListeningWords = NO_WORDS, keys: KeyWords = NO_KEYS, **settings: int) -> Line:
     """A call that has been greeted and is listening."""
-    line = Line(listening=listening, **settings)
+    line = Line(listening=listening, keys=keys, **settings)
     line.take(line.machine.begin(0))
     line.result("Good morning.")
     line.wait(2000)
@@ -132,9 +137,9 @@ def greeted(*, listening: ListeningWords = NO_WORDS, **settings: int) -> Line:
     return line
 
 
-def thinking(*, listening: ListeningWords = NO_WORDS, **settings: int) -> Line:
+def thinking(*, listening: ListeningWords = NO_WORDS, keys: KeyWords = NO_KEYS, **settings: int) -> Line:
     """A call with a turn under way."""
-    line = greeted(listening=listening, **settings)
+    line = greeted(listening=listening, keys=keys, **settings)
     line.says("it leaks")
     line.wait_for(AskTurn)
     line.effects.clear()
@@ -686,6 +691,79 @@ def test_without_ears_the_call_ends_with_words() -> None:
     assert line.all(AskPrompt) == [AskPrompt("utter_apology_person")]
     line.result("Somebody will call you.")
     assert line.wait_for(HangUp) == HangUp("listening_lost")
+
+
+def test_without_ears_a_call_goes_on_by_keys_as_far_as_they_can_answer() -> None:
+    line = thinking(keys=KEYS)
+    line.result("Is it urgent?", expects="yes_no", slot="urgent")
+    line.wait(3000)
+    line.take(line.machine.listening_lost(line.now_ms))
+    assert line.all(AskPrompt) == [AskPrompt("utter_keys_alone")]
+    line.result("I can't hear you any more.")
+    assert line.wait_for(AskPrompt) == AskPrompt("utter_keys_yes_no")
+    line.result("For yes, press 1.")
+    line.wait(3000)
+    line.keys("1")
+    assert line.wait_for(AskTurn) == AskTurn("yes", "keypad")
+    line.result("What's your ZIP code?", expects="postcode", slot="postcode")
+    assert line.wait_for(AskPrompt) == AskPrompt("utter_keys_number")
+    line.result("Please key it in.")
+    line.wait(3000)
+    line.keys("97201")
+    assert line.wait_for(AskTurn) == AskTurn("97201", "keypad")
+    line.result("Which day suits you?", expects="date", slot="visit_day")
+    assert line.wait_for(AskPrompt) == AskPrompt("utter_keys_offered")
+    line.result("Press 1 for the first.")
+    line.wait(3000)
+    line.keys("2")
+    assert line.wait_for(AskTurn) == AskTurn("the second one", "keypad")
+    line.result("Your visit is booked.")
+    assert line.wait_for(AskPrompt) == AskPrompt("utter_keys_else")
+    line.result("Otherwise just hang up.")
+    line.wait(3000)
+    assert not line.all(HangUp)
+
+
+def test_without_ears_what_keys_can_not_answer_leads_to_a_person() -> None:
+    line = thinking(keys=KEYS)
+    line.result("Is it urgent?", expects="yes_no", slot="urgent")
+    line.wait(3000)
+    line.take(line.machine.listening_lost(line.now_ms))
+    line.result("I can't hear you any more.")
+    line.wait_for(AskPrompt)
+    line.result("For yes, press 1.")
+    line.wait(3000)
+    line.keys("2")
+    assert line.wait_for(AskTurn) == AskTurn("no", "keypad")
+    line.result("What's your name?", expects="name", slot="customer_name")
+    assert line.wait_for(AskPrompt) == AskPrompt("utter_apology_person")
+    line.result("A colleague will see it.")
+    assert line.wait_for(HangUp) == HangUp("listening_lost")
+
+
+def test_a_silent_caller_without_ears_is_told_again_how_to_answer() -> None:
+    line = thinking(keys=KEYS)
+    line.result("Is it urgent?", expects="yes_no", slot="urgent")
+    line.wait(3000)
+    line.take(line.machine.listening_lost(line.now_ms))
+    line.result("I can't hear you any more.")
+    for name in ("utter_keys_yes_no", "utter_silence_1", "utter_keys_yes_no", "utter_silence_2", "utter_keys_yes_no"):
+        assert line.wait_for(AskPrompt) == AskPrompt(name)
+        line.result(f"This is {name}.")
+
+
+def test_who_knows_the_keys_may_press_them_at_any_time() -> None:
+    line = thinking(keys=KEYS)
+    line.result("Is it urgent?", expects="yes_no", slot="urgent")
+    line.wait(3000)
+    line.keys("2")
+    assert line.wait_for(AskTurn) == AskTurn("no", "keypad")
+    line.result("What's your ZIP code?", expects="postcode", slot="postcode")
+    line.keys("2")
+    assert line.wait_for(AskTurn) == AskTurn("2", "keypad"), "where a number is asked for it is a number"
+    line.result("All five digits, please.", expects="postcode", slot="postcode")
+    line.keys("0")
+    assert line.wait_for(AskTurn) == AskTurn("I want to talk to a person", "keypad")
 
 
 def test_without_a_voice_a_page_goes_on_in_captions() -> None:

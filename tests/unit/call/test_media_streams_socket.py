@@ -23,6 +23,7 @@ from channels.phone import Phone
 from tests.unit.call.test_call_session import FakePort, FakeStt, FakeTts
 from tests.waiting import until
 from throughline.call.call_settings import CallSettings
+from throughline.domain.key_words import NO_KEYS
 from throughline.domain.listening import NO_WORDS
 from throughline.domain.phone_wording import PhoneWording
 from throughline.settings.server import Settings
@@ -51,7 +52,7 @@ class Line:
         self.sanic = Sanic("line" + secrets.token_hex(4))
         self.sanic.config.update({"WEBSOCKET_MAX_SIZE": MAX_SIZE, "MOTD": False})
         phone: Any = Phone()
-        business = SimpleNamespace(phone=SimpleNamespace(listening=NO_WORDS))
+        business = SimpleNamespace(phone=SimpleNamespace(listening=NO_WORDS, keys=NO_KEYS))
         app = SimpleNamespace(business=business)
         phone._server = SimpleNamespace(network_address=lambda request: request.ip, app=app, draining=False)
         phone._telephone = phone._answers = None
