@@ -77,6 +77,7 @@ _ANSWERED_WITHIN_S = 12.0
 _SAME_TURN_S = 3.0
 _PAUSE = re.compile(r"\[(\d+)\]")
 _MADE_AHEAD, _MADE_WITHIN_S = "speech.made_ahead", 300.0
+_IN_VAIN = re.compile(r"\bspeech\.begun_in_vain\b")
 _LOST_LOGGED = re.compile(r"\bspeech\.(engine|voice)_(lost|not_ready)\b.*")
 
 
@@ -240,9 +241,18 @@ def _voice_wait_ms(voices: ElevenLabsServer, turn: Turn, first_audio_ms: float) 
     return 1000 * waits_s[-1] if waits_s else 0.0
 
 
+@dataclass(frozen=True)
+class Measured:
+    """The turns taken with one policy; for how many sentences the voice was asked, and how many it was asked for in vain."""
+
+    turns: list[Turn]
+    asked: int
+    in_vain: int
+
+
 def _measure(
     policy: Policy, model: str, callers: Sequence[str], count: int, at_once: int, tick: Callable[[], None]
-) -> list[Turn]:
+) -> Measured:
     """Raises RuntimeError if anything but the simulated vendors listened or spoke."""
     with (
         tempfile.TemporaryDirectory() as name,
@@ -269,19 +279,22 @@ def _measure(
         phone = {"max_calls": 30, "calls_per_minute": 600, **policy.phone}
         with servers.throughline(Path(name), actions.address, speech=engines, vendors=vendors, phone=phone) as ours:
             servers.wait_for(ours, _MADE_AHEAD, within_s=_MADE_WITHIN_S)
+            ahead = len(elevenlabs.asked)
             asyncio.run(_calls(ours.address, callers, _FIRST_TURNS, 1, speech, lambda: None))
             taken = asyncio.run(_calls(ours.address, callers, count, at_once, speech, tick))
             log = ours.log_file.read_text(errors="replace")
         if lost := _LOST_LOGGED.search(log):
             raise RuntimeError(f"not what was to be measured: {lost.group()}")
-        return _with_shares(taken, Path(name) / "record.db", elevenlabs)
+        turns = _with_shares(taken, Path(name) / "record.db", elevenlabs)
+        return Measured(turns, len(elevenlabs.asked) - ahead, len(_IN_VAIN.findall(log)))
 
 
 def _95th(values: Sequence[float]) -> float:
     return percentile(values, 0.95)
 
 
-def _print(measured: dict[str, list[Turn]], console: Console) -> None:
+def _print(outcomes: dict[str, Measured], console: Console) -> None:
+    measured = {name: outcome.turns for name, outcome in outcomes.items()}
     table = Table("", *measured, title="Response gap, milliseconds: median / 95th percentile")
     groups: dict[str, Callable[[Turn], bool]] = {
         "all turns": lambda turn: True,
@@ -298,6 +311,8 @@ def _print(measured: dict[str, list[Turn]], console: Console) -> None:
         sources = [[turn for turn in taken if turn.source == name] for taken in measured.values()]
         table.add_row(f"cut-ins, {name} callers", *(_cut_ins(turns) for turns in sources))
     table.add_row("cut-ins", *(_cut_ins(taken) for taken in measured.values()))
+    spent = [f"{outcome.asked}, {outcome.in_vain}" for outcome in outcomes.values()]
+    table.add_row("sentences the voice made, begun in vain", *spent)
     console.print(table)
     for name, taken in measured.items():
         for turn in taken:
@@ -310,15 +325,15 @@ def _cut_ins(turns: Sequence[Turn]) -> str:
     return f"{count} of {len(turns)} ({count / max(1, len(turns)):.1%})"
 
 
-def _plot(measured: dict[str, list[Turn]], file: Path) -> None:
+def _plot(measured: dict[str, Measured], file: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 4))
-    for name, taken in measured.items():
-        gaps = sorted(turn.gap for turn in taken)
+    for name, outcome in measured.items():
+        gaps = sorted(turn.gap for turn in outcome.turns)
         axes.plot(gaps, [(place + 1) / len(gaps) for place in range(len(gaps))], label=name)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel("from the caller's last speech frame to the first audible frame, ms (below 0: cut in)")
@@ -351,7 +366,7 @@ def main() -> None:
     }
     chosen = [policies[options.only]] if options.only else list(policies.values())
     callers = [options.callers] if options.callers else [HELD_OUT, TUNED]
-    measured: dict[str, list[Turn]] = {}
+    measured: dict[str, Measured] = {}
     with Progress(console=console) as progress:
         for policy in chosen:
             task = progress.add_task(policy.name, total=options.turns)

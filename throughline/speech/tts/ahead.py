@@ -1,7 +1,7 @@
 """One call's voice, which begins to make what will probably be said next while the caller may still go on.
 
 Stands between a call and its voice. What a voice takes to its first sound then passes in the caller's own pause. At most one text is begun
-ahead, and no more than its first piece is taken from the engine before it is wanted; what is not wanted is closed.
+ahead, and no more than its first piece is taken from the engine before it is wanted; what is not wanted is closed, and logged: a voice that is paid for by the character has made it all the same.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from throughline.domain.transcripts import AudioFormat
+from throughline.log import get_logger
 from throughline.speech.tts.protocol import TextToSpeech
 from throughline.speech.within import closed_after
+
+_log = get_logger("speech")
 
 _Key = tuple[str, AudioFormat, float]
 
@@ -71,6 +74,7 @@ class SpeechAhead:
     def _give_up(self) -> None:
         begun, self._begun = self._begun, None
         if begun is not None:
+            _log.info("speech.begun_in_vain", engine=self._voice.name, characters=len(begun.key[0]))
             closing = asyncio.create_task(_closed(begun.chunks, begun))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
