@@ -1,7 +1,8 @@
 """One call's voice, which begins to make what will probably be said next while the caller may still go on.
 
 Stands between a call and its voice. What a voice takes to its first sound then passes in the caller's own pause. At most one text is begun
-ahead, and no more than its first piece is taken from the engine before it is wanted; what is not wanted is closed, and logged: a voice that is paid for by the character has made it all the same.
+ahead, and no more than its first piece is taken from the engine before it is wanted. What is not wanted is closed, and logged: a voice that
+is paid for by the character has made it all the same.
 """
 
 from __future__ import annotations
