@@ -17,6 +17,7 @@ from throughline.call.effects import TurnTimed
 from throughline.call.media_streams import Start
 from throughline.call.port import Admission
 from throughline.call.session import CallSession, MonotonicClock, SocketClosed
+from throughline.domain.key_words import NO_KEYS, KeyWords
 from throughline.domain.phone_wording import PhoneWording
 from throughline.domain.transcripts import TELEPHONE, AudioFormat, Transcript
 from throughline.domain.turns import Expectation, TurnResult, Utterance
@@ -303,11 +304,13 @@ class Call:
         self.stt = FakeStt()
         self.tts = FakeTts()
         self.settings = CallSettings(**PAUSES | settings)
+        self.keys = NO_KEYS
         self.wording: PhoneWording | None = None
         self._before = asyncio.all_tasks()
 
     async def start(self) -> None:
-        session = CallSession(self.socket, self.port, self.stt, self.tts, self.settings, self.clock, wording=self.wording)
+        parts = self.socket, self.port, self.stt, self.tts
+        session = CallSession(*parts, self.settings, self.clock, keys=self.keys, wording=self.wording)
         self.running = asyncio.ensure_future(session.run())
         self.socket.incoming.put_nowait({"event": "connected", "protocol": "Call", "version": "1.0.0"})
         self.socket.incoming.put_nowait(START)
@@ -666,6 +669,22 @@ async def test_a_recogniser_that_is_lost_is_opened_again_once() -> None:
     await call.clock.advance(2000)
     assert call.port.of("prompt") == [("utter_apology_person",)]
     assert await call.over() == "listening_lost"
+
+
+async def test_without_any_recogniser_the_open_question_is_answered_by_keys() -> None:
+    call = Call()
+    call.keys = KeyWords({"1": "yes"}, {}, (), {})
+    call.port.greeting = TurnResult("c_1", (Utterance("e-1", "Is it urgent?"),), Expectation("yes_no", "urgent"))
+    call.stt.failures = 2
+    await call.start()
+    await call.clock.advance(3000)
+    assert call.port.of("prompt") == [("utter_keys_alone",), ("utter_keys_yes_no",)]
+    await call.caller({"event": "dtmf", "streamSid": "MZ1", "dtmf": {"track": "inbound_track", "digit": "1"}})
+    await call.clock.advance(1000)
+    assert call.port.of("turn") == [("yes", "keypad", None)]
+    assert not call.running.done()
+    call.socket.incoming.put_nowait(LOST)
+    assert await call.over() == "line_lost"
 
 
 async def test_a_recogniser_that_stops_by_itself_is_opened_again() -> None:
