@@ -381,7 +381,16 @@ async def test_what_was_understood_ahead_is_what_the_turn_would_have_understood(
         ("it's a maytag", "since", True),  # answers another question than the one that is open
         ("since last thursday", "brand", True),
         ("my maytag dryer", "since", False),
-        ("hello", None, True),
+        ("since last night around two in the morning", "since", True),
+        ("okay", "visit_day", False),  # "tomorrow then"
+        ("okay", "sure", True),
+        ("no", None, True),
+        ("yes", "urgent", False),  # "we've got a newborn"
+        ("no it can wait", "urgent", True),
+        ("linda", "customer_name", False),
+        ("linda kowalski", "customer_name", True),
+        ("good morning", "visit_time", False),
+        ("hello", None, False),  # "is this the repair company"
         ("hello I'm calling about the furnace", None, False),
         ("since yesterday", "since", True),
         ("it began on sunday night I think", "since", False),  # "and then it got worse"

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 class CallSettings:
     """Thresholds of one call."""
 
-    end_of_turn_ms: int = 860
+    end_of_turn_ms: int = 1000
     """Pause that ends the caller's turn, where nothing tells whether they are done."""
     end_of_turn_told_ms: int = 720
     """The same where the recogniser takes them to be done."""
-    end_of_turn_whole_ms: int = 600
+    end_of_turn_whole_ms: int = 860
     """The same where they have said all that was asked for."""
     end_of_turn_short_ms: int = 380
     """The same where both is so."""

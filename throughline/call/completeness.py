@@ -25,6 +25,7 @@ _NO_NUMBERS = ("free", "yes_no", "choice", "name")
 _LONGEST_NAME = 3  # words
 _PERSON = "customer_name"  # after a person's first name the last one may come
 _LONGEST_CHOICE = 4
+_LONGEST_BESIDE = 3  # words beside a day or a time: "thursday would be better"
 _LONGEST_SHORT_ANSWER = 3  # words beside the yes or the no: "yes please do that"
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=timezone.utc)
 _HANGING = re.compile(r"(?:\.\.\.|…|[,:–—-])\s*$")  # how a recogniser that punctuates writes a sentence that goes on
@@ -44,7 +45,10 @@ def judge(text: str, expectation: Expectation, words: ListeningWords) -> Complet
     said = plain(text)
     if not said:
         return Completeness.OPEN
-    if expectation.kind == "yes_no" and not without(said, words.short_answers):
+    explained = (
+        expectation.slot in words.explained
+    )  # a yes may be the beginning of its reason, and a no is told by what is understood
+    if expectation.kind == "yes_no" and not explained and not without(said, words.short_answers):
         return Completeness.COMPLETE  # "yes it is" too
     if _HANGING.search(text) or ends_with(said, words.unfinished):
         return Completeness.UNFINISHED
@@ -65,18 +69,22 @@ def _of_number(text: str, kind: str) -> Completeness:
 
 def _is_whole(text: str, said: tuple[str, ...], expectation: Expectation, words: ListeningWords) -> bool:
     kind = expectation.kind
-    if kind == "yes_no":
+    if kind == "yes_no" and expectation.slot not in words.explained:
         rest = without(said, words.short_answers)
         return len(rest) < len(said) and len(rest) <= _LONGEST_SHORT_ANSWER
     if kind == "choice":
         return len(said) <= _LONGEST_CHOICE and not begins_with(said, words.beginnings)
     if kind == "name":
-        return (expectation.slot != _PERSON or len(said) > 1) and len(said) <= _LONGEST_NAME
+        named = without(said, words.unfinished)  # "it's Daniel" is one name
+        return (expectation.slot != _PERSON or len(named) > 1) and len(said) <= _LONGEST_NAME
     if kind == "digits":
         return any(item.kind == "phone_number" for item in find(text, _ANY_DAY))
     if kind in _ANSWERED_BY:
         found = [item for item in find(text, _ANY_DAY, expected=kind) if item.kind in _ANSWERED_BY[kind]]
-        return bool(found) and max(item.end for item in found) >= len(text.rstrip(" .!?"))
+        beside = text
+        for item in sorted(found, key=lambda item: -item.start):
+            beside = f"{beside[: item.start]} {beside[item.end :]}"
+        return bool(found) and len(without(plain(beside), words.hesitations)) <= _LONGEST_BESIDE
     return False
 
 

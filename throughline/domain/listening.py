@@ -18,6 +18,10 @@ class ListeningWords:
     unfinished: tuple[str, ...] = field(metadata=doc("What a sentence that goes on ends with: it is waited for."))
     beginnings: tuple[str, ...] = field(metadata=doc("What a short answer begins with that may be the beginning of a story."))
     short_answers: tuple[str, ...] = field(metadata=doc("A yes or a no: whole answers where one is expected."))
+    explained: tuple[str, ...] = field(
+        metadata=doc("Questions to which a yes is often followed by its reason: it is not whole by itself.")
+    )
+    hesitations: tuple[str, ...] = field(metadata=doc("Words that say nothing: with them an answer is as whole as without."))
     whole_intents: tuple[str, ...] = field(metadata=doc("Intents of what people say whole: who says one and pauses is done."))
     whole_confidence: float = field(metadata=doc("How sure the model has to be of such an intent.", minimum=0.3, maximum=1.0))
     backchannels: tuple[str, ...] = field(
@@ -27,7 +31,7 @@ class ListeningWords:
     uninterruptible: tuple[str, ...] = field(metadata=doc("Responses of domain.yml that a caller has to hear to their end."))
 
 
-NO_WORDS = ListeningWords((), (), (), (), 1.0, (), (), ())
+NO_WORDS = ListeningWords((), (), (), (), (), (), 1.0, (), (), ())
 """Listens by pauses alone."""
 
 

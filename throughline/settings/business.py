@@ -134,6 +134,7 @@ def load_business(folder: Path) -> Business:
     if phone:
         _check_expectations(phone, files)
         _check_listening(phone.listening, files)
+        _check_explained(phone, files)
         _check_keys(phone, files)
     if phone and company and services and territories and technicians:
         names = [company.name, *(one.name for one in technicians.technicians), *(one.name for one in territories.territories)]
@@ -330,11 +331,19 @@ def _check_expectations(phone: Phone, files: _Folder) -> None:
 
 
 def _check_listening(listening: ListeningWords, files: _Folder) -> None:
-    for name in ("unfinished", "beginnings", "short_answers", "backchannels", "interruptions"):
+    for name in ("unfinished", "beginnings", "short_answers", "hesitations", "backchannels", "interruptions"):
         for phrase in getattr(listening, name):
             if not is_plain(phrase):
                 mend = "Write words in small letters with one blank between, without punctuation: uh huh."
                 files.wrong("phone", f"listening.{name}", f"{phrase!r} would never be heard.", mend)
+
+
+def _check_explained(phone: Phone, files: _Folder) -> None:
+    for slot in phone.listening.explained:
+        if phone.expects.get(slot) != "yes_no":
+            files.wrong(
+                "phone", "listening.explained", f"{slot!r} is no question for a yes.", "Name a slot that `expects` a yes_no."
+            )
 
 
 def _check_keys(phone: Phone, files: _Folder) -> None:

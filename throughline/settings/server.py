@@ -186,7 +186,7 @@ class PhoneSettings:
     max_calls: int = setting(8, minimum=1, maximum=200, doc="Calls held at once. One more hears the busy message.")
     calls_per_minute: int = setting(10, minimum=1, maximum=600, doc="Page calls one network address may start in a minute.")
     end_of_turn_ms: int = setting(
-        860, minimum=200, maximum=3000, doc="Silence that ends a caller's turn where nothing tells whether they are done."
+        1000, minimum=200, maximum=3000, doc="Silence that ends a caller's turn where nothing tells whether they are done."
     )
     end_of_turn_told_ms: int = setting(
         720,
@@ -195,7 +195,7 @@ class PhoneSettings:
         doc="The same where the recogniser takes them to be done: it is wrong about many a pause.",
     )
     end_of_turn_whole_ms: int = setting(
-        600, minimum=100, maximum=3000, doc="The same once they have said all that was asked for."
+        860, minimum=100, maximum=3000, doc="The same once they have said all that was asked for."
     )
     end_of_turn_short_ms: int = setting(380, minimum=100, maximum=3000, doc="The same where both is so.")
     end_of_turn_long_ms: int = setting(

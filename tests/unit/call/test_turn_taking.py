@@ -145,6 +145,9 @@ def test_an_empty_final_says_nothing() -> None:
         ("date", "on the", 1600),
         ("time", "half past two", 250),
         ("time", "in the morning", 250),
+        ("time", "in the afternoon please", 250),
+        ("date", "um thursday would be better", 250),
+        ("name", "it's Dana", 700),
         ("name", "Dana Reyes.", 250),
         ("name", "Dana", 700),
         ("name", "my name is", 1600),
@@ -483,6 +486,14 @@ def test_who_repeats_an_offer_interrupts() -> None:
     sound(taking, -16.0, 1000, 1600)
     taking.transcript(final("Thursday at nine"), 1700)
     assert taking.interrupts("I have Thursday at nine, or Friday at two.")
+
+
+@pytest.mark.parametrize("slot", ["urgent", "sure"])
+def test_a_yes_that_is_often_explained_is_waited_for(slot: str) -> None:
+    taking = turns()
+    taking.expectation = Expectation("yes_no", slot)
+    taking.transcript(final("yes please"), 0)
+    assert taking.due(250) is (slot == "sure")
 
 
 def test_a_brand_is_whole_as_one_word() -> None:
