@@ -4,8 +4,8 @@
 
 The gap is what a caller notices: from the last frame of their speech, as it is sent, to the first audible frame of the answer, as it
 is played, on the wire of calls at real time. A cut-in is an answer that begins while its caller has not finished. The callers
-(benchmarks/callers, a figure in brackets is a pause in milliseconds) say everything that a call brings: yes and no, names, numbers in
-groups, days, questions and whole stories, with pauses where people make them. But for the first three calls of ``tuned.txt`` whoever wrote
+(benchmarks/callers, scripted_callers.py) say everything that a call brings: yes and no, names, numbers in groups, days, questions and whole
+stories, with pauses where people make them, and answer what they are asked. But for the first three calls of ``tuned.txt`` whoever wrote
 them had seen nothing of how we listen. The words and pauses of data/business/phone.yml and endpoints.yml were chosen with ``tuned.txt``; of
 ``held_out.txt`` nobody reads who chooses: so this command counts its cut-ins and does not print them.
 
@@ -40,6 +40,7 @@ from rich.table import Table
 
 from benchmarks import servers
 from benchmarks.customers import percentile
+from benchmarks.scripted_callers import HELD_OUT, TUNED, Line, Questions, calls, next_line, scripts
 from throughline import record as record_room
 from throughline.domain.transcripts import FRAME_MS, TELEPHONE
 from throughline.simulate.call import Caller
@@ -55,16 +56,6 @@ END_OF_TURN_MS, END_OF_TURN_SPREAD_MS = 160.0, 200.0
 FIRST_BYTE_MS, FIRST_BYTE_SPREAD_MS = 75.0, 30.0
 FIXED_MS = 700
 
-CALLERS = Path(__file__).parent / "callers"
-TUNED, HELD_OUT = "tuned", "held_out"
-
-
-def scripts(name: str) -> tuple[tuple[str, ...], ...]:
-    """The calls of ``callers/<name>.txt``: a line for each turn, an empty one between calls."""
-    calls = (CALLERS / f"{name}.txt").read_text(encoding="utf-8").strip().split("\n\n")
-    return tuple(tuple(call.split("\n")) for call in calls)
-
-
 SCRIPTS = scripts(TUNED)
 CALLER_VOICE = "en-us+f3"
 QUIET_S = 0.9
@@ -75,6 +66,9 @@ _AUDIBLE_DBFS = -50.0
 _FIRST_TURNS = 3  # a server's first turns are slower: not counted
 _ANSWERED_WITHIN_S = 12.0
 _SAME_TURN_S = 3.0
+_QUESTIONS = Questions(
+    ("appliance", "problem", "brand", "since", "urgent", "customer_name", "postcode", "visit_day", "visit_time")
+)
 _PAUSE = re.compile(r"\[(\d+)\]")
 _MADE_AHEAD, _MADE_WITHIN_S = "speech.made_ahead", 300.0
 _IN_VAIN = re.compile(r"\bspeech\.begun_in_vain\b")
@@ -157,33 +151,36 @@ class Listener:
 async def _call(
     address: str,
     source: str,
-    lines: Sequence[str],
+    lines: Sequence[Line],
     speech: dict[str, bytes],
     tick: Callable[[], None],
     is_enough: Callable[[], bool],
 ) -> list[Turn]:
-    """One call, a turn for each of ``lines``, as long as it lasts, and until ``is_enough``."""
+    """One call, as long as its caller has something to say and it lasts, and until ``is_enough``."""
     taken: list[Turn] = []
+    left = list(lines)
     async with await page_caller(address, audio=TELEPHONE) as caller:
-        listener = Listener(caller)
+        listener, heard = Listener(caller), 0
         await caller.wait_quiet(QUIET_S)
-        for line in lines:
-            if caller.ended.is_set() or is_enough():
-                break
+        while left and not caller.ended.is_set() and not is_enough():
+            said = " ".join(caption["text"] for caption in caller.captions[heard:] if caption["who"] == "assistant")
+            heard = len(caller.captions)
+            line = next_line(left, _QUESTIONS.asked(said))
+            left.remove(line)
             began_s = time.monotonic()
-            await caller.say(speech[line])
+            await caller.say(speech[line.text])
             ended_s = time.monotonic()
             first_s = await listener.next_after(began_s)
             gap, now = (first_s - ended_s) * 1000, datetime.now(timezone.utc)
-            taken.append(Turn(words_of(line), source, gap, ended_s, now, paused="[" in line))
+            taken.append(Turn(words_of(line.text), source, gap, ended_s, now, paused="[" in line.text))
             tick()
             await caller.wait_quiet(QUIET_S)
     return taken
 
 
-def _by_turns(callers: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+def _by_turns(callers: Sequence[str]) -> list[tuple[str, tuple[Line, ...]]]:
     """Every call with the file it comes from, those of several files in turn."""
-    files = [[(name, lines) for lines in scripts(name)] for name in callers]
+    files = [[(name, lines) for lines in calls(name)] for name in callers]
     return [call for some in zip_longest(*files) for call in some if call is not None]
 
 
@@ -192,7 +189,7 @@ async def _calls(
 ) -> list[Turn]:
     """At least ``count`` turns of ``callers``, on ``at_once`` calls at a time."""
     taken: list[Turn] = []
-    calls = _by_turns(callers)
+    to_come = _by_turns(callers)
     begun = told = 0
 
     def one_more() -> None:
@@ -203,7 +200,7 @@ async def _calls(
     async def line() -> None:
         nonlocal begun
         while len(taken) < count:
-            source, lines = calls[begun % len(calls)]
+            source, lines = to_come[begun % len(to_come)]
             begun += 1
             taken.extend(await _call(address, source, lines, speech, one_more, lambda: told >= count))
 
