@@ -25,6 +25,8 @@ _NO_NUMBERS = ("free", "yes_no", "choice", "name")
 _LONGEST_NAME = 3  # words
 _PERSON = "customer_name"  # after a person's first name the last one may come
 _LONGEST_CHOICE = 4
+_SHORTEST_QUESTION = 4  # words: "how much is it"
+_BEFORE_QUESTIONS = {"and", "but", "sorry", "hi", "hello"}
 _LONGEST_BESIDE = 3  # words beside a day or a time: "thursday would be better"
 _LONGEST_SHORT_ANSWER = 3  # words beside the yes or the no: "yes please do that"
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -56,7 +58,17 @@ def judge(text: str, expectation: Expectation, words: ListeningWords) -> Complet
         return _of_number(text, expectation.kind)
     if expectation.kind in _NO_NUMBERS and _is_cut_number(text):
         return Completeness.UNFINISHED  # they tell a number all the same
+    if _is_question(said, words) or (expectation.kind != "yes_no" and ends_with(said, words.finished)):
+        return Completeness.COMPLETE
     return Completeness.COMPLETE if _is_whole(text, said, expectation, words) else Completeness.OPEN
+
+
+def _is_question(said: tuple[str, ...], words: ListeningWords) -> bool:
+    """ "Okay, and how long does it take": what comes before a question is no part of it."""
+    first = 0
+    while first < len(said) and said[first] in _BEFORE_QUESTIONS | {word for word in words.hesitations if " " not in word}:
+        first += 1
+    return len(said) - first >= _SHORTEST_QUESTION and begins_with(said[first:], words.questions)
 
 
 def _of_number(text: str, kind: str) -> Completeness:

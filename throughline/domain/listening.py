@@ -16,6 +16,8 @@ class ListeningWords:
     """Lists of words and short phrases in small letters, without punctuation."""
 
     unfinished: tuple[str, ...] = field(metadata=doc("What a sentence that goes on ends with: it is waited for."))
+    finished: tuple[str, ...] = field(metadata=doc("What somebody ends with who is done."))
+    questions: tuple[str, ...] = field(metadata=doc("What a question begins with: one that does not break off is whole."))
     beginnings: tuple[str, ...] = field(metadata=doc("What a short answer begins with that may be the beginning of a story."))
     short_answers: tuple[str, ...] = field(metadata=doc("A yes or a no: whole answers where one is expected."))
     explained: tuple[str, ...] = field(
@@ -31,7 +33,7 @@ class ListeningWords:
     uninterruptible: tuple[str, ...] = field(metadata=doc("Responses of domain.yml that a caller has to hear to their end."))
 
 
-NO_WORDS = ListeningWords((), (), (), (), (), (), 1.0, (), (), ())
+NO_WORDS = ListeningWords((), (), (), (), (), (), (), (), 1.0, (), (), ())
 """Listens by pauses alone."""
 
 
