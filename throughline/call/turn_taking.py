@@ -230,7 +230,9 @@ class TurnTaking:
         text, settings = self.text, self._settings
         if not text or text == self._rehearsed or self._replying or self.sounds_on(now_ms):
             return None
-        if self._quiet_ms(now_ms) < max(_STABLE_MS, self._pause_ms() - settings.rehearse_ahead_ms):
+        # What is only interim has no report of quiet: of it the line alone tells.
+        quiet_ms = self._line_quiet_ms(now_ms) if self._interim else self._quiet_ms(now_ms)
+        if quiet_ms < max(_STABLE_MS, self._pause_ms() - settings.rehearse_ahead_ms):
             return None
         self._rehearsed = text
         return text

@@ -494,6 +494,23 @@ def test_who_repeats_an_offer_interrupts() -> None:
     assert taking.interrupts("I have Thursday at nine, or Friday at two.")
 
 
+def test_a_turn_is_rehearsed_once_shortly_before_its_pause_is_over() -> None:
+    taking = turns()
+    sound(taking, -15.0, 20_000, 20_400)
+    taking.transcript(interim("the dryer"), 20_500)
+    sound(taking, QUIET, 20_400, 20_600)
+    assert taking.rehearsal(20_600) is None, "a breath between two words"
+    sound(taking, -15.0, 20_600, 21_000)
+    taking.transcript(final("the dryer is loud"), 21_200)
+    sound(taking, QUIET, 21_000, 21_480)
+    assert taking.rehearsal(21_480) is None
+    sound(taking, QUIET, 21_480, 21_500)
+    assert taking.rehearsal(21_500) == "the dryer is loud"
+    assert taking.rehearsal(21_520) is None
+    assert not taking.due(21_680)
+    assert taking.due(21_700)
+
+
 @pytest.mark.parametrize("slot", ["urgent", "sure"])
 def test_a_yes_that_is_often_explained_is_waited_for(slot: str) -> None:
     taking = turns()
