@@ -331,7 +331,16 @@ def _check_expectations(phone: Phone, files: _Folder) -> None:
 
 
 def _check_listening(listening: ListeningWords, files: _Folder) -> None:
-    for name in ("unfinished", "finished", "questions", "beginnings", "short_answers", "hesitations", "backchannels", "interruptions"):
+    for name in (
+        "unfinished",
+        "finished",
+        "questions",
+        "beginnings",
+        "short_answers",
+        "hesitations",
+        "backchannels",
+        "interruptions",
+    ):
         for phrase in getattr(listening, name):
             if not is_plain(phrase):
                 mend = "Write words in small letters with one blank between, without punctuation: uh huh."
