@@ -81,8 +81,8 @@ class Resuming:
         return self._dialogue.result(living, tracker, context.saved)
 
     async def merge(self, turn: Turn, contact_id: str, into: str, because: str) -> TurnResult | None:
-        """The same for ``turn``, which has asked for it: what it told and ``into`` had not is carried over. None where nothing more
-        is said of it now. What can't be done now is left for whoever comes next."""
+        """The same as ``join``, for a ``turn`` that has asked for it: what it told and ``into`` had not is carried over. None where nothing
+        more is said of it now. What can't be done now is left for whoever comes next."""
         try:
             async with self._holding.both(contact_id, into) as (source, target):
                 if (await self._record.call(self._record.progress, turn.message_id)).finished:

@@ -26,7 +26,6 @@ _LONGEST_NAME = 3  # words
 _PERSON = "customer_name"  # after a person's first name the last one may come
 _LONGEST_CHOICE = 4
 _SHORTEST_QUESTION = 4  # words: "how much is it"
-_BEFORE_QUESTIONS = {"and", "but", "sorry", "hi", "hello"}
 _LONGEST_BESIDE = 3  # words beside a day or a time: "thursday would be better"
 _LONGEST_SHORT_ANSWER = 3  # words beside the yes or the no: "yes please do that"
 _ANY_DAY = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -47,9 +46,7 @@ def judge(text: str, expectation: Expectation, words: ListeningWords) -> Complet
     said = plain(text)
     if not said:
         return Completeness.OPEN
-    explained = (
-        expectation.slot in words.explained
-    )  # a yes may be the beginning of its reason, and a no is told by what is understood
+    explained = expectation.slot in words.explained  # a yes may be only the beginning; what is understood tells a no
     if expectation.kind == "yes_no" and not explained and not without(said, words.short_answers):
         return Completeness.COMPLETE  # "yes it is" too
     if _HANGING.search(text) or ends_with(said, words.unfinished):
@@ -65,9 +62,7 @@ def judge(text: str, expectation: Expectation, words: ListeningWords) -> Complet
 
 def _is_question(said: tuple[str, ...], words: ListeningWords) -> bool:
     """ "Okay, and how long does it take": what comes before a question is no part of it."""
-    first = 0
-    while first < len(said) and said[first] in _BEFORE_QUESTIONS | {word for word in words.hesitations if " " not in word}:
-        first += 1
+    first = next((place for place, word in enumerate(said) if word not in words.hesitations), len(said))
     return len(said) - first >= _SHORTEST_QUESTION and begins_with(said[first:], words.questions)
 
 

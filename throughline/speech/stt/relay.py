@@ -4,9 +4,9 @@ Stands between a call and the engines, and is itself a listening engine. Whoever
 along: the audio since the last final report is kept, half a minute at most, and given to the next one. What had been reported of it
 was interim, and is replaced by what the next one reports. So no word is lost, and none is told twice.
 
-An engine that failed rests for a while, for all calls; then a call that has gone on with another goes back to it, between two utterances:
-the next best may be a demo's. One that had been listening well is opened once more at once, for the same
-words once: networks hiccup. Should the first try not succeed soon, a second is made beside it (``second_try``).
+An engine that failed rests for a while, for all calls; then a call that has gone on with another goes back to it, between two
+utterances: the next best may be a demo's. One that had been listening well is opened once more at once, for the same words once:
+networks hiccup. Should the first try not succeed soon, a second is made beside it (``second_try``).
 """
 
 from __future__ import annotations
@@ -294,9 +294,7 @@ class _Stream:
             return  # it rests again, and the operator was told
         finally:
             self._going_back = None
-        if (
-            self._closed or self._ear is None
-        ):  # what it was to make way for is lost just now, and who goes on is being looked for
+        if self._closed or self._ear is None:  # the other is lost just now, and who goes on is being looked for
             self._close_ear(ear)
             return
         self._close_ear(self._ear)
