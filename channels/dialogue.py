@@ -1,8 +1,8 @@
 """Rasa's processor as the runner uses it: what a text means, what is said next, and what of it the channels are told.
 
 Stands between the runner (turns.py, resuming.py) and Rasa. Used on the turn loop alone; the runner holds the conversation, but for a
-rehearsal, which changes none. What always holds: nothing here stores a message, saves a tracker or takes a lock; a rehearsal calls no action
-that may have an effect.
+rehearsal, which changes none. What always holds: nothing here stores a message, saves a tracker or takes a lock; a rehearsal calls no
+action that may have an effect.
 """
 
 from __future__ import annotations
